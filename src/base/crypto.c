@@ -1,0 +1,176 @@
+#include "base/crypto.h"
+#include "base/arena.h"
+#include <sodium.h>
+
+/* argon2id as OWASP advises: 19 MiB and two passes cost an attacker more than they cost us. */
+enum {
+    PASSWORD_MEMORY_KIB = 19456,
+    PASSWORD_PASSES = 2,
+    PASSWORD_SALT_BYTES = 16,
+    PASSWORD_HASH_BYTES = 32,
+};
+
+_Static_assert((int)SHA256_BYTES == (int)crypto_hash_sha256_BYTES, "a size of libsodium");
+_Static_assert((int)ED25519_PUBLIC_BYTES == (int)crypto_sign_PUBLICKEYBYTES, "a size of libsodium");
+_Static_assert((int)ED25519_SEED_BYTES == (int)crypto_sign_SEEDBYTES, "a size of libsodium");
+_Static_assert((int)ED25519_SIGNATURE_BYTES == (int)crypto_sign_BYTES, "a size of libsodium");
+_Static_assert(sizeof(((struct ed25519_key *)NULL)->secret) == crypto_sign_SECRETKEYBYTES, "a size of libsodium");
+_Static_assert((int)PASSWORD_SALT_BYTES == (int)crypto_pwhash_SALTBYTES, "a size of libsodium");
+
+/* libsodium takes bytes as unsigned char, never NULL. */
+static const unsigned char *octets(str s)
+{
+    return (const unsigned char *)(s.ptr ? s.ptr : "");
+}
+
+void crypto_init(void)
+{
+    int status = sodium_init();
+    ASSERT(status >= 0);
+}
+
+struct sha256 sha256_of(str bytes)
+{
+    struct sha256 digest;
+
+    crypto_hash_sha256(digest.bytes, octets(bytes), bytes.len);
+    return digest;
+}
+
+struct sha256 hmac_sha256(str key, str bytes)
+{
+    struct sha256 digest;
+    crypto_auth_hmacsha256_state state;
+
+    crypto_auth_hmacsha256_init(&state, octets(key), key.len);
+    crypto_auth_hmacsha256_update(&state, octets(bytes), bytes.len);
+    crypto_auth_hmacsha256_final(&state, digest.bytes);
+    sodium_memzero(&state, sizeof state);
+    return digest;
+}
+
+bool secret_equal(str a, str b)
+{
+    return a.len == b.len && sodium_memcmp(octets(a), octets(b), a.len) == 0;
+}
+
+static str base64_of(struct arena *arena, str bytes, int variant)
+{
+    size_t cap = sodium_base64_encoded_len(bytes.len, variant);
+    char *out = arena_alloc(arena, cap, 1);
+
+    sodium_bin2base64(out, cap, octets(bytes), bytes.len, variant);
+    return str_of(out, cap - 1); /* without padding the length is exact; the NUL is not ours */
+}
+
+str base64url(struct arena *arena, str bytes)
+{
+    return base64_of(arena, bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool base64url_parse(struct arena *arena, str text, str *out)
+{
+    ASSERT(out);
+
+    size_t cap = text.len / 4 * 3 + 3, len;
+    unsigned char *bytes = arena_alloc(arena, cap, 1);
+    if (sodium_base642bin(bytes, cap, (const char *)octets(text), text.len, NULL, &len, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+        return false;
+    *out = str_of(bytes, len);
+    return true;
+}
+
+str hex(struct arena *arena, str bytes)
+{
+    char *out = arena_alloc(arena, 2 * bytes.len + 1, 1);
+
+    sodium_bin2hex(out, 2 * bytes.len + 1, octets(bytes), bytes.len);
+    return str_of(out, 2 * bytes.len);
+}
+
+bool hex_parse(struct arena *arena, str text, str *out)
+{
+    ASSERT(out);
+
+    size_t len;
+    unsigned char *bytes = arena_alloc(arena, text.len / 2 + 1, 1);
+    if (sodium_hex2bin(bytes, text.len / 2 + 1, (const char *)octets(text), text.len, NULL, &len,
+                       NULL) != 0)
+        return false;
+    *out = str_of(bytes, len);
+    return true;
+}
+
+struct ed25519_key ed25519_of_seed(const uint8_t seed[ED25519_SEED_BYTES])
+{
+    ASSERT(seed);
+
+    struct ed25519_key key;
+    memcpy(key.seed, seed, sizeof key.seed);
+    crypto_sign_seed_keypair(key.public, key.secret, key.seed);
+    return key;
+}
+
+void ed25519_sign(const struct ed25519_key *key, str message, uint8_t out[ED25519_SIGNATURE_BYTES])
+{
+    ASSERT(key && out);
+
+    crypto_sign_detached(out, NULL, octets(message), message.len, key->secret);
+}
+
+bool ed25519_verify(const uint8_t public[ED25519_PUBLIC_BYTES], str message, str signature)
+{
+    ASSERT(public);
+
+    return signature.len == ED25519_SIGNATURE_BYTES &&
+           crypto_sign_verify_detached(octets(signature), octets(message), message.len, public) ==
+               0;
+}
+
+err password_hash(struct arena *arena, str password, const uint8_t salt[16], str *phc)
+{
+    ASSERT(arena);
+    ASSERT(salt && phc);
+
+    uint8_t hash[PASSWORD_HASH_BYTES];
+    if (crypto_pwhash(hash, sizeof hash, (const char *)octets(password), password.len, salt,
+                      PASSWORD_PASSES, (size_t)PASSWORD_MEMORY_KIB * 1024,
+                      crypto_pwhash_ALG_ARGON2ID13) != 0)
+        return fail(arena, OUT_OF_MEMORY, "no %d KiB to hash a password", PASSWORD_MEMORY_KIB);
+
+    int variant = sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
+    str salt_text = base64_of(arena, str_of(salt, PASSWORD_SALT_BYTES), variant);
+    str hash_text = base64_of(arena, str_of(hash, sizeof hash), variant);
+    *phc = str_format(arena, "$argon2id$v=19$m=%d,t=%d,p=1$%" STR_F "$%" STR_F, PASSWORD_MEMORY_KIB,
+                      PASSWORD_PASSES, STR_A(salt_text), STR_A(hash_text));
+    return OK;
+}
+
+bool password_verify(str phc, str password)
+{
+    char z[crypto_pwhash_STRBYTES] = { 0 }; /* libsodium reads it to its NUL */
+
+    if (phc.len >= sizeof z || str_find_byte(phc, '\0') >= 0)
+        return false;
+    memcpy(z, octets(phc), phc.len);
+    return crypto_pwhash_str_verify(z, (const char *)octets(password), password.len) == 0;
+}
+
+uint32_t crc32_of(str bytes)
+{
+    /* The remainders of four bits (polynomial 0xedb88320): small enough to stay in a cache line. */
+    static const uint32_t TABLE[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        crc ^= (uint8_t)bytes.ptr[i];
+        crc = crc >> 4 ^ TABLE[crc & 15];
+        crc = crc >> 4 ^ TABLE[crc & 15];
+    }
+    return ~crc;
+}

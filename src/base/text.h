@@ -1,0 +1,22 @@
+/* Unicode text, by utf8proc (its only room): validity, NFC, case folding, search keys, slugs. */
+#pragma once
+#include "base/str.h"
+
+/* Well-formed UTF-8 (no surrogates, no overlong forms). */
+bool utf8_valid(str s);
+
+/* How many code points a valid text has. */
+size_t utf8_length(str s);
+
+/* Normal form C. False if `s` is not well-formed. */
+bool text_nfc(struct arena *arena, str s, str *out);
+
+/* For comparing e-mail addresses and names: NFC, then full case folding, then NFC. */
+bool text_fold(struct arena *arena, str s, str *out);
+
+/* "Größe 10 / Blau" -> "grosse-10-blau": folded, marks stripped, runs of anything but [a-z0-9] become one '-'. Letters of
+ * scripts without such a form are kept as they are. Never begins or ends with '-'. */
+str text_slug(struct arena *arena, str s);
+
+/* Tells whether it has control characters (Cc) or line separators. `allow_lines` lets \n, \r and \t pass. */
+bool text_has_control(str s, bool allow_lines);

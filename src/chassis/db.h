@@ -1,0 +1,130 @@
+/* A service's database: reads on a snapshot by many, all writes by one writer (see write.h).
+ *
+ * One face for each engine. Queries stand in the service's queries.sql; tools/queries makes a struct and a function for
+ * each, over the tables below. A service opens one `struct db`; DATABASE_URL chooses the engine. */
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/money.h"
+#include "base/time.h"
+#include "base/uuid.h"
+
+struct db;
+
+enum column_type {
+    COLUMN_UUID,     /* struct uuid; nullable: nil is null */
+    COLUMN_TEXT,     /* str; nullable: STR_NONE is null */
+    COLUMN_BYTES,    /* str; nullable: STR_NONE is null */
+    COLUMN_INT64,    /* int64_t */
+    COLUMN_INT32,    /* int32_t */
+    COLUMN_BOOL,     /* bool */
+    COLUMN_TIME,     /* time_us; nullable: 0 is null */
+    COLUMN_CURRENCY, /* struct currency, stored as three letters */
+};
+
+/* A parameter or a result column: its type and its place in the struct. */
+struct column {
+    const char *name;
+    enum column_type type;
+    bool nullable;
+    uint32_t offset;
+};
+
+/* A statement of queries.sql. `index` numbers the statements of one service, for the caches of prepared ones. */
+struct query {
+    const char *name; /* "order_by_id": spans, logs, errors */
+    const char *sql;
+    const struct column *params;
+    const struct column *columns;
+    uint16_t params_count, columns_count;
+    uint32_t params_size, row_size;
+    uint16_t index;
+    bool writes;
+};
+
+/* The statements and migrations of one service: generated. */
+struct migration {
+    int number;
+    const char *name;
+    const char *sql;
+};
+struct db_schema {
+    const char *service; /* "orders" */
+    const struct query *const *queries;
+    int queries_count;
+    const struct migration *migrations;
+    int migrations_count;
+};
+
+struct db_config {
+    str url;               /* sqlite:PATH */
+    int readers_max;       /* connections that read at once */
+    bool durable;          /* fsync at each commit; false only for what can be lost (tests, the payment simulator) */
+    void (*on_fatal)(const char *what); /* a failed fsync, a damaged file: must not return; NULL: panic */
+};
+
+/* Opens, locks against a second process, migrates (SQLite), prepares each query once to check it. Fails with DB_LOCKED,
+ * DB_CORRUPT, DB_FAILED, SETTING_INVALID (naming the URL and what is allowed). */
+err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema, struct db **out);
+
+/* Closes after the last reader and the writer are gone. Accepts NULL. */
+void db_close(struct db *db);
+
+/* ---- reading ---- */
+
+/* A read-only snapshot; every read of one call sees the same state. */
+struct db_reader;
+
+/* Takes a connection (waits up to 100 ms for one) and begins its snapshot at the first read. */
+err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out);
+void db_read_end(struct db_reader *reader); /* accepts NULL */
+
+/* Runs a query on the snapshot. `params` points to the query's params struct. Rows are copied into the arena.
+ * "one" fails with NOT_FOUND where there is none; "maybe" sets *found; "many" fills an array. */
+err db_one(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void *row);
+err db_maybe(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void *row,
+             bool *found);
+err db_many(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void **rows,
+            size_t *count);
+
+/* ---- writing: only inside the writer ---- */
+
+/* The open transaction of the writer. First parameter of every function that writes. */
+struct tx {
+    struct arena *arena; /* lasts until the batch is done */
+    time_us now;         /* wall time of the batch */
+    struct db *db;
+    struct db_connection *connection; /* the driver's */
+    int64_t epoch;                    /* grows with each batch */
+};
+
+/* The same as for reading, inside the transaction (sees its own writes). */
+err tx_one(struct tx *tx, const struct query *query, const void *params, void *row);
+err tx_maybe(struct tx *tx, const struct query *query, const void *params, void *row, bool *found);
+err tx_many(struct tx *tx, const struct query *query, const void *params, void **rows, size_t *count);
+
+/* Runs a statement without rows; `changed` (may be NULL) is how many rows it touched. */
+err tx_run(struct tx *tx, const struct query *query, const void *params, int64_t *changed);
+
+/* Runs it for each of `count` params structs lying one behind the other: a loop on SQLite, one unnest on PostgreSQL. `changed`
+ * (may be NULL) has `count` entries. */
+err tx_run_many(struct tx *tx, const struct query *query, const void *params, size_t count, int64_t *changed);
+
+/* Begin, commit, roll back: for the writer only. A commit that returned OK is on disk. After an error `*gone` tells that the
+ * engine has rolled the transaction back by itself. */
+err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out);
+err tx_commit(struct tx *tx);
+void tx_rollback(struct tx *tx);
+bool tx_is_gone(const struct tx *tx);
+
+/* After commits: checkpoints the log when it has grown (PASSIVE past 4 MiB, RESTART past 64). Writer only. */
+void db_maintain(struct db *db);
+
+/* Copies the whole database to a file while it is in use. Writer only. */
+err db_backup(struct db *db, struct arena *arena, str path);
+
+/* For metrics. */
+struct db_stats {
+    int64_t commits, reads, wal_bytes, file_bytes;
+};
+struct db_stats db_stats_of(struct db *db);

@@ -1,0 +1,83 @@
+/* A request as the rest of the house sees it, whatever carried it: HTTP/1.1, a test, the simulator.
+ *
+ * The transport makes it in an arena, gives it to a handler, and gets its answer by request_respond(), exactly once, from any
+ * thread. All strings live in the arena until the answer has been sent. */
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "chassis/spec.h"
+#include "os/workers.h"
+
+enum { HEADERS_MAX = 100, RESPONSE_HEADERS_MAX = 24 };
+
+struct header {
+    str name; /* lower case */
+    str value; /* trimmed */
+};
+
+struct response {
+    int status;
+    str content_type; /* none: no body */
+    str body;
+    struct header headers[RESPONSE_HEADERS_MAX]; /* besides Content-Type, Content-Length, Date, Connection */
+    int headers_count;
+};
+
+struct request {
+    struct arena *arena;
+    enum http_method method;
+    str method_text;
+    str path;   /* as it came, percent-encoded, begins with '/', no query */
+    str query;  /* without '?'; STR_NONE where there is none */
+    struct header *headers;
+    int headers_count;
+    str body;
+    str peer_address;    /* of the socket: "192.0.2.1" or "2001:db8::1"; "unix" for the operator's socket */
+    str client_address;  /* who is behind trusted proxies; set by the gateway, else the peer */
+    bool operator_socket; /* came by the operator's unix socket */
+    int64_t received_us; /* monotonic: when it was complete */
+    char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; set by request_identify */
+    char request_id[65];
+
+    struct response response;
+    /* Headers that a filter on the way wants in whatever answer comes (rate limits, CORS). */
+    struct header extra[8];
+    int extra_count;
+    /* Access log: filled on the way. */
+    const char *route;      /* short name of the call, or of the gateway's refusal */
+    char user_hash[17];     /* first 64 bits of SHA-256 of the user's id; empty for nobody */
+    const char *error_code; /* word of the error that was answered, or NULL */
+
+    /* Told with the answer; the transport sets it. May run on any thread. */
+    void (*respond)(struct request *request);
+    void *transport;
+    void *call;       /* the dispatcher's */
+};
+
+/* A header's value by lower-case name; STR_NONE where it is absent. The first one where it comes twice. */
+str request_header(const struct request *request, str name);
+
+/* How often a header came. */
+int request_header_count(const struct request *request, str name);
+
+/* Adopts a valid W3C traceparent or makes ids; adopts X-Request-Id (visible ASCII, at most 64) or makes one. */
+void request_identify(struct request *request);
+
+/* Adds a header to the response. */
+void response_add(struct response *response, str name, str value);
+
+/* Fills the response with problem+json (RFC 9457) of an error: type, title, status, code, detail, errors, trace_id; with
+ * Retry-After and WWW-Authenticate where the kind wants them. */
+void response_problem(struct request *request, err error);
+
+/* The HTTP status of an error. */
+int err_http_status(err error);
+
+/* Sends the answer. Exactly once. */
+void request_respond(struct request *request);
+
+/* ---- the query and the path ---- */
+
+/* Decodes percent-encoding; '+' is a space where `plus`. False for a broken one, for %00 and for what is not UTF-8. */
+bool percent_decode(struct arena *arena, str text, bool plus, str *out);

@@ -1,0 +1,78 @@
+/* A service: the dispatcher over a contract, with its database, writer, relay, consumer and timers.
+ *
+ * services/X/service.c composes one; apps/ starts them. */
+#pragma once
+#include "chassis/auth.h"
+#include "chassis/bus.h"
+#include "chassis/call.h"
+#include "chassis/client.h"
+#include "chassis/conf.h"
+#include "chassis/request.h"
+
+/* What the services of one process share; apps/ makes it. Each service's open takes it:
+ *     err users_open(struct arena *arena, const struct house *house, struct users **out);
+ *     struct service *users_service(struct users *self);  void users_start(struct users *self);  void users_close(struct users *self); */
+struct house {
+    const struct conf *conf;
+    struct workers *workers;        /* requests */
+    struct workers *password_lanes; /* password hashes: few, 19 MiB each */
+    struct auth *auth;
+    struct bus *bus;
+};
+
+struct service_config {
+    const struct service_spec *spec;
+    const struct db_schema *schema;
+    const struct house *house;
+    str database_url;               /* resolved: sqlite:PATH */
+    bool durable;
+    int readers_max;                /* 0: as many as workers */
+    size_t arena_bytes_max;         /* of a call; 0: 8 MiB */
+    void *self;                     /* given to handlers */
+};
+
+struct service;
+
+/* Opens the database and starts the writer; nothing is served before service_start. */
+err service_open(struct arena *arena, const struct service_config *config, struct service **out);
+
+/* Starts relay, consumer and timers; after all services are open and the bus knows them. */
+void service_start(struct service *service);
+
+/* Stops timers, consumer, relay, waiting calls (they answer 202), the writer; closes the database. Accepts NULL. */
+void service_stop(struct service *service);
+void service_close(struct service *service);
+
+/* Handles a request on any thread (the loop's): routes by method and path, and answers by request_respond. */
+void service_handle(struct service *service, struct request *request);
+
+/* The call that a method and path route to; NULL with *allow filled (methods, or 0) where there is none. */
+const struct call_spec *service_route(struct service *service, struct request *request, unsigned *allow);
+
+/* Runs a read call inline on this thread: for clients. */
+err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec, const void *in,
+                        const void **out);
+
+/* A timer: `run` is called as a job every `interval_ms`, and at once when poked. In it, reads use the call's snapshot, and each
+ * write goes through job_write. */
+struct timer;
+struct timer *service_every(struct service *service, const char *name, uint32_t interval_ms,
+                            err (*run)(void *self, struct call *call));
+void timer_poke(struct timer *timer);
+
+/* For jobs (timers, lanes): hands the write over and waits until it is on disk. VERSION_CONFLICT comes back to the caller, who
+ * reads again. */
+err job_write(struct call *call, struct write *write);
+
+/* A call for a thread of the service's own (a payment lane), reset for each item. */
+struct call *service_job_open(struct service *service, const char *name);
+void service_job_reset(struct call *call); /* new snapshot, new arena contents, new time */
+void service_job_close(struct call *call);
+
+struct db *service_db(struct service *service);
+struct writer *service_writer(struct service *service);
+const char *service_name(const struct service *service);
+void *service_self(struct service *service);
+
+/* True when it can serve: database open, writer alive. */
+bool service_ready(struct service *service);
