@@ -25,7 +25,8 @@ enum { GAP_BYTES = 0 };
 #define unpoison(ptr, bytes) ((void)(ptr), (void)(bytes))
 #endif
 
-/* Chunks double up to this, so that a large call asks malloc seldom and a small one wastes little. */
+/* Chunks double up to this, so that a large call asks malloc seldom and a small one wastes little.
+ */
 enum { CHUNK_BYTES_MAX = 1024 * 1024 };
 
 struct chunk {

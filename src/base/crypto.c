@@ -14,14 +14,12 @@ _Static_assert((int)SHA256_BYTES == (int)crypto_hash_sha256_BYTES, "a size of li
 _Static_assert((int)ED25519_PUBLIC_BYTES == (int)crypto_sign_PUBLICKEYBYTES, "a size of libsodium");
 _Static_assert((int)ED25519_SEED_BYTES == (int)crypto_sign_SEEDBYTES, "a size of libsodium");
 _Static_assert((int)ED25519_SIGNATURE_BYTES == (int)crypto_sign_BYTES, "a size of libsodium");
-_Static_assert(sizeof(((struct ed25519_key *)NULL)->secret) == crypto_sign_SECRETKEYBYTES, "a size of libsodium");
+_Static_assert(sizeof(((struct ed25519_key *)NULL)->secret) == crypto_sign_SECRETKEYBYTES,
+               "a size of libsodium");
 _Static_assert((int)PASSWORD_SALT_BYTES == (int)crypto_pwhash_SALTBYTES, "a size of libsodium");
 
 /* libsodium takes bytes as unsigned char, never NULL. */
-static const unsigned char *octets(str s)
-{
-    return (const unsigned char *)(s.ptr ? s.ptr : "");
-}
+static const unsigned char *octets(str s) { return (const unsigned char *)(s.ptr ? s.ptr : ""); }
 
 void crypto_init(void)
 {

@@ -1,8 +1,14 @@
-/* Digests, signatures, password hashes and their texts, by libsodium (its only room). Pure: random bytes are given. */
+/* Digests, signatures, password hashes and their texts, by libsodium (its only room). Pure: random
+ * bytes are given. */
 #pragma once
 #include "base/err.h"
 
-enum { SHA256_BYTES = 32, ED25519_PUBLIC_BYTES = 32, ED25519_SEED_BYTES = 32, ED25519_SIGNATURE_BYTES = 64 };
+enum {
+    SHA256_BYTES = 32,
+    ED25519_PUBLIC_BYTES = 32,
+    ED25519_SEED_BYTES = 32,
+    ED25519_SIGNATURE_BYTES = 64
+};
 
 struct sha256 {
     uint8_t bytes[SHA256_BYTES];
@@ -11,6 +17,7 @@ struct sha256 {
 /* Must be called once before any other, from main or a test's start. */
 void crypto_init(void);
 
+/* SHA-256 (FIPS 180-4). */
 struct sha256 sha256_of(str bytes);
 
 /* HMAC-SHA-256 (RFC 2104) of `bytes` under `key` of any length. */
@@ -19,11 +26,12 @@ struct sha256 hmac_sha256(str key, str bytes);
 /* Compares in constant time; false if the lengths differ. */
 bool secret_equal(str a, str b);
 
-/* Base64url without padding (RFC 4648 section 5), and back; strict: no padding, no white space, no stray bits. */
+/* Base64url without padding (RFC 4648 section 5), and back; strict: no padding, no white space, no
+ * stray bits. */
 str base64url(struct arena *arena, str bytes);
 bool base64url_parse(struct arena *arena, str text, str *out);
 
-/* Lower-case hexadecimal, and back. */
+/* Lower-case hexadecimal, and back from either case; strict besides. */
 str hex(struct arena *arena, str bytes);
 bool hex_parse(struct arena *arena, str text, str *out);
 
@@ -38,11 +46,13 @@ struct ed25519_key ed25519_of_seed(const uint8_t seed[ED25519_SEED_BYTES]);
 void ed25519_sign(const struct ed25519_key *key, str message, uint8_t out[ED25519_SIGNATURE_BYTES]);
 bool ed25519_verify(const uint8_t public[ED25519_PUBLIC_BYTES], str message, str signature);
 
-/* argon2id (RFC 9106), 19 MiB, 2 passes, one lane, as a PHC string ("$argon2id$v=19$m=19456,t=2,p=1$…"). Takes 12-40 ms
- * of CPU: only on a password lane. Fails with OUT_OF_MEMORY. `salt` is 16 random bytes. */
+/* argon2id (RFC 9106), 19 MiB, 2 passes, one lane, as a PHC string
+ * ("$argon2id$v=19$m=19456,t=2,p=1$…"). Takes 12-40 ms of CPU: only on a password lane. Fails with
+ * OUT_OF_MEMORY. `salt` is 16 random bytes. */
 err password_hash(struct arena *arena, str password, const uint8_t salt[16], str *phc);
 
-/* Tells whether the password gives that hash; false for a hash that cannot be read. Takes as long as password_hash. */
+/* Tells whether the password gives that hash; false for a hash that cannot be read, or without the
+ * memory for it. Takes as long as password_hash. */
 bool password_verify(str phc, str password);
 
 /* CRC-32 (IEEE), for shards and cursors; not for secrets. */

@@ -153,10 +153,7 @@ str err_describe(struct arena *arena, err error)
     return text_str(&line);
 }
 
-void panic_context(const char *context)
-{
-    context_in_hand = context;
-}
+void panic_context(const char *context) { context_in_hand = context; }
 
 static struct iovec piece(const char *z)
 {
@@ -167,10 +164,15 @@ _Noreturn void panic(const char *place, const char *what, const char *where)
 {
     const char *context = context_in_hand;
     struct iovec report[] = {
-        piece("panic: "),      piece(place), piece(": "),
-        piece(where),          piece(": broken invariant: "),
-        piece(what),           piece(context ? "\n    while in " : ""),
-        piece(context ? context : ""), piece("\n"),
+        piece("panic: "),
+        piece(place),
+        piece(": "),
+        piece(where),
+        piece(": broken invariant: "),
+        piece(what),
+        piece(context ? "\n    while in " : ""),
+        piece(context ? context : ""),
+        piece("\n"),
     };
 
     /* One call, so that reports of two threads do not mix; if it fails there is no one to tell. */

@@ -7,10 +7,7 @@ enum {
     NAME_TOLD_MAX = 64,        /* longer names are not repeated in an error */
 };
 
-static yyjson_val *inner(const struct json *value)
-{
-    return (yyjson_val *)(uintptr_t)value;
-}
+static yyjson_val *inner(const struct json *value) { return (yyjson_val *)(uintptr_t)value; }
 
 static const struct json *outer(const yyjson_val *value)
 {
@@ -24,10 +21,7 @@ static str string_of(yyjson_val *value)
 
 /* ---- yyjson's memory is the arena ---- */
 
-static void *memory_take(void *arena, size_t bytes)
-{
-    return arena_grow(arena, NULL, 0, bytes);
-}
+static void *memory_take(void *arena, size_t bytes) { return arena_grow(arena, NULL, 0, bytes); }
 
 static void *memory_grow(void *arena, void *ptr, size_t bytes_old, size_t bytes_new)
 {
@@ -134,8 +128,7 @@ err json_read(struct arena *arena, str bytes, const struct json **out)
     const yyjson_alc memory = { memory_take, memory_grow, memory_drop, arena };
     yyjson_read_err reason;
     char *ptr = (char *)(uintptr_t)(bytes.ptr ? bytes.ptr : ""); /* it only writes when in situ */
-    yyjson_doc *doc =
-        yyjson_read_opts(ptr, bytes.len, YYJSON_READ_NUMBER_AS_RAW, &memory, &reason);
+    yyjson_doc *doc = yyjson_read_opts(ptr, bytes.len, YYJSON_READ_NUMBER_AS_RAW, &memory, &reason);
     if (!doc)
         return fail(arena, JSON_MALFORMED, "byte %zu: %s", reason.pos, reason.msg);
 
@@ -219,7 +212,8 @@ str json_number_text(const struct json *value)
 
 bool json_int64(const struct json *value, int64_t *out)
 {
-    return str_to_int64(json_number_text(value), INT64_MIN, INT64_MAX, out);
+    return yyjson_is_raw(inner(value)) &&
+           str_to_int64(json_number_text(value), INT64_MIN, INT64_MAX, out);
 }
 
 /* ---- Writing ---- */
@@ -234,10 +228,7 @@ static bool may_need_escape(uint64_t eight)
     return ((eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & ~eight & highs;
 }
 
-static bool needs_escape(char byte)
-{
-    return (uint8_t)byte < 0x20 || byte == '"' || byte == '\\';
-}
+static bool needs_escape(char byte) { return (uint8_t)byte < 0x20 || byte == '"' || byte == '\\'; }
 
 /* Index of the first byte from `at` on that must be escaped, or the length. */
 static size_t plain_until(str s, size_t at)

@@ -6,20 +6,11 @@
 /* Most formatted pieces fit here and are printed once. */
 enum { FORMAT_BYTES_FIRST = 256, TEXT_BYTES_FIRST = 64, INT64_TEXT_MAX = 20 };
 
-static char lower_of(char byte)
-{
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
-}
+static char lower_of(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte; }
 
-static bool is_space(char byte)
-{
-    return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
+static bool is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
-str str_of_z(const char *z)
-{
-    return z ? (str){ z, strlen(z) } : STR_NONE;
-}
+str str_of_z(const char *z) { return z ? (str){ z, strlen(z) } : STR_NONE; }
 
 bool str_equal(str a, str b)
 {
@@ -198,15 +189,14 @@ struct text text_init(struct arena *arena, size_t cap)
 {
     ASSERT(arena);
 
-    struct text text = { .arena = arena, .cap = cap };
-    if (cap > 0)
-        text.ptr = arena_alloc(arena, cap, 1);
-    return text;
+    /* Grown out of nothing, because such bytes are not zeroed in vain. */
+    return (struct text){ .arena = arena, .ptr = arena_grow(arena, NULL, 0, cap), .cap = cap };
 }
 
-/* Room for `more` bytes behind what there is. */
-static void text_reserve(struct text *text, size_t more)
+void text_reserve(struct text *text, size_t more)
 {
+    ASSERT(text && text->arena);
+
     if (__builtin_expect(more <= text->cap - text->len, 1))
         return;
 
@@ -219,21 +209,14 @@ static void text_reserve(struct text *text, size_t more)
 
 void text_add(struct text *text, str s)
 {
-    ASSERT(text && text->arena);
+    ASSERT(text);
 
     if (s.len == 0)
         return;
-    text_reserve(text, s.len);
+    if (s.len > text->cap - text->len)
+        text_reserve(text, s.len);
     memcpy(text->ptr + text->len, s.ptr, s.len);
     text->len += s.len;
-}
-
-void text_add_byte(struct text *text, char byte)
-{
-    ASSERT(text && text->arena);
-
-    text_reserve(text, 1);
-    text->ptr[text->len++] = byte;
 }
 
 void text_add_format(struct text *text, const char *format, ...)

@@ -1,7 +1,7 @@
 /* Strings by pointer and length.
  *
- * A `str` borrows its bytes: it is passed by value, is never NUL-terminated (except by str_z, at a library's door) and
- * lives as long as whatever owns the bytes, mostly the arena of the call. */
+ * A `str` borrows its bytes: it is passed by value, is never NUL-terminated (except by str_z, at a
+ * library's door) and lives as long as whatever owns the bytes, mostly the arena of the call. */
 #pragma once
 #include <stdarg.h>
 #include <stdbool.h>
@@ -53,11 +53,13 @@ str str_slice(str s, size_t from, size_t len);
 /* Without ASCII white space at both ends. */
 str str_trim(str s);
 
-/* Splits at the first `byte`: gives what stands before it and leaves the rest in `*rest`. At the end `*rest` is STR_NONE.
- * Walk with: for (str rest = s, part; rest.ptr && (part = str_cut(&rest, ','), true);). */
+/* Splits at the first `byte`: gives what stands before it and leaves the rest in `*rest`. At the
+ * end `*rest` is STR_NONE. Walk with: for (str rest = s, part; rest.ptr && (part = str_cut(&rest,
+ * ','), true);). */
 str str_cut(str *rest, char byte);
 
-/* Reads a decimal integer that fills the whole of `s`: optional '-', digits, no leading '+', inside [min, max]. */
+/* Reads a decimal integer that fills the whole of `s`: optional '-', digits, no leading '+', inside
+ * [min, max]. */
 bool str_to_int64(str s, int64_t min, int64_t max, int64_t *out);
 
 /* A copy in the arena. */
@@ -68,7 +70,8 @@ const char *str_z(struct arena *arena, str s);
 
 /* printf into the arena. */
 str str_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
-str str_format_va(struct arena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+str str_format_va(struct arena *arena, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 
 /* ASCII lower case, copied. */
 str str_lower(struct arena *arena, str s);
@@ -86,11 +89,23 @@ struct text {
 /* An empty text with room for `cap` bytes. */
 struct text text_init(struct arena *arena, size_t cap);
 
+/* Makes room for `more` bytes behind what it holds, so that what is added next moves nothing. */
+void text_reserve(struct text *text, size_t more);
+
 /* Appends bytes, one byte, a formatted piece, a decimal number. */
 void text_add(struct text *text, str s);
-void text_add_byte(struct text *text, char byte);
-void text_add_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline void text_add_byte(struct text *text, char byte)
+{
+    if (__builtin_expect(text->len == text->cap, 0))
+        text_reserve(text, 1);
+    text->ptr[text->len++] = byte;
+}
+void text_add_format(struct text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void text_add_int(struct text *text, int64_t number);
 
 /* What it holds so far, borrowed from the text. */
-static inline str text_str(const struct text *text) { return (str){ text->ptr ? text->ptr : "", text->len }; }
+static inline str text_str(const struct text *text)
+{
+    return (str){ text->ptr ? text->ptr : "", text->len };
+}

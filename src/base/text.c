@@ -36,8 +36,8 @@ static size_t ascii_run(str s)
 /* Takes a code point off the front; false where the bytes are no UTF-8. */
 static bool take_point(str *rest, utf8proc_int32_t *point)
 {
-    utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)rest->ptr,
-                                            (utf8proc_ssize_t)rest->len, point);
+    utf8proc_ssize_t len =
+        utf8proc_iterate((const utf8proc_uint8_t *)rest->ptr, (utf8proc_ssize_t)rest->len, point);
     if (len <= 0)
         return false;
     rest->ptr += len;
@@ -283,11 +283,11 @@ static void slug_add(struct slug *slug, utf8proc_int32_t point)
 
     utf8proc_int32_t parts[POINTS_MAX_OF_ONE];
     int boundary = 0;
-    utf8proc_ssize_t count = utf8proc_decompose_char(
-        point, parts, POINTS_MAX_OF_ONE,
-        UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD |
-            UTF8PROC_STRIPMARK,
-        &boundary);
+    utf8proc_ssize_t count =
+        utf8proc_decompose_char(point, parts, POINTS_MAX_OF_ONE,
+                                UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT |
+                                    UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK,
+                                &boundary);
     ASSERT(count >= 0 && count <= POINTS_MAX_OF_ONE);
 
     bool is_latin = true;

@@ -8,15 +8,17 @@ bool utf8_valid(str s);
 /* How many code points a valid text has. */
 size_t utf8_length(str s);
 
-/* Normal form C. False if `s` is not well-formed. */
+/* Normal form C, as a copy. False if `s` is not well-formed. */
 bool text_nfc(struct arena *arena, str s, str *out);
 
 /* For comparing e-mail addresses and names: NFC, then full case folding, then NFC. */
 bool text_fold(struct arena *arena, str s, str *out);
 
-/* "Größe 10 / Blau" -> "grosse-10-blau": folded, marks stripped, runs of anything but [a-z0-9] become one '-'. Letters of
- * scripts without such a form are kept as they are. Never begins or ends with '-'. */
+/* "Größe 10 / Blau" -> "grosse-10-blau": folded, Latin letters without marks and strokes, runs of
+ * anything but letters and digits as one '-'. Letters of other scripts are kept, with their marks.
+ * Never begins or ends with '-'; empty if nothing is left or `s` is not well-formed. */
 str text_slug(struct arena *arena, str s);
 
-/* Tells whether it has control characters (Cc) or line separators. `allow_lines` lets \n, \r and \t pass. */
+/* Tells whether it has control characters (Cc) or line separators. `allow_lines` lets \n, \r and \t
+ * pass. */
 bool text_has_control(str s, bool allow_lines);

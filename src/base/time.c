@@ -3,7 +3,7 @@
 #include "base/err.h"
 
 enum {
-    DAYS_PER_ERA = 146097,         /* 400 years of the Gregorian calendar */
+    DAYS_PER_ERA = 146097,          /* 400 years of the Gregorian calendar */
     DAYS_FROM_ERA_TO_1970 = 719468, /* from 0000-03-01 */
     SECONDS_PER_DAY = 86400,
     YEAR_MAX = 9999,
@@ -96,10 +96,9 @@ static char *put_clock(char *out, const struct clock_time *clock)
     return put(out, clock->second, 2);
 }
 
-str time_text(struct arena *arena, time_us at)
+size_t time_write(time_us at, char begin[TIME_TEXT_MAX])
 {
     struct clock_time clock = clock_time_of(at);
-    char *begin = arena_alloc(arena, sizeof "2026-01-31T09:30:00.123456Z", 1);
     char *out = put(begin, clock.date.year, 4);
 
     *out++ = '-';
@@ -113,7 +112,14 @@ str time_text(struct arena *arena, time_us at)
         out = clock.us % 1000 == 0 ? put(out, clock.us / 1000, 3) : put(out, clock.us, 6);
     }
     *out++ = 'Z';
-    return str_of(begin, (size_t)(out - begin));
+    return (size_t)(out - begin);
+}
+
+str time_text(struct arena *arena, time_us at)
+{
+    char *out = arena_alloc(arena, TIME_TEXT_MAX, 1);
+
+    return str_of(out, time_write(at, out));
 }
 
 /* Takes exactly `digits` digits off the front of `rest`, inside [min, max]. */

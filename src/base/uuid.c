@@ -3,25 +3,16 @@
 #include "base/crypto.h"
 #include "base/err.h"
 
-static bool is_hyphen_at(size_t at)
-{
-    return at == 8 || at == 13 || at == 18 || at == 23;
-}
+static bool is_hyphen_at(size_t at) { return at == 8 || at == 13 || at == 18 || at == 23; }
 
-bool uuid_is_nil(struct uuid id)
-{
-    return uuid_equal(id, (struct uuid){ 0 });
-}
+bool uuid_is_nil(struct uuid id) { return uuid_equal(id, (struct uuid){ 0 }); }
 
 bool uuid_equal(struct uuid a, struct uuid b)
 {
     return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
 }
 
-int uuid_compare(struct uuid a, struct uuid b)
-{
-    return memcmp(a.bytes, b.bytes, sizeof a.bytes);
-}
+int uuid_compare(struct uuid a, struct uuid b) { return memcmp(a.bytes, b.bytes, sizeof a.bytes); }
 
 static int nibble_of(char digit)
 {

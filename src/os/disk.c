@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,8 +29,9 @@ struct trouble {
     int number;
 };
 
-#define TROUBLE(step) ((struct trouble) { (step), errno })
-#define NO_TROUBLE    ((struct trouble) { NULL, 0 })
+static const struct trouble no_trouble = { NULL, 0 };
+
+static struct trouble trouble_at(const char *step) { return (struct trouble){ step, errno }; }
 
 static err fail_path(struct arena *arena, struct trouble trouble, str path)
 {
@@ -46,7 +48,7 @@ static int open_retry(const char *path, int flags, mode_t mode)
     return fd;
 }
 
-/* Keeps errno, so that it can stand between a step that failed and its TROUBLE. */
+/* Keeps errno, so that it can stand between a step that failed and its trouble. */
 static void close_fd(int fd)
 {
     int number = errno;
@@ -59,7 +61,7 @@ static struct trouble read_up_to(const char *path, char *out, size_t room, size_
 {
     int fd = open_retry(path, O_RDONLY, 0);
     if (fd < 0)
-        return TROUBLE("open");
+        return trouble_at("open");
 
     size_t done = 0;
     while (done < room) {
@@ -67,7 +69,7 @@ static struct trouble read_up_to(const char *path, char *out, size_t room, size_
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            struct trouble trouble = TROUBLE("read");
+            struct trouble trouble = trouble_at("read");
             close_fd(fd);
             return trouble;
         }
@@ -77,7 +79,7 @@ static struct trouble read_up_to(const char *path, char *out, size_t room, size_
     }
     close_fd(fd);
     *len = done;
-    return NO_TROUBLE;
+    return no_trouble;
 }
 
 err disk_read(struct arena *arena, str path, size_t bytes_max, str *out)
@@ -88,7 +90,7 @@ err disk_read(struct arena *arena, str path, size_t bytes_max, str *out)
     const char *z = str_z(arena, path);
     struct stat info;
     if (stat(z, &info) < 0)
-        return fail_path(arena, TROUBLE("open"), path);
+        return fail_path(arena, trouble_at("open"), path);
 
     /* One byte more than we expect shows whether there is more: then it has grown since, or never
      * told its size; again with twice the room. */
@@ -128,9 +130,9 @@ static struct trouble sync_dir(const char *path)
 {
     int fd = open_retry(path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return TROUBLE("open the directory of");
+        return trouble_at("open the directory of");
 
-    struct trouble trouble = fsync(fd) < 0 ? TROUBLE("sync the directory of") : NO_TROUBLE;
+    struct trouble trouble = fsync(fd) < 0 ? trouble_at("sync the directory of") : no_trouble;
     close_fd(fd);
     return trouble;
 }
@@ -152,18 +154,18 @@ static struct trouble write_new(const char *path, str bytes, mode_t mode)
 {
     int fd = open_retry(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return TROUBLE("make a file beside");
+        return trouble_at("make a file beside");
 
-    struct trouble trouble = NO_TROUBLE;
+    struct trouble trouble = no_trouble;
     if (!write_all(fd, bytes))
-        trouble = TROUBLE("write");
+        trouble = trouble_at("write");
     else if (fchmod(fd, mode) < 0)
-        trouble = TROUBLE("set the mode of");
+        trouble = trouble_at("set the mode of");
     else if (fsync(fd) < 0)
-        trouble = TROUBLE("sync");
+        trouble = trouble_at("sync");
 
     if (close(fd) < 0 && !trouble.step)
-        trouble = TROUBLE("close");
+        trouble = trouble_at("close");
     if (trouble.step)
         (void)unlink(path);
     return trouble;
@@ -185,7 +187,7 @@ err disk_write(struct arena *arena, str path, str bytes, unsigned mode)
 
     struct trouble trouble = write_new(beside, bytes, (mode_t)mode);
     if (!trouble.step && rename(beside, path_z) < 0) {
-        trouble = TROUBLE("rename over");
+        trouble = trouble_at("rename over");
         (void)unlink(beside);
     }
     if (!trouble.step)
@@ -201,7 +203,7 @@ static err make_dir(struct arena *arena, str path)
         struct trouble trouble = sync_dir(parent);
         return trouble.step ? fail_path(arena, trouble, path) : OK;
     }
-    struct trouble trouble = TROUBLE("make the directory");
+    struct trouble trouble = trouble_at("make the directory");
     struct stat info;
     if (stat(z, &info) == 0) { /* whatever mkdir said: on a read-only mount it is not EEXIST */
         if (S_ISDIR(info.st_mode))
@@ -235,7 +237,7 @@ err disk_remove(struct arena *arena, str path)
     const char *z = str_z(arena, path), *dir = str_z(arena, parent_of(path));
 
     if (unlink(z) < 0)
-        return errno == ENOENT ? OK : fail_path(arena, TROUBLE("remove"), path);
+        return errno == ENOENT ? OK : fail_path(arena, trouble_at("remove"), path);
 
     struct trouble trouble = sync_dir(dir);
     return trouble.step ? fail_path(arena, trouble, path) : OK;
@@ -253,7 +255,7 @@ static struct trouble read_names(const char *path, struct names *names)
 {
     DIR *dir = opendir(path);
     if (!dir)
-        return TROUBLE("open the directory");
+        return trouble_at("open the directory");
 
     names->bytes_len = names->count = 0;
     for (;;) {
@@ -269,7 +271,7 @@ static struct trouble read_names(const char *path, struct names *names)
         names->bytes_len += bytes;
         names->count++;
     }
-    struct trouble trouble = errno != 0 ? TROUBLE("read the directory") : NO_TROUBLE;
+    struct trouble trouble = errno != 0 ? trouble_at("read the directory") : no_trouble;
     (void)closedir(dir);
     return trouble;
 }
@@ -318,15 +320,15 @@ struct disk_lock {
 static struct trouble lock_file(int fd, char said[DISK_LOCK_BYTES_MAX])
 {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        struct trouble trouble = TROUBLE("lock");
+        struct trouble trouble = trouble_at("lock");
         ssize_t got = pread(fd, said, DISK_LOCK_BYTES_MAX - 1, 0);
         said[got > 0 ? got : 0] = '\0';
         return trouble;
     }
     int len = snprintf(said, DISK_LOCK_BYTES_MAX, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, said, (size_t)len, 0) != len)
-        return TROUBLE("write");
-    return NO_TROUBLE;
+        return trouble_at("write");
+    return no_trouble;
 }
 
 err disk_lock_take(struct arena *arena, str path, struct disk_lock **out)
@@ -336,7 +338,7 @@ err disk_lock_take(struct arena *arena, str path, struct disk_lock **out)
     const char *z = str_z(arena, path);
     int fd = open_retry(z, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
-        return fail_path(arena, TROUBLE("open"), path);
+        return fail_path(arena, trouble_at("open"), path);
 
     char said[DISK_LOCK_BYTES_MAX];
     struct trouble trouble = lock_file(fd, said);

@@ -9,8 +9,7 @@
 err disk_read(struct arena *arena, str path, size_t bytes_max, str *out);
 
 /* Writes beside and renames over, fsync before and after: the file is whole, old or new, whenever
- * the machine stops. `mode` as of chmod(2). A crash may leave a file ".NAME.XXXXXXXX.tmp" behind.
- */
+ * the machine stops. `mode` as of chmod(2). A crash may leave ".NAME.XXXXXXXX.tmp" behind. */
 err disk_write(struct arena *arena, str path, str bytes, unsigned mode);
 
 /* Makes the directory and its parents (mode 0700 for what is made). It may be there already. */
@@ -39,6 +38,6 @@ void disk_lock_drop(struct disk_lock *lock);
  * is followed, so a mounted ConfigMap that was swapped shows. */
 int64_t disk_changed_us(struct arena *arena, str path);
 
-/* Writes all bytes to a descriptor (1 or 2: the log); errors are dropped, there is nobody to tell.
- */
+/* Writes all bytes to a descriptor (1 or 2: the log). Errors are dropped, there is nobody to tell;
+ * a full non-blocking pipe is waited for, but not for long. */
 void disk_write_fd(int fd, str bytes);

@@ -30,7 +30,7 @@ static struct timespec timespec_of(int64_t mono_us)
 {
     if (mono_us < 0)
         mono_us = 0;
-    return (struct timespec) { .tv_sec = mono_us / 1000000, .tv_nsec = mono_us % 1000000 * 1000 };
+    return (struct timespec){ .tv_sec = mono_us / 1000000, .tv_nsec = mono_us % 1000000 * 1000 };
 }
 
 /* Error-checking mutexes cost a nanosecond or two, and turn a hang or silent damage (taken twice,

@@ -13,7 +13,7 @@ enum {
     WORKERS_PACE_WEIGHT = 16,     /* the latest work counts for a 16th of the pace */
     /* What one work may say about the pace: a straggler must not close the door to all. */
     WORKERS_PACE_SAMPLE_MAX_US = 1000 * 1000,
-    WORKERS_NAME_BYTES = 16
+    WORKERS_NAME_BYTES = 24
 };
 
 struct queue {

@@ -1,0 +1,30 @@
+# The only door. Thin: the work is done by scripts/ and Meson.
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-fresh bench sim crash fmt lint openapi lock clean
+
+help:       ## this list
+	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+run:        ## install what is missing, build, start the shop and print lines to try
+	@scripts/run
+build:      ## build the programs into build/release
+	@scripts/bootstrap run && scripts/build release
+test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, …) for one stage
+	@scripts/test --word '$(T)' --stage '$(S)'
+test-fresh: ## make run and make test inside a bare Debian 12
+	@scripts/test-fresh
+bench:      ## measure the release build
+	@scripts/bench
+sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again
+	@SEEDS='$(SEEDS)' SEED='$(SEED)' scripts/sim
+crash:      ## the tests that kill the shop at every step
+	@scripts/test --stage crash
+fmt:        ## format the source
+	@scripts/fmt
+lint:       ## the rules of tools/tidy and the form of the source
+	@scripts/lint
+openapi:    ## write contracts/openapi from the contracts
+	@scripts/openapi
+lock:       ## pin the Python packages of build and tests anew
+	@scripts/lock
+clean:      ## remove what was built; downloads and data stay
+	@rm -rf build/release build/asan build/tsan build/logs

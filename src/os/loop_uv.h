@@ -1,0 +1,26 @@
+/* What os/loop.c and os/net.c share; nobody else includes it. */
+#pragma once
+#include "os/loop.h"
+
+#include <uv.h>
+
+enum { LOOP_READ_BYTES = 64 * 1024 };
+
+struct loop_signal {
+    uv_signal_t uv;
+    void (*run)(void *subject);
+    void *subject;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t wake;
+    struct loop_task
+        *posted; /* atomic: a stack that any thread pushes on and the loop takes whole */
+    struct loop_task stop;
+    bool stopping; /* atomic: `stop` is posted and has not run */
+    struct loop_signal signals[LOOP_SIGNALS_MAX];
+    int signals_count;
+    char
+        *read_buffer; /* LOOP_READ_BYTES, shared by all connections: each read is used up at once */
+};

@@ -1,0 +1,360 @@
+#include "os/net.h"
+
+#include "base/arena.h"
+#include "os/loop_uv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { ADDRESS_BYTES_MAX = 256, UNIX_MODE_MASK = 0177 };
+
+union stream {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+};
+
+struct net_listener {
+    union stream uv;
+    struct loop *loop;
+    net_accepted *accepted;
+    void *subject;
+    bool is_unix;
+    int port;
+};
+
+struct net_connection {
+    union stream uv;
+    uv_write_t write;
+    const struct net_events *events;
+    void *subject;
+    struct loop *loop;
+    bool is_unix, reading, ended, waiting;
+    char peer[NET_PEER_BYTES];
+};
+
+static void on_closed(uv_handle_t *handle) { free(handle->data); }
+
+static void stream_init(union stream *uv, struct loop *loop, bool is_unix, void *owner)
+{
+    int rc = is_unix ? uv_pipe_init(&loop->uv, &uv->pipe, 0) : uv_tcp_init(&loop->uv, &uv->tcp);
+    ASSERT(rc == 0);
+    uv->handle.data = owner;
+}
+
+/* ---- Accepting ---- */
+
+/* The text of the peer's address; "unknown" where it has gone meanwhile. */
+static void peer_write(struct net_connection *connection)
+{
+    struct sockaddr_storage address;
+    int len = (int)sizeof(address);
+    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+    (void)snprintf(connection->peer, sizeof(connection->peer), "unknown");
+    if (uv_tcp_getpeername(&connection->uv.tcp, (struct sockaddr *)&address, &len) != 0)
+        return;
+
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+        (void)uv_inet_ntop(AF_INET, &v4->sin_addr, connection->peer, sizeof(connection->peer));
+    } else if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+        const unsigned char *bytes = v6->sin6_addr.s6_addr;
+        bool is_mapped = memcmp(bytes, mapped, sizeof(mapped)) == 0;
+        (void)uv_inet_ntop(is_mapped ? AF_INET : AF_INET6, is_mapped ? bytes + 12 : bytes,
+                           connection->peer, sizeof(connection->peer));
+    }
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct net_listener *listener = stream->data;
+    if (status < 0)
+        return; /* out of descriptors: libuv has turned it away */
+
+    struct net_connection *connection = calloc(1, sizeof(*connection));
+    ASSERT(connection);
+    connection->loop = listener->loop;
+    connection->is_unix = listener->is_unix;
+    stream_init(&connection->uv, listener->loop, listener->is_unix, connection);
+    if (uv_accept(stream, &connection->uv.stream) != 0) {
+        uv_close(&connection->uv.handle, &on_closed);
+        return;
+    }
+
+    if (connection->is_unix) {
+        (void)snprintf(connection->peer, sizeof(connection->peer), "unix");
+    } else {
+        (void)uv_tcp_nodelay(&connection->uv.tcp, 1);
+        peer_write(connection);
+    }
+    listener->accepted(listener->subject, connection);
+}
+
+/* ---- Listening ---- */
+
+static err listen_failed(struct arena *arena, int rc, str address, const char *setting)
+{
+    if (rc == UV_EADDRINUSE)
+        return fail(arena, ADDRESS_TAKEN,
+                    "%" STR_F " is taken by another process; choose another with %s",
+                    STR_A(address), setting);
+    return fail(arena, OS_FAILED, "Listening on %" STR_F " (%s): %s", STR_A(address), setting,
+                uv_strerror(rc));
+}
+
+/* Reads "host:port". */
+static bool tcp_address_read(str address, struct sockaddr_storage *out)
+{
+    char host[ADDRESS_BYTES_MAX];
+    size_t colon = address.len;
+    int64_t port;
+
+    while (colon > 0 && address.ptr[colon - 1] != ':')
+        colon--;
+    if (colon == 0 || address.len >= sizeof(host) ||
+        !str_to_int64(str_slice(address, colon, address.len), 0, UINT16_MAX, &port))
+        return false;
+
+    str name = str_slice(address, 0, colon - 1);
+    bool is_v6 = name.len > 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']';
+    if (is_v6)
+        name = str_slice(name, 1, name.len - 2);
+    if (name.len == 0)
+        name = STR("0.0.0.0");
+    else if (str_equal(name, STR("localhost")))
+        name = STR("127.0.0.1");
+    (void)snprintf(host, sizeof(host), "%" STR_F, STR_A(name));
+    return is_v6 ? uv_ip6_addr(host, (int)port, (struct sockaddr_in6 *)out) == 0
+                 : uv_ip4_addr(host, (int)port, (struct sockaddr_in *)out) == 0;
+}
+
+static int tcp_listen(struct net_listener *listener, const struct sockaddr_storage *address)
+{
+    int rc = uv_tcp_bind(&listener->uv.tcp, (const struct sockaddr *)address, 0);
+    if (rc == 0)
+        rc = uv_listen(&listener->uv.stream, NET_BACKLOG, &on_connection);
+    if (rc != 0)
+        return rc;
+
+    (void)uv_tcp_simultaneous_accepts(&listener->uv.tcp, 1); /* take all that wait at once */
+    struct sockaddr_storage own;
+    int len = (int)sizeof(own);
+    rc = uv_tcp_getsockname(&listener->uv.tcp, (struct sockaddr *)&own, &len);
+    if (rc == 0)
+        listener->port =
+            ntohs(own.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&own)->sin6_port
+                                            : ((const struct sockaddr_in *)&own)->sin_port);
+    return rc;
+}
+
+/* Removes a socket that nobody answers at; what is not a socket stays. */
+static void unix_remove_dead(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct stat stat;
+
+    if (lstat(path, &stat) != 0 || !S_ISSOCK(stat.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return;
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 &&
+        errno == ECONNREFUSED)
+        (void)unlink(path);
+    (void)close(fd);
+}
+
+static int unix_listen(struct net_listener *listener, const char *path)
+{
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return UV_ENAMETOOLONG; /* libuv would cut it */
+
+    unix_remove_dead(path);
+    mode_t before = umask(UNIX_MODE_MASK); /* from the start: a later chmod leaves a gap */
+    int rc = uv_pipe_bind(&listener->uv.pipe, path);
+    (void)umask(before);
+    if (rc == 0)
+        rc = uv_listen(&listener->uv.stream, NET_BACKLOG, &on_connection);
+    return rc;
+}
+
+err net_listen(struct arena *arena, struct loop *loop, str address, const char *setting,
+               net_accepted *accepted, void *subject, struct net_listener **out)
+{
+    ASSERT(arena && loop && accepted && out);
+    ASSERT(setting);
+
+    bool is_unix = str_starts(address, STR("unix:"));
+    struct sockaddr_storage tcp = { 0 };
+    if (!is_unix && !tcp_address_read(address, &tcp))
+        return fail(arena, SETTING_INVALID,
+                    "%s: \"%" STR_F "\" is no address: give IP:PORT, [IPv6]:PORT or unix:/path",
+                    setting, STR_A(address));
+
+    const char *path = is_unix ? str_z(arena, str_slice(address, 5, address.len)) : NULL;
+    struct net_listener *listener = calloc(1, sizeof(*listener));
+    ASSERT(listener);
+    listener->loop = loop;
+    listener->is_unix = is_unix;
+    listener->accepted = accepted;
+    listener->subject = subject;
+    stream_init(&listener->uv, loop, is_unix, listener);
+
+    int rc = is_unix ? unix_listen(listener, path) : tcp_listen(listener, &tcp);
+    if (rc != 0) {
+        net_listener_close(listener);
+        return listen_failed(arena, rc, address, setting);
+    }
+    *out = listener;
+    return OK;
+}
+
+int net_listener_port(const struct net_listener *listener)
+{
+    ASSERT(listener);
+    return listener->port;
+}
+
+void net_listener_close(struct net_listener *listener)
+{
+    if (listener)
+        uv_close(&listener->uv.handle, &on_closed);
+}
+
+/* ---- Reading ---- */
+
+static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct net_connection *connection = handle->data;
+    (void)suggested;
+    *out = uv_buf_init(connection->loop->read_buffer, LOOP_READ_BYTES);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+    struct net_connection *connection = stream->data;
+
+    if (!connection->events || count == 0)
+        return;
+    if (count > 0) {
+        connection->events->bytes(connection->subject, buffer->base, (size_t)count);
+        return;
+    }
+    (void)uv_read_stop(stream);
+    connection->reading = false;
+    connection->ended = true;
+    connection->events->ended(connection->subject, count != UV_EOF);
+}
+
+void net_own(struct net_connection *connection, const struct net_events *events, void *subject)
+{
+    ASSERT(connection && !connection->events);
+    ASSERT(events && events->bytes && events->ended && events->written);
+
+    connection->events = events;
+    connection->subject = subject;
+    net_resume(connection);
+}
+
+void net_pause(struct net_connection *connection)
+{
+    ASSERT(connection && connection->events);
+
+    if (connection->reading)
+        (void)uv_read_stop(&connection->uv.stream);
+    connection->reading = false;
+}
+
+void net_resume(struct net_connection *connection)
+{
+    ASSERT(connection && connection->events);
+
+    if (connection->reading || connection->ended)
+        return;
+    int rc = uv_read_start(&connection->uv.stream, &on_room, &on_read);
+    ASSERT(rc == 0);
+    connection->reading = true;
+}
+
+/* ---- Writing and closing ---- */
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct net_connection *connection = write->handle->data;
+
+    connection->waiting = false;
+    if (connection->events)
+        connection->events->written(connection->subject, status == 0);
+}
+
+static uv_buf_t buffer_of(str bytes)
+{
+    return uv_buf_init((char *)(uintptr_t)bytes.ptr, (unsigned)bytes.len);
+}
+
+enum net_written net_write(struct net_connection *connection, str head, str body)
+{
+    ASSERT(connection && !connection->waiting);
+    ASSERT(head.len > 0 && head.len + body.len <= UINT32_MAX);
+
+    uv_stream_t *stream = &connection->uv.stream;
+    uv_buf_t parts[2] = { buffer_of(head), buffer_of(body) };
+    unsigned count = body.len > 0 ? 2 : 1;
+    int rc = uv_try_write(stream, parts, count);
+    if (rc < 0 && rc != UV_EAGAIN)
+        return NET_BROKEN;
+
+    size_t done = rc < 0 ? 0 : (size_t)rc;
+    if (done == head.len + body.len)
+        return NET_WRITTEN;
+
+    uv_buf_t *rest = parts;
+    if (done >= head.len) {
+        rest = &parts[1];
+        count = 1;
+        done -= head.len;
+    }
+    rest[0].base += done;
+    rest[0].len -= done;
+    if (uv_write(&connection->write, stream, rest, count, &on_written) != 0)
+        return NET_BROKEN;
+    connection->waiting = true;
+    return NET_WAITING;
+}
+
+void net_shutdown(struct net_connection *connection)
+{
+    ASSERT(connection && !connection->waiting);
+
+    uv_os_fd_t fd;
+    if (uv_fileno(&connection->uv.handle, &fd) == 0)
+        (void)shutdown(fd, SHUT_WR);
+}
+
+void net_close(struct net_connection *connection)
+{
+    ASSERT(connection);
+    connection->events = NULL; /* the owner may be gone before libuv is done */
+    uv_close(&connection->uv.handle, &on_closed);
+}
+
+str net_peer(const struct net_connection *connection)
+{
+    ASSERT(connection);
+    return str_of_z(connection->peer);
+}
+
+bool net_is_unix(const struct net_connection *connection)
+{
+    ASSERT(connection);
+    return connection->is_unix;
+}

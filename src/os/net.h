@@ -1,0 +1,68 @@
+/* Sockets on a loop: listeners (TCP and Unix) and the connections that they accept.
+ *
+ * All on the loop's thread. Bytes are lent, never copied: what came is valid until the function
+ * that was told of it returns, what is to be written must stay until it is. A connection is its
+ * owner's from the moment it was accepted until net_close; no protocol is known here. */
+#pragma once
+#include "os/loop.h"
+
+enum {
+    NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
+    NET_BACKLOG = 1024
+};
+
+struct net_listener;
+struct net_connection;
+
+/* Told of each new connection. It reads nothing until net_own. */
+typedef void net_accepted(void *subject, struct net_connection *connection);
+
+/* Listens on "192.0.2.1:3000", "[::]:3000", ":3000" (all of IPv4) or "unix:/path" (mode 0600; a
+ * socket that a dead process left there is replaced). `setting` is named by the errors:
+ * SETTING_INVALID for what is no address, ADDRESS_TAKEN, OS_FAILED. */
+err net_listen(struct arena *arena, struct loop *loop, str address, const char *setting,
+               net_accepted *accepted, void *subject, struct net_listener **out);
+
+/* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
+int net_listener_port(const struct net_listener *listener);
+
+/* Stops listening, removes the Unix socket's name. Accepts NULL. */
+void net_listener_close(struct net_listener *listener);
+
+/* What a connection tells its owner. Each may call net_close. */
+struct net_events {
+    /* Bytes came; they lie in the loop's buffer until this returns. */
+    void (*bytes)(void *subject, const char *bytes, size_t len);
+    /* Nothing more will come: the peer has closed its side or, where `broken`, is gone. Once. */
+    void (*ended)(void *subject, bool broken);
+    /* What net_write left waiting is written, or (`!whole`) will never be. */
+    void (*written)(void *subject, bool whole);
+};
+
+/* Becomes the owner, and starts to read. */
+void net_own(struct net_connection *connection, const struct net_events *events, void *subject);
+
+/* Stops reading and starts again. Costs system calls: only where a peer must wait. */
+void net_pause(struct net_connection *connection);
+void net_resume(struct net_connection *connection);
+
+enum net_written { NET_WRITTEN, NET_WAITING, NET_BROKEN };
+
+/* Writes `head` and then `body` (which may be empty) by one system call where the socket takes them
+ * whole: NET_WRITTEN. NET_WAITING: the rest is written when the peer has read; both stay where they
+ * are until `written` is told, and nothing else is written before. NET_BROKEN: the peer is gone. */
+enum net_written net_write(struct net_connection *connection, str head, str body);
+
+/* Tells the peer that nothing more will be written. No write waits. */
+void net_shutdown(struct net_connection *connection);
+
+/* Closes at once, also with a write that waits. The owner hears nothing more, and the connection
+ * must not be used again. */
+void net_close(struct net_connection *connection);
+
+/* The peer's address as text ("192.0.2.1", "2001:db8::1"; an IPv4 one inside IPv6 shows as IPv4),
+ * or "unix"; borrowed from the connection. */
+str net_peer(const struct net_connection *connection);
+
+/* Came by a Unix socket. */
+bool net_is_unix(const struct net_connection *connection);

@@ -1,0 +1,429 @@
+"""A shop to test against: duka on free ports with data of its own, and people who call it.
+
+Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; without them the newest of
+build/{asan,release} is taken.
+"""
+import itertools
+import json
+import os
+import pathlib
+import random
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+import uuid
+
+import httpx
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SERVICES = ("users", "products", "orders")
+PASSWORD = "correct horse battery"
+STAFF_PASSWORD = "a long word for people behind the counter"
+ADDRESS = {"name": "Amina Njoroge", "line1": "Moi Avenue 12", "city": "Nairobi",
+           "postal_code": "00100", "country": "KE"}
+
+# No test waits for a limit that it does not ask for.
+FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0", "LOG_FORMAT": "json"}
+
+
+def program(name):
+    """The path of a program under test."""
+    given = os.environ.get(name.upper() + "_BIN")
+    if given:
+        return pathlib.Path(given)
+    built = [ROOT / "build" / kind / "src" / "apps" / name for kind in ("asan", "release")]
+    built = [path for path in built if path.exists()]
+    assert built, f"{name} has not been built: scripts/build asan"
+    return max(built, key=lambda path: path.stat().st_mtime)
+
+
+def until(check, seconds=10.0, what="it"):
+    """Asks again and again until `check` gives something true, and gives that."""
+    deadline, pause = time.monotonic() + seconds, 0.01
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+_ports_given = set()
+
+
+def free_port():
+    """A port that nobody listens at, and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _ports_given:
+            _ports_given.add(port)
+            return port
+
+
+def new_email(name="someone"):
+    return f"{name}-{uuid.uuid4().hex[:16]}@example.com"
+
+
+def new_key():
+    return str(uuid.uuid4())
+
+
+# ---- what answers say ----
+
+
+def told(response):
+    """What to print of an answer that surprises."""
+    return f"{response.request.method} {response.request.url} -> {response.status_code} {response.text[:1000]}"
+
+
+def accepted(response, status=200):
+    """Checks that a call was done; gives its body (None for an empty one)."""
+    assert response.status_code == status, told(response)
+    if not response.content:
+        return None
+    assert response.headers["content-type"] == "application/json", told(response)
+    return response.json()
+
+
+def refused(response, status, code, *pointers):
+    """Checks a refusal (RFC 9457): its status, its word, the pointers of its fields. Gives its body."""
+    assert response.status_code == status, told(response)
+    assert response.headers["content-type"] == "application/problem+json", told(response)
+    body = response.json()
+    assert body["code"] == code, told(response)
+    assert body["status"] == status and body["title"] and body["type"].endswith(code), told(response)
+    assert re.fullmatch("[0-9a-f]{32}", body["trace_id"]), told(response)
+    if pointers:
+        assert sorted(error["pointer"] for error in body["errors"]) == sorted(pointers), told(response)
+        assert all(error["message"] for error in body["errors"]), told(response)
+    if status == 401:
+        assert response.headers["www-authenticate"].startswith("Bearer"), told(response)
+    if status in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1, told(response)
+    return body
+
+
+def items(response):
+    return accepted(response)["items"]
+
+
+def pages(ask, **query):
+    """Walks all pages of a list; gives the items and how many pages there were."""
+    found, count = [], 0
+    while True:
+        page = accepted(ask(params=query))
+        found += page["items"]
+        count += 1
+        if "next" not in page:
+            return found, count
+        assert count < 1000, "a list without end"
+        query["after"] = page["next"]
+
+
+# ---- people ----
+
+
+class Person:
+    """Somebody who calls the shop at one of its doors, with or without a token."""
+
+    def __init__(self, http, door, email=None, password=None):
+        self.http, self.door = http, door
+        self.email, self.password = email, password
+        self.id = self.token = self.refresh_token = None
+
+    def log_in(self):
+        tokens = accepted(self.post("/users/login", json={"email": self.email, "password": self.password}))
+        self.token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
+        return self
+
+    def at(self, door):
+        """The same person at another door."""
+        other = Person(self.http, door, self.email, self.password)
+        other.id, other.token, other.refresh_token = self.id, self.token, self.refresh_token
+        return other
+
+    def request(self, method, path, *, key=None, headers=None, **rest):
+        headers = dict(headers or {})
+        if self.token and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = "Bearer " + self.token
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.http.request(method, self.door + path, headers=headers, **rest)
+
+    def get(self, path, **rest):
+        return self.request("GET", path, **rest)
+
+    def post(self, path, **rest):
+        return self.request("POST", path, **rest)
+
+    def put(self, path, **rest):
+        return self.request("PUT", path, **rest)
+
+    def patch(self, path, **rest):
+        return self.request("PATCH", path, **rest)
+
+    def delete(self, path, **rest):
+        return self.request("DELETE", path, **rest)
+
+    # ---- orders ----
+
+    def place(self, lines, token="approve", *, key=None, wait=10, provider="simulator", **members):
+        """Places an order; `lines` is a SKU or a list of (SKU, quantity). Gives the answer as it came."""
+        if isinstance(lines, str):
+            lines = [(lines, 1)]
+        payment = {"provider": provider} if provider == "manual" else {"provider": provider, "token": token}
+        body = {"lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines],
+                "payment": payment, **members}
+        prefer = "respond-async" if wait is None else f"wait={wait}"
+        return self.post("/orders", key=key or new_key(), json=body, headers={"Prefer": prefer})
+
+    def order(self, order_id):
+        return accepted(self.get(f"/orders/{order_id}"))
+
+    def order_becomes(self, order_id, seconds=10.0, **wanted):
+        """Waits until an order has these members; gives it."""
+        seen = {}
+
+        def check():
+            seen.update(self.order(order_id))
+            return all(seen[name] == value for name, value in wanted.items())
+
+        try:
+            until(check, seconds)
+        except AssertionError:
+            raise AssertionError(f"order {order_id} did not become {wanted} within {seconds} s: {seen}") from None
+        return dict(seen)
+
+    def timeline(self, order_id):
+        return [entry["what"] for entry in items(self.get(f"/orders/{order_id}/timeline"))]
+
+    def cancel(self, order_id, key=None, **body):
+        return self.post(f"/orders/{order_id}/cancel", key=key or new_key(), json=body)
+
+    # ---- behind the counter ----
+
+    def fulfil(self, order_id, key=None, **body):
+        return self.post(f"/orders/{order_id}/fulfilments", key=key or new_key(), json=body)
+
+    def refund(self, order_id, key=None, **body):
+        return self.post(f"/orders/{order_id}/refunds", key=key or new_key(), json=body)
+
+    def record_payment(self, order_id, amount, currency="EUR", key=None):
+        return self.post(f"/orders/{order_id}/payments", key=key or new_key(),
+                         json={"amount": {"amount": amount, "currency": currency}})
+
+    def adjust(self, sku, key=None, reason="received", **body):
+        return self.post(f"/products/stock/{sku}/adjustments", key=key or new_key(),
+                         json={"reason": reason, **body})
+
+    def stock(self, sku):
+        return accepted(self.get(f"/products/stock/{sku}"))
+
+    def levels(self, sku):
+        """What is on hand, reserved and available of a SKU."""
+        stock = self.stock(sku)
+        return stock["on_hand"], stock["reserved"], stock["available"]
+
+    def ledger(self, sku):
+        return pages(lambda **rest: self.get(f"/products/stock/{sku}/ledger", **rest), limit=100)[0]
+
+    def create_product(self, *, on_hand=100, price=1299, variants=None, **members):
+        """Makes an active product; gives it as it was answered."""
+        name = "thing-" + uuid.uuid4().hex[:12]
+        plain = [{"sku": name, "price": {"amount": price, "currency": "EUR"}, "on_hand": on_hand}]
+        body = {"title": name, "handle": name, "status": "active", "variants": variants or plain, **members}
+        return accepted(self.post("/products", json=body), 201)
+
+    def new_sku(self, on_hand=100, price=1299):
+        """The SKU of a new product."""
+        return self.create_product(on_hand=on_hand, price=price)["variants"][0]["sku"]
+
+    def import_csv(self, content, seconds=60.0, **query):
+        """Imports a file and waits until that is done; gives the report with all its lines."""
+        taken = self.post("/products/imports", content=content, params=query,
+                          headers={"Content-Type": "text/csv"})
+        job = accepted(taken, 202)
+        assert taken.headers["location"] == f"/products/imports/{job['id']}"
+
+        def done():
+            report = accepted(self.get(f"/products/imports/{job['id']}", params={"limit": 1000}))
+            return report if report["status"] in ("done", "failed") else None
+
+        report = until(done, seconds, "the import")
+        while "next" in report:
+            page = accepted(self.get(f"/products/imports/{job['id']}",
+                                     params={"limit": 1000, "after": report.pop("next")}))
+            page["lines"] = report["lines"] + page["lines"]
+            report = page
+        return report
+
+
+# ---- the shop ----
+
+
+class Shop:
+    """A running duka. Its log goes to a file beside the data."""
+
+    def __init__(self, data, **settings):
+        self.data = pathlib.Path(data)
+        self.log_path = self.data.parent / (self.data.name + ".log")
+        self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
+        self.process = None
+        self.http = httpx.Client(verify=False, trust_env=False, timeout=httpx.Timeout(30.0),
+                                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+        self._staff = self._admin = None
+        self._names = itertools.count()
+        self._pick_addresses()
+
+    def _pick_addresses(self):
+        self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("listen", "ops", *SERVICES)}
+        self.url = "http://" + self.addresses["listen"]
+        self.ops = "http://" + self.addresses["ops"]
+        self.doors = {name: "http://" + self.addresses[name] for name in SERVICES}
+
+    def environment(self):
+        clean = {name: value for name, value in os.environ.items()
+                 if name in ("PATH", "HOME", "TMPDIR", "LANG") or name.endswith("SAN_OPTIONS")}
+        places = {"DATA_DIR": str(self.data), "LISTEN_ADDR": self.addresses["listen"],
+                  "OPS_ADDR": self.addresses["ops"],
+                  **{name.upper() + "_ADDR": self.addresses[name] for name in SERVICES}}
+        return {**clean, **places, **self.settings}
+
+    def start(self, prefix=(), seconds=30.0):
+        """Starts duka and waits until it is ready. `prefix` runs it under another program."""
+        assert self.process is None
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([*prefix, str(program("duka"))], env=self.environment(), cwd=ROOT,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        self.wait_ready(seconds)
+        return self
+
+    def wait_ready(self, seconds=30.0):
+        def ready():
+            code = self.process.poll()
+            assert code is None, f"duka ended with {code} before it was ready:\n{self.log_tail()}"
+            try:
+                return self.http.get(self.ops + "/readyz", timeout=5.0).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        try:
+            until(ready, seconds, "ready")
+        except AssertionError:
+            self.kill()
+            raise
+
+    def wait_end(self, seconds=30.0):
+        """Waits until duka has ended by itself; gives its exit code."""
+        try:
+            code = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"duka did not end within {seconds} s:\n{self.log_tail()}") from None
+        self.process = None
+        return code
+
+    def stop(self, seconds=30.0):
+        """Asks duka to end, as a supervisor would; gives its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_end(seconds)
+
+    def kill(self):
+        """Ends duka at once (kill -9)."""
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def close(self):
+        """Ends duka if it runs, and checks that it ended well and logged no fault of its own."""
+        code = 0 if self.process is None else self.stop()
+        self.http.close()
+        assert code == 0, f"duka ended with {code}:\n{self.log_tail()}"
+        faults = self.faults()
+        assert not faults, "duka logged faults:\n" + "\n".join(faults[:20])
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    # ---- the log ----
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def log_entries(self):
+        """The lines of the log that are JSON objects."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def faults(self):
+        """Lines that tell of a fault of ours: errors, panics, reports of sanitizers."""
+        return [line for line in self.log().splitlines()
+                if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)]
+
+    # ---- the operator ----
+
+    def dukactl(self, *words, stdin=None, check=True):
+        done = subprocess.run([str(program("dukactl")), *words], env=self.environment(), cwd=ROOT, text=True,
+                              input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                              capture_output=True, timeout=60)
+        assert not check or done.returncode == 0, f"dukactl {words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def new_account(self, role, email=None, password=STAFF_PASSWORD):
+        """An account with a role, made with dukactl, and logged in."""
+        email = email or new_email(role)
+        self.dukactl("users", "create", "--email", email, "--role", role, "--password-stdin", stdin=password + "\n")
+        return self._known(Person(self.http, self.url, email, password))
+
+    def _known(self, person):
+        person.log_in()
+        person.id = accepted(person.get("/users/me"))["id"]
+        return person
+
+    # ---- people ----
+
+    def anonymous(self):
+        return Person(self.http, self.url)
+
+    def customer(self, name="customer", **members):
+        """Somebody new, registered and logged in."""
+        person = Person(self.http, self.url, new_email(name), PASSWORD)
+        account = accepted(person.post("/users", json={"email": person.email, "password": PASSWORD,
+                                                       "name": f"{name} {next(self._names)}", **members}), 201)
+        person.id = account["id"]
+        return person.log_in()
+
+    @property
+    def staff(self):
+        if self._staff is None:
+            self._staff = self.new_account("staff")
+        return self._staff
+
+    @property
+    def admin(self):
+        if self._admin is None:
+            self._admin = self.new_account("admin")
+        return self._admin
+
+
+def seeded():
+    """A source of chance whose seed is told, so that a run can be seen again: SEED=n."""
+    seed = int(os.environ.get("SEED") or secrets.randbits(32))
+    print(f"SEED={seed}", flush=True)
+    return random.Random(seed)

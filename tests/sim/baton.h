@@ -1,0 +1,48 @@
+/* The simulator's scheduler: one thread runs at a time, and a seed says which.
+ *
+ * baton_start() puts itself behind os/sync, os/clock and os/random. From then on threads are real
+ * threads, but each needs the baton to run. Every lock_take, lock_drop, wait, wake, thread_start,
+ * thread_join, sleep and yield is a step: there the baton may go to another thread, picked by a
+ * seeded generator. When nobody can run, virtual time jumps to the earliest deadline; besides, each
+ * step and each look at a clock costs 1 us, so that a loop which polls ends. So the same seed gives
+ * the same run, however busy the machine is: baton_trace_hash() shows it.
+ *
+ * It is harsh within what os/sync promises: any waiter may get a lock or a wake-up, and a wait may
+ * end for no reason. A deadlock (nobody can run, nobody waits for a time) is reported with what
+ * each thread waits for, and ends the process. So does a misused lock. Whatever aborts the process
+ * while the baton is out, the seed and the last steps are printed.
+ *
+ * What it cannot steer: threads of libraries (they must not call os/sync), and waits that bypass
+ * os/sync; a run that has those is not repeatable. */
+#pragma once
+#include <stdint.h>
+
+enum {
+    BATON_THREADS_MAX = 256, /* at one time */
+    BATON_TRACE_MAX = 4096   /* steps that are kept for baton_trace_last */
+};
+
+/* Takes over; the caller becomes the thread "main" and has the baton. Before any lock, condition or
+ * thread is made. A run that was left without baton_stop (by a failed check) is given up: its
+ * threads wait for ever. */
+void baton_start(uint64_t seed);
+
+/* Gives back to the machine and frees; the steps and the hash can still be read. All threads but
+ * the caller must have been joined. */
+void baton_stop(void);
+
+/* Moves the wall clock, which else follows virtual time from 2026-01-01 on, by so much: a jump that
+ * the monotonic clock does not see. Jumps add up. */
+void baton_wall_jump(int64_t us);
+
+/* A number for the test's own decisions, from a stream that scheduling does not draw from. */
+uint64_t baton_random(void);
+
+/* A hash over every step so far: which thread, what it did, at what virtual time. */
+uint64_t baton_trace_hash(void);
+
+/* How many steps there were so far. */
+uint64_t baton_steps(void);
+
+/* Prints the seed and the last `n` steps with the names of their threads to stderr. */
+void baton_trace_last(int n);
