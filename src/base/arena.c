@@ -44,7 +44,7 @@ struct undo {
 struct arena {
     char *cursor, *end; /* the free part of the newest chunk */
     char *latest;       /* what arena_grow may lengthen in place */
-    size_t used, bytes_max;
+    size_t used, bytes_max, raised;
     jmp_buf *guard;
     struct undo *undo;
     struct chunk *newest;
@@ -119,6 +119,8 @@ void arena_reset(struct arena *arena)
     arena->end = first->bytes + first->cap;
     arena->latest = NULL;
     arena->used = 0;
+    arena->bytes_max -= arena->raised;
+    arena->raised = 0;
     arena->chunk_bytes_next = 2 * (size_t)ARENA_CHUNK_BYTES;
 }
 
@@ -126,6 +128,14 @@ void arena_guard(struct arena *arena, jmp_buf *guard)
 {
     ASSERT(arena);
     arena->guard = guard;
+}
+
+void arena_raise(struct arena *arena, size_t bytes)
+{
+    ASSERT(arena);
+    ASSERT(arena->bytes_max <= SIZE_MAX / 2 - bytes);
+    arena->bytes_max += bytes;
+    arena->raised += bytes;
 }
 
 size_t arena_used(const struct arena *arena)

@@ -1,4 +1,5 @@
-/* The bus: CloudEvents from the outbox of one service to the inboxes of others. At least once, in order per key.
+/* The bus: CloudEvents from the outbox of one service to the inboxes of others. At least once, in
+ * order per key.
  *
  * One face for each driver: local (in this process), later direct, Kafka, RabbitMQ, SQS. */
 #pragma once
@@ -25,36 +26,39 @@ int bus_shard(str key);
 
 struct bus;
 
-/* A consumer's side: takes a batch of one shard, in order, and returns how many of them, from the first, have taken effect
- * (or were seen before, or are kept in its own database): those are acked. The rest come again after a while. Called on a
- * thread of the bus's consumer; may wait for commits. */
+/* A consumer's side: takes a batch of one shard, in order, and returns how many of them, from the
+ * first, have taken effect (or were seen before, or are kept in its own database): those are acked.
+ * The rest come again after a while. Called on a thread of the bus's consumer; may wait for
+ * commits. */
 struct bus_consumer {
     const char *name; /* the consuming service */
     void *self;
     size_t (*take)(void *self, const struct bus_event *events, size_t count);
 };
 
-/* What the simulator and the tests may do to a delivery. */
+/* What the simulator and the tests may do to a delivery: asked for each event and consumer. Gives
+ * the microseconds that it is late (0: none, so that others overtake it); *repeat: it comes twice.
+ */
 struct bus_faults {
     void *self;
-    /* Asked for each delivery of a batch to a consumer: how many leading events get through this time (count: all); *repeat: deliver
-     * it again though it was acked; *delay_us: not before. */
-    size_t (*deliver)(void *self, const char *consumer, size_t count, bool *repeat, int64_t *delay_us);
+    int64_t (*fate)(void *self, const char *consumer, const struct bus_event *event, bool *repeat);
 };
 
-/* The local driver: no thread of its own but one a consumer; holds at most `events_max` (publishers wait beyond). */
+/* The local driver: no thread of its own but one a consumer; holds at most `events_max` (publishers
+ * wait beyond). */
 struct bus *bus_open_local(size_t events_max, const struct bus_faults *faults);
 void bus_close(struct bus *bus); /* accepts NULL */
 
 /* Subscribes to topics; before bus_start. */
-void bus_subscribe(struct bus *bus, const struct bus_consumer *consumer, const char *const *topics, int topics_count);
+void bus_subscribe(struct bus *bus, const struct bus_consumer *consumer, const char *const *topics,
+                   int topics_count);
 void bus_start(struct bus *bus);
 
 /* Stops deliveries; what was not acked stays in the outboxes. */
 void bus_stop(struct bus *bus);
 
-/* Gives events to the bus, in order. `acked(subject, ids, count)` is told (on any thread) once every consumer of the topic has
- * acked them; an event without consumers is acked at once. */
+/* Gives events to the bus, in order. `acked(subject, ids, count)` is told (on any thread) once
+ * every consumer of the topic has acked them; an event without consumers is acked at once. */
 void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
                  void (*acked)(void *subject, const struct uuid *ids, size_t count), void *subject);
 

@@ -1,8 +1,9 @@
 /* A call: one request, event or job of a service at work, from the contract's door to its answer.
  *
- * A handler reads on the call's snapshot, decides with pure functions, hands over one write, and returns. The dispatcher
- * (service.c) does what comes before the first line and after the last: parsing, limits, authentication, the deadline, the
- * replay of a repeated key; the write, its retry on a version that moved, and the mapping of `err` to a status. */
+ * A handler reads on the call's snapshot, decides with pure functions, hands over one write, and
+ * returns. The dispatcher (service.c) does what comes before the first line and after the last:
+ * parsing, limits, authentication, the deadline, the replay of a repeated key; the write, its retry
+ * on a version that moved, and the mapping of `err` to a status. */
 #pragma once
 #include "base/arena.h"
 #include "base/time.h"
@@ -19,12 +20,12 @@ enum { ROLE_BIT_CUSTOMER = 1, ROLE_BIT_STAFF = 2, ROLE_BIT_ADMIN = 4 };
 
 /* Who calls. */
 struct identity {
-    bool known;          /* false: anyone */
-    bool neighbour;      /* a service of ours */
-    bool operator_;      /* by the operator's socket */
+    bool known;     /* false: anyone */
+    bool neighbour; /* a service of ours */
+    bool operator_; /* by the operator's socket */
     struct uuid user, session;
-    int64_t version;     /* of the account when the token was made */
-    unsigned roles;      /* ROLE_BIT_… */
+    int64_t version; /* of the account when the token was made */
+    unsigned roles;  /* ROLE_BIT_… */
     time_us expires_at;
 };
 
@@ -36,32 +37,39 @@ static inline bool identity_is_staff(const struct identity *who)
 struct call {
     struct arena *arena;
     struct service *service;
-    const struct call_spec *spec;      /* NULL in reactions and jobs */
+    const struct call_spec *spec;         /* NULL in reactions and jobs */
     const struct reaction_spec *reaction; /* NULL elsewhere */
     struct identity who;
-    time_us now;                       /* wall time, the same during one run of the handler */
-    int64_t deadline_us;               /* monotonic */
-    const struct request *request;     /* NULL for events, jobs and inline calls */
+    time_us now;                   /* wall time, the same during one run of the handler */
+    int64_t deadline_us;           /* monotonic */
+    const struct request *request; /* NULL for events, jobs and inline calls */
     str traceparent;
-    str idempotency_key;               /* none where there is none */
-    int32_t wait_ms;                   /* how long the answer may wait for settling */
-    struct db_reader *reader_;         /* opened at the first read */
-    struct write *write;               /* the one write, or NULL */
-    const void *answer;                /* message of spec->response */
-    const void *(*answer_view)(struct arena *arena, const void *subject); /* makes it after the batch function ran */
+    str idempotency_key;       /* none where there is none */
+    int32_t wait_ms;           /* how long the answer may wait for settling */
+    struct db_reader *reader_; /* opened at the first read */
+    struct write *write;       /* the one write, or NULL */
+    const void *answer;        /* message of spec->response */
+    const void *(*answer_view)(struct arena *arena,
+                               const void *subject); /* makes it after the batch function ran */
     const void *answer_subject;
-    int answer_status;                 /* 0: the contract's */
-    struct uuid settles;               /* subject whose settling answers, or nil */
+    int answer_status;   /* 0: the contract's */
+    struct uuid settles; /* subject whose settling answers, or nil */
     const void *(*settled_view)(struct arena *arena, const void *row);
-    str etag;                          /* with its quotes; none: made from the body */
-    str location;                      /* overrides the contract's template */
+    str etag;     /* with its quotes; none: made from the body */
+    str location; /* overrides the contract's template */
 };
 
 /* The snapshot of this call. */
 err call_reader(struct call *call, struct db_reader **out);
 
+/* Ends the snapshot, before waiting for somebody else; the next call_reader begins a new one. */
+void call_read_end(struct call *call);
+
 /* A new id. */
 struct uuid call_new_id(struct call *call);
+
+/* Random bytes, good enough for secrets. */
+void call_random(struct call *call, void *out, size_t count);
 
 /* The one write of this call: rows by `batch` over `subject`. At most once in a run. */
 struct write *call_write(struct call *call, write_batch *batch, void *subject);
@@ -69,26 +77,31 @@ struct write *call_write(struct call *call, write_batch *batch, void *subject);
 /* Answers with a message (of the contract's response type), after the write if there is one. */
 err call_answer(struct call *call, const void *message);
 
-/* Answers with what `view` makes of `subject` after the batch function has run and before the commit: for what is decided under
- * the lock. `view` is pure and runs on the writer's thread. */
-err call_answer_with(struct call *call, const void *(*view)(struct arena *arena, const void *subject), const void *subject);
+/* Answers with what `view` makes of `subject` after the batch function has run and before the
+ * commit: for what is decided under the lock. `view` is pure and runs on the writer's thread. */
+err call_answer_with(struct call *call,
+                     const void *(*view)(struct arena *arena, const void *subject),
+                     const void *subject);
 
-/* Answers when the subject settles: whoever fixes its answer (write_answer_subject) wakes this call; when its time
- * (Prefer: wait, 1 s by default) is up, the call answers 202 with `message`, its state as placed. */
+/* Answers when the subject settles: whoever fixes its answer (write_answer_subject) wakes this
+ * call; when its time (Prefer: wait, 1 s by default) is up, the call answers 202 with `message`,
+ * its state as placed. */
 err call_answer_when_settled(struct call *call, struct uuid subject, const void *message);
 
-/* Strong ETag of one resource by its version, and the check of If-Match against it: VERSION_STALE where it differs. (That
- * If-Match is there where the contract wants it was checked before.) */
+/* Strong ETag of one resource by its version, and the check of If-Match against it: VERSION_STALE
+ * where it differs. (That If-Match is there where the contract wants it was checked before.) */
 void call_etag(struct call *call, int64_t version);
 err call_if_match(struct call *call, int64_t version);
 
-/* Fixes the answer that the call which claimed `subject` gives: a message of `spec`'s response, or an error. */
-void write_answer_subject(struct write *write, struct uuid subject, const struct message_spec *spec, const void *message,
-                          int status);
+/* Fixes the answer that the call which claimed `subject` gives: a message of `spec`'s response, or
+ * an error. */
+void write_answer_subject(struct write *write, struct uuid subject, const struct message_spec *spec,
+                          const void *message, int status);
 void write_answer_subject_error(struct write *write, struct uuid subject, err error);
 
 /* ---- paging ---- */
 
-/* An opaque cursor over a position, bound to what was asked (a changed query or a changed cursor gives CURSOR_INVALID). */
+/* An opaque cursor over a position, bound to what was asked (a changed query or a changed cursor
+ * gives CURSOR_INVALID). */
 str cursor_write(struct call *call, str position);
 err cursor_read(struct call *call, str cursor, str *position);

@@ -1,5 +1,5 @@
-/* Calls to a neighbour: inline through its dispatch in one process (deadline and authorization included), by gRPC apart. Generated
- * clients (gen/X_client.h) put types on this. */
+/* Calls to a neighbour: inline through its dispatch in one process (deadline and authorization
+ * included), by gRPC apart. Generated clients (gen/X_client.h) put types on this. */
 #pragma once
 #include "chassis/call.h"
 
@@ -9,6 +9,8 @@ struct client;
 struct client *client_open_inline(struct service *neighbour);
 void client_close(struct client *client); /* accepts NULL */
 
-/* Calls and waits for the answer, at most until the caller's deadline. `*out` lives in the caller's arena. Fails with the
- * neighbour's error, CALL_DEADLINE or UPSTREAM_UNAVAILABLE. Only calls that read. */
-err client_call(struct client *client, struct call *caller, const struct call_spec *spec, const void *in, const void **out);
+/* Calls and waits for the answer, at most until the caller's deadline. `*out` lives in the caller's
+ * arena. Fails with the neighbour's error, CALL_DEADLINE or UPSTREAM_UNAVAILABLE. Only calls that
+ * read. */
+err client_call(struct client *client, struct call *caller, const struct call_spec *spec,
+                const void *in, const void **out);

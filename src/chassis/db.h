@@ -1,7 +1,8 @@
 /* A service's database: reads on a snapshot by many, all writes by one writer (see write.h).
  *
- * One face for each engine. Queries stand in the service's queries.sql; tools/queries makes a struct and a function for
- * each, over the tables below. A service opens one `struct db`; DATABASE_URL chooses the engine. */
+ * One face for each engine. Queries stand in the service's queries.sql; tools/queries makes a
+ * struct and a function for each, over the tables below. A service opens one `struct db`;
+ * DATABASE_URL chooses the engine. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
@@ -30,7 +31,8 @@ struct column {
     uint32_t offset;
 };
 
-/* A statement of queries.sql. `index` numbers the statements of one service, for the caches of prepared ones. */
+/* A statement of queries.sql. `index` numbers the statements of one service, for the caches of
+ * prepared ones. */
 struct query {
     const char *name; /* "order_by_id": spans, logs, errors */
     const char *sql;
@@ -57,15 +59,19 @@ struct db_schema {
 };
 
 struct db_config {
-    str url;               /* sqlite:PATH */
-    int readers_max;       /* connections that read at once */
-    bool durable;          /* fsync at each commit; false only for what can be lost (tests, the payment simulator) */
-    void (*on_fatal)(const char *what); /* a failed fsync, a damaged file: must not return; NULL: panic */
+    str url;         /* sqlite:PATH */
+    int readers_max; /* connections that read at once */
+    bool durable;    /* fsync at each commit; false only for what can be lost (tests, the payment
+                        simulator) */
+    void (*on_fatal)(
+        const char *what); /* a failed fsync, a damaged file: must not return; NULL: panic */
 };
 
-/* Opens, locks against a second process, migrates (SQLite), prepares each query once to check it. Fails with DB_LOCKED,
- * DB_CORRUPT, DB_FAILED, SETTING_INVALID (naming the URL and what is allowed). */
-err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema, struct db **out);
+/* Opens, locks against a second process, migrates (SQLite), prepares each query once to check it.
+ * Fails with DB_LOCKED, DB_CORRUPT, DB_FAILED, SETTING_INVALID (naming the URL and what is
+ * allowed). */
+err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
+            struct db **out);
 
 /* Closes after the last reader and the writer are gone. Accepts NULL. */
 void db_close(struct db *db);
@@ -79,13 +85,15 @@ struct db_reader;
 err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out);
 void db_read_end(struct db_reader *reader); /* accepts NULL */
 
-/* Runs a query on the snapshot. `params` points to the query's params struct. Rows are copied into the arena.
- * "one" fails with NOT_FOUND where there is none; "maybe" sets *found; "many" fills an array. */
-err db_one(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void *row);
-err db_maybe(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void *row,
-             bool *found);
-err db_many(struct db_reader *reader, struct arena *arena, const struct query *query, const void *params, void **rows,
-            size_t *count);
+/* Runs a query on the snapshot. `params` points to the query's params struct. Rows are copied into
+ * the arena. "one" fails with NOT_FOUND where there is none; "maybe" sets *found; "many" fills an
+ * array. */
+err db_one(struct db_reader *reader, struct arena *arena, const struct query *query,
+           const void *params, void *row);
+err db_maybe(struct db_reader *reader, struct arena *arena, const struct query *query,
+             const void *params, void *row, bool *found);
+err db_many(struct db_reader *reader, struct arena *arena, const struct query *query,
+            const void *params, void **rows, size_t *count);
 
 /* ---- writing: only inside the writer ---- */
 
@@ -101,23 +109,26 @@ struct tx {
 /* The same as for reading, inside the transaction (sees its own writes). */
 err tx_one(struct tx *tx, const struct query *query, const void *params, void *row);
 err tx_maybe(struct tx *tx, const struct query *query, const void *params, void *row, bool *found);
-err tx_many(struct tx *tx, const struct query *query, const void *params, void **rows, size_t *count);
+err tx_many(struct tx *tx, const struct query *query, const void *params, void **rows,
+            size_t *count);
 
 /* Runs a statement without rows; `changed` (may be NULL) is how many rows it touched. */
 err tx_run(struct tx *tx, const struct query *query, const void *params, int64_t *changed);
 
-/* Runs it for each of `count` params structs lying one behind the other: a loop on SQLite, one unnest on PostgreSQL. `changed`
- * (may be NULL) has `count` entries. */
-err tx_run_many(struct tx *tx, const struct query *query, const void *params, size_t count, int64_t *changed);
+/* Runs it for each of `count` params structs lying one behind the other: a loop on SQLite, one
+ * unnest on PostgreSQL. `changed` (may be NULL) has `count` entries. */
+err tx_run_many(struct tx *tx, const struct query *query, const void *params, size_t count,
+                int64_t *changed);
 
-/* Begin, commit, roll back: for the writer only. A commit that returned OK is on disk. After an error `*gone` tells that the
- * engine has rolled the transaction back by itself. */
+/* Begin, commit, roll back: for the writer only. A commit that returned OK is on disk. After an
+ * error `*gone` tells that the engine has rolled the transaction back by itself. */
 err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out);
 err tx_commit(struct tx *tx);
 void tx_rollback(struct tx *tx);
 bool tx_is_gone(const struct tx *tx);
 
-/* After commits: checkpoints the log when it has grown (PASSIVE past 4 MiB, RESTART past 64). Writer only. */
+/* After commits: checkpoints the log when it has grown (PASSIVE past 4 MiB, RESTART past 64).
+ * Writer only. */
 void db_maintain(struct db *db);
 
 /* Copies the whole database to a file while it is in use. Writer only. */

@@ -7,7 +7,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Once, at start. */
+/* What is logged from now on, and how. Until then: LOG_INFO, as text. Any thread. */
 void log_setup(enum log_level least, bool json);
 
 struct log_field {
@@ -19,11 +19,13 @@ struct log_field {
 #define LOG_TEXT(key_, value) ((struct log_field){ .key = (key_), .kind = LOG_STR, .text = (value) })
 #define LOG_NUMBER(key_, value) ((struct log_field){ .key = (key_), .kind = LOG_INT, .number = (value) })
 
-/* One event: `event` is a stable dotted name ("order.placed"), the fields tell the rest. Values are escaped; a line never
- * exceeds 8 KiB. The same event name logs at most 20 lines a second above DEBUG; what was left out is told with the next. */
+/* One event: `event` is a stable dotted name ("order.placed"), the fields tell the rest. Values are
+ * escaped, so that none can forge a line. A line never exceeds 4 KiB, the most that a pipe takes as a
+ * whole; what did not fit is left out, and "cut" says so. The same event name logs at most 20 lines a
+ * second above DEBUG; how many were left out is told with the next. Any thread. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, int count);
-#define LOG(level, event, ...)                                                                       \
-    log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ },                           \
+#define LOG(level, event, ...)                                             \
+    log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ }, \
               (int)(sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field)))
 
 enum metric {
@@ -33,19 +35,26 @@ enum metric {
     METRICS_COUNT
 };
 
-/* A series of a metric: label values are registered once and give a handle (bounded: the 200th of a metric becomes "other"). */
-struct series;
-struct series *metric_series(enum metric metric, const char *label1, const char *label2, const char *label3);
+enum { METRIC_SERIES_MAX = 200, METRIC_LABEL_BYTES_MAX = 64 };
 
-/* Counters and gauges; thread-safe, cheap (relaxed atomics). */
+/* A series of a metric: its label values are registered once and give a handle, for as long as the
+ * process runs. Give as many as the metric has labels, NULL for the rest. Bounded: the 200th of a
+ * metric becomes "other", and so does what follows. Any thread. */
+struct series;
+struct series *metric_series(enum metric metric, const char *label1, const char *label2,
+                             const char *label3);
+
+/* Counters and gauges; any thread, cheap (relaxed atomics). */
 void series_add(struct series *series, int64_t n);
 void series_set(struct series *series, int64_t n);
 
 /* A histogram of microseconds, shown in seconds. */
 void series_time(struct series *series, int64_t us);
 
-/* A gauge whose value is asked for when metrics are printed. */
-void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject), void *subject);
+/* A gauge or counter whose value is asked for when metrics are printed, on that thread. Asked of
+ * somebody else from the next time on; NULL takes it back. */
+void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject),
+                void *subject);
 
 /* Prometheus text (version 0.0.4). */
 str metrics_text(struct arena *arena);

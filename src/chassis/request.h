@@ -1,7 +1,8 @@
 /* A request as the rest of the house sees it, whatever carried it: HTTP/1.1, a test, the simulator.
  *
- * The transport makes it in an arena, gives it to a handler, and gets its answer by request_respond(), exactly once, from any
- * thread. All strings live in the arena until the answer has been sent. */
+ * The transport makes it in an arena, gives it to a handler, and gets its answer by
+ * request_respond(), exactly once, from any thread. All strings live in the arena until the answer
+ * has been sent. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
@@ -12,7 +13,7 @@
 enum { HEADERS_MAX = 100, RESPONSE_HEADERS_MAX = 24 };
 
 struct header {
-    str name; /* lower case */
+    str name;  /* lower case in requests */
     str value; /* trimmed */
 };
 
@@ -20,7 +21,9 @@ struct response {
     int status;
     str content_type; /* none: no body */
     str body;
-    struct header headers[RESPONSE_HEADERS_MAX]; /* besides Content-Type, Content-Length, Date, Connection */
+    /* Besides those that the transport writes: Content-Type, Content-Length, Date, Connection,
+     * X-Request-Id, traceparent. */
+    struct header headers[RESPONSE_HEADERS_MAX];
     int headers_count;
 };
 
@@ -28,16 +31,16 @@ struct request {
     struct arena *arena;
     enum http_method method;
     str method_text;
-    str path;   /* as it came, percent-encoded, begins with '/', no query */
-    str query;  /* without '?'; STR_NONE where there is none */
+    str path;  /* as it came, percent-encoded, begins with '/', no query */
+    str query; /* without '?'; STR_NONE where there is none */
     struct header *headers;
     int headers_count;
     str body;
-    str peer_address;    /* of the socket: "192.0.2.1" or "2001:db8::1"; "unix" for the operator's socket */
-    str client_address;  /* who is behind trusted proxies; set by the gateway, else the peer */
+    str peer_address;     /* of the socket: "192.0.2.1", "2001:db8::1"; "unix" for a Unix socket */
+    str client_address;   /* who is behind trusted proxies; set by the gateway, else the peer */
     bool operator_socket; /* came by the operator's unix socket */
-    int64_t received_us; /* monotonic: when it was complete */
-    char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; set by request_identify */
+    int64_t received_us;  /* monotonic: when it was complete */
+    char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; by request_identify */
     char request_id[65];
 
     struct response response;
@@ -46,30 +49,36 @@ struct request {
     int extra_count;
     /* Access log: filled on the way. */
     const char *route;      /* short name of the call, or of the gateway's refusal */
-    char user_hash[17];     /* first 64 bits of SHA-256 of the user's id; empty for nobody */
+    char user_hash[17];     /* 64 bits of SHA-256 of the user's id, in hex; empty for nobody */
     const char *error_code; /* word of the error that was answered, or NULL */
 
     /* Told with the answer; the transport sets it. May run on any thread. */
     void (*respond)(struct request *request);
     void *transport;
-    void *call;       /* the dispatcher's */
+    void *call; /* the dispatcher's */
 };
 
-/* A header's value by lower-case name; STR_NONE where it is absent. The first one where it comes twice. */
+/* A header's value by lower-case name; STR_NONE where it is absent. The first if it comes twice. */
 str request_header(const struct request *request, str name);
 
 /* How often a header came. */
 int request_header_count(const struct request *request, str name);
 
-/* Adopts a valid W3C traceparent or makes ids; adopts X-Request-Id (visible ASCII, at most 64) or makes one. */
+/* Adopts a valid W3C traceparent or makes ids; adopts X-Request-Id (visible ASCII, at most 64) or
+ * makes one. The transport tells both in every answer. */
 void request_identify(struct request *request);
 
-/* Adds a header to the response. */
+/* Adds a header to the response. The strings are borrowed. */
 void response_add(struct response *response, str name, str value);
 
-/* Fills the response with problem+json (RFC 9457) of an error: type, title, status, code, detail, errors, trace_id; with
- * Retry-After and WWW-Authenticate where the kind wants them. */
+/* Fills the response with problem+json (RFC 9457) of an error: type, title, status, code, detail,
+ * errors, subject, trace_id; with Retry-After and WWW-Authenticate where the kind wants them. What
+ * the response held is dropped; `extra` stays. The detail of a fault of ours is only logged. */
 void response_problem(struct request *request, err error);
+
+/* Answers with something that stands ready (a page, a document) under a strong ETag, quotes
+ * included: 200, or 304 where If-None-Match names it. Strings are borrowed. */
+void response_page(struct request *request, str content_type, str body, str etag);
 
 /* The HTTP status of an error. */
 int err_http_status(err error);
@@ -79,5 +88,6 @@ void request_respond(struct request *request);
 
 /* ---- the query and the path ---- */
 
-/* Decodes percent-encoding; '+' is a space where `plus`. False for a broken one, for %00 and for what is not UTF-8. */
+/* Decodes percent-encoding; '+' is a space where `plus`. False for a broken one, for %00 and for
+ * what is not UTF-8. */
 bool percent_decode(struct arena *arena, str text, bool plus, str *out);

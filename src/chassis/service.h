@@ -11,7 +11,8 @@
 
 /* What the services of one process share; apps/ makes it. Each service's open takes it:
  *     err users_open(struct arena *arena, const struct house *house, struct users **out);
- *     struct service *users_service(struct users *self);  void users_start(struct users *self);  void users_close(struct users *self); */
+ *     struct service *users_service(struct users *self);  void users_start(struct users *self);
+ * void users_close(struct users *self); */
 struct house {
     const struct conf *conf;
     struct workers *workers;        /* requests */
@@ -24,11 +25,14 @@ struct service_config {
     const struct service_spec *spec;
     const struct db_schema *schema;
     const struct house *house;
-    str database_url;               /* resolved: sqlite:PATH */
+    str database_url; /* resolved: sqlite:PATH */
     bool durable;
-    int readers_max;                /* 0: as many as workers */
-    size_t arena_bytes_max;         /* of a call; 0: 8 MiB */
-    void *self;                     /* given to handlers */
+    int readers_max;        /* 0: as many as workers */
+    size_t arena_bytes_max; /* of a call; 0: 8 MiB */
+    void *self;             /* given to handlers */
+    /* The message of a subject as it stands now, for calls whose time to wait is up; NULL where no
+     * call settles. */
+    err (*standing)(void *self, struct call *call, struct uuid subject, const void **message);
 };
 
 struct service;
@@ -39,29 +43,33 @@ err service_open(struct arena *arena, const struct service_config *config, struc
 /* Starts relay, consumer and timers; after all services are open and the bus knows them. */
 void service_start(struct service *service);
 
-/* Stops timers, consumer, relay, waiting calls (they answer 202), the writer; closes the database. Accepts NULL. */
+/* Stops timers, consumer, relay, waiting calls (they answer 202), the writer; closes the database.
+ * Accepts NULL. */
 void service_stop(struct service *service);
 void service_close(struct service *service);
 
-/* Handles a request on any thread (the loop's): routes by method and path, and answers by request_respond. */
+/* Handles a request on any thread (the loop's): routes by method and path, and answers by
+ * request_respond. */
 void service_handle(struct service *service, struct request *request);
 
-/* The call that a method and path route to; NULL with *allow filled (methods, or 0) where there is none. */
-const struct call_spec *service_route(struct service *service, struct request *request, unsigned *allow);
+/* The call that a method and path route to; NULL with *allow filled (methods, or 0) where there is
+ * none. */
+const struct call_spec *service_route(struct service *service, struct request *request,
+                                      unsigned *allow);
 
 /* Runs a read call inline on this thread: for clients. */
-err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec, const void *in,
-                        const void **out);
+err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec,
+                        const void *in, const void **out);
 
-/* A timer: `run` is called as a job every `interval_ms`, and at once when poked. In it, reads use the call's snapshot, and each
- * write goes through job_write. */
+/* A timer: `run` is called as a job every `interval_ms`, and at once when poked. In it, reads use
+ * the call's snapshot, and each write goes through job_write. */
 struct timer;
 struct timer *service_every(struct service *service, const char *name, uint32_t interval_ms,
                             err (*run)(void *self, struct call *call));
 void timer_poke(struct timer *timer);
 
-/* For jobs (timers, lanes): hands the write over and waits until it is on disk. VERSION_CONFLICT comes back to the caller, who
- * reads again. */
+/* For jobs (timers, lanes): hands the write over and waits until it is on disk. VERSION_CONFLICT
+ * comes back to the caller, who reads again. */
 err job_write(struct call *call, struct write *write);
 
 /* A call for a thread of the service's own (a payment lane), reset for each item. */

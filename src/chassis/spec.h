@@ -1,4 +1,5 @@
-/* What a contract says, as tables that tools/contracts generates: calls, fields and their rules, events, reactions.
+/* What a contract says, as tables that tools/contracts generates: calls, fields and their rules,
+ * events, reactions.
  *
  * Everything here is constant data; the dispatcher, the codecs and the bus read it. */
 #pragma once
@@ -7,31 +8,56 @@
 
 struct call;
 
-enum access { ACCESS_ANYONE, ACCESS_CUSTOMER, ACCESS_STAFF, ACCESS_ADMIN, ACCESS_NEIGHBOUR, ACCESS_OPERATOR };
+enum access {
+    ACCESS_ANYONE,
+    ACCESS_CUSTOMER,
+    ACCESS_STAFF,
+    ACCESS_ADMIN,
+    ACCESS_NEIGHBOUR,
+    ACCESS_OPERATOR
+};
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_METHODS_COUNT };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_METHODS_COUNT
+};
 
 enum call_lane { LANE_WORKER, LANE_PASSWORD, LANE_LOOP };
 
 enum field_format {
-    FORMAT_NONE, FORMAT_UUID, FORMAT_EMAIL, FORMAT_CURRENCY, FORMAT_URL, FORMAT_SKU, FORMAT_HANDLE, FORMAT_COUNTRY,
+    FORMAT_NONE,
+    FORMAT_UUID,
+    FORMAT_EMAIL,
+    FORMAT_CURRENCY,
+    FORMAT_URL,
+    FORMAT_SKU,
+    FORMAT_HANDLE,
+    FORMAT_COUNTRY,
     FORMAT_TOKEN
 };
 
 /* The rule of one field; rules[i] of a message belongs to descriptor->fields[i]. */
 struct field_spec {
-    const char *json_name;             /* snake_case, as in the contract */
-    str json_key;                      /* the same as it stands in JSON after another member: ,"name": */
-    uint32_t length_min, length_max;   /* code points */
-    int64_t min, max;                  /* where bounded */
+    const char *json_name; /* snake_case, as in the contract */
+    str json_key;          /* the same as it stands in JSON after another member: ,"name": */
+    uint32_t length_min, length_max; /* code points */
+    int64_t min, max;                /* where bounded */
     uint32_t items_min, items_max;
     enum field_format format;
-    bool bounded, required, lines, secret, omit_empty, internal, text; /* text: a string kept as bytes */
+    bool bounded, required, lines, secret, omit_empty, internal,
+        text;                           /* text: a string kept as bytes */
     const struct message_spec *message; /* of a message field; NULL else */
     const struct enum_spec *words;      /* of an enum field; NULL else */
 };
 
-/* Words of an enum: lower case, without the common prefix; words[i] belongs to descriptor->values[i]; number 0 has none. */
+/* Words of an enum: lower case, without the common prefix; words[i] belongs to
+ * descriptor->values[i]; number 0 has none. */
 struct enum_spec {
     const ProtobufCEnumDescriptor *descriptor;
     const char *const *words;
@@ -57,16 +83,17 @@ enum body_kind { BODY_NONE, BODY_JSON, BODY_RAW };
 typedef err call_handler(void *self, struct call *call, const void *in);
 
 struct call_spec {
-    const char *name;    /* "orders.v1.Orders/CreateOrder" */
+    const char *name;       /* "orders.v1.Orders/CreateOrder" */
     const char *short_name; /* "orders.create_order": logs, metrics, spans */
-    int index;           /* of the call in its service_spec */
+    int index;              /* of the call in its service_spec */
     enum http_method method;
-    bool routed;         /* has an HTTP path */
-    const char *path;    /* "/orders/{id}/cancel" */
+    bool routed;      /* has an HTTP path */
+    const char *path; /* "/orders/{id}/cancel" */
     const struct path_piece *pieces;
     int pieces_count;
     enum body_kind body;
-    int body_field;      /* index of the field that the body is: bytes (raw) or a message; -1: the whole request */
+    int body_field; /* index of the field that the body is: bytes (raw) or a message; -1: the whole
+                       request */
     const char *body_type; /* media type of a raw body */
     const struct message_spec *request, *response;
     enum access access;

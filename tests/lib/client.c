@@ -42,10 +42,7 @@ void client_send(int fd, str bytes)
     }
 }
 
-void client_finish(int fd)
-{
-    shutdown(fd, SHUT_WR);
-}
+void client_finish(int fd) { shutdown(fd, SHUT_WR); }
 
 bool client_is_quiet(int fd, int wait_ms)
 {

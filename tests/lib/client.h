@@ -1,5 +1,5 @@
-/* A client for tests of servers: blocking sockets on loopback, bytes as they are. Each function ends
- * the test where the socket fails, or nothing comes for CLIENT_WAIT_MS. */
+/* A client for tests of servers: blocking sockets on loopback, bytes as they are. Each function
+ * ends the test where the socket fails, or nothing comes for CLIENT_WAIT_MS. */
 #pragma once
 #include "tests/lib/test.h"
 

@@ -1,11 +1,13 @@
-/* Users: accounts, sign-in, sessions, addresses, roles. The one header of this service that apps/ may include. */
+/* Users: accounts, sign-in, sessions, addresses, roles. The one header of this service that apps/
+ * may include. */
 #pragma once
 #include "chassis/service.h"
 
 struct users;
 
-/* Opens the database, makes signing keys where there are none (KEYS_DIR), hands the verifying keys to house->auth. Fails with what
- * db_open fails with, or with a SETTING_INVALID or OS_FAILED that names the key file. */
+/* Opens the database, makes signing keys where there are none (KEYS_DIR), hands the verifying keys
+ * to house->auth. Fails with what db_open fails with, or with a SETTING_INVALID or OS_FAILED that
+ * names the key file. */
 err users_open(struct arena *arena, const struct house *house, struct users **out);
 struct service *users_service(struct users *self);
 void users_start(struct users *self);

@@ -308,3 +308,22 @@ TEST(the_address_sanitizer_sees_a_step_into_the_next_allocation)
     CHECK(!__asan_address_is_poisoned(second));
 }
 #endif
+
+TEST(a_raised_ceiling_holds_until_the_next_reset)
+{
+    struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
+    jmp_buf guard;
+    volatile int jumps = 0;
+
+    arena_raise(arena, 1024);
+    arena_alloc(arena, ARENA_CHUNK_BYTES + 1024, 1);
+    arena_reset(arena);
+    if (setjmp(guard) == 0) {
+        arena_guard(arena, &guard);
+        arena_alloc(arena, ARENA_CHUNK_BYTES + 1024, 1);
+    } else {
+        jumps++;
+    }
+    CHECK_INT(jumps, 1);
+    arena_close(arena);
+}

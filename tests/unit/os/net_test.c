@@ -18,25 +18,19 @@ struct house {
     struct thread *thread;
     struct loop_task task;
     void (*act)(struct house *house);
-    int acted;        /* atomic */
+    int acted; /* atomic */
     bool echoes;
     enum net_written written;
-    str head, body;   /* what `act_write` writes */
+    str head, body; /* what `act_write` writes */
     char peer[NET_PEER_BYTES];
     bool is_unix;
     /* Atomic: */
     int accepted, bytes, ended, broken, wrote, wrote_whole;
 };
 
-static void add(int *counter, int n)
-{
-    __atomic_fetch_add(counter, n, __ATOMIC_SEQ_CST);
-}
+static void add(int *counter, int n) { __atomic_fetch_add(counter, n, __ATOMIC_SEQ_CST); }
 
-static int read_of(int *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
-}
+static int read_of(int *counter) { return __atomic_load_n(counter, __ATOMIC_SEQ_CST); }
 
 /* Waits until a counter has come to `least`. */
 static void wait_for(int *counter, int least)
@@ -230,7 +224,10 @@ TEST(a_unix_socket_is_replaced_when_dead_and_respected_when_alive)
 {
     const char *path = str_z(t->arena, str_format(t->arena, "%s/s", test_folder(t)));
     str address = str_format(t->arena, "unix:%s", path);
-    struct sockaddr_un_like { sa_family_t family; char path[108]; } dead = { .family = AF_UNIX };
+    struct sockaddr_un_like {
+        sa_family_t family;
+        char path[108];
+    } dead = { .family = AF_UNIX };
     struct loop *loop = loop_open();
     struct net_listener *first, *second;
 

@@ -1,0 +1,305 @@
+"""The servers that bench.py measures: Duka, nginx, and the Go reference on PostgreSQL. Each starts on loopback in a
+folder of its own, on the core it is given, and stops with the run."""
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("DUKA_SHARED_DIR", ROOT / ".." / "shared"))
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Skipped(Exception):
+    """A peer that cannot be had on this machine, with the reason."""
+
+
+def tree_of(pid):
+    """A process and all that it started."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        found.append(one)
+        todo += children.get(one, [])
+    return found
+
+
+def cpu_us(pid):
+    """CPU time of a process tree so far, ended children included, in microseconds."""
+    ticks = 0
+    for one in tree_of(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(int(fields[i]) for i in (11, 12, 13, 14))
+    return ticks * 1_000_000 // TICK
+
+
+def pss_kib(pid):
+    """Memory of a process tree, shared pages divided fairly, in KiB."""
+    total = 0
+    for one in tree_of(pid):
+        try:
+            text = Path(f"/proc/{one}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1))
+    return total
+
+
+def wait_for(port, path, deadline_s=30):
+    """Waits for the first 200."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", path)
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing answers on port {port}{path} after {deadline_s} s")
+
+
+class Peer:
+    """A server under measurement: where it listens, and its process."""
+
+    def __init__(self, name, folder, core):
+        self.name, self.folder, self.core = name, Path(folder), core
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = None
+
+    def spawn(self, command, **kwargs):
+        log = open(self.folder / "log", "ab")
+        self.process = subprocess.Popen(["taskset", "-c", str(self.core), *map(str, command)], stdout=log,
+                                        stderr=log, stdin=subprocess.DEVNULL, **kwargs)
+
+    def cpu_us(self):
+        return cpu_us(self.process.pid)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+class Api:
+    """A small JSON client over one kept connection."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def call(self, method, path, body=None, token=None, headers=None, raw=None, kind="application/json"):
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            raw = json.dumps(body)
+        if raw is not None:
+            headers["Content-Type"] = kind
+        self.connection.request(method, path, raw, headers)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        return answer.status, (json.loads(text) if text[:1] in (b"{", b"[") else text)
+
+
+class Duka(Peer):
+    """The whole shop in one process, as `make run` starts it, with fsync on and limits by rate off."""
+
+    PASSWORD = "a long password for the bench"
+
+    def __init__(self, folder, core, port=3900, **settings):
+        super().__init__("duka", folder, core)
+        self.port, self.ops_port = port, port + 1
+        self.settings = settings
+
+    def start(self):
+        env = dict(os.environ, DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
+                   OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
+                   LOG_LEVEL="warn", **self.settings)
+        self.spawn([ROOT / "build/release/src/apps/duka"], env=env)
+        wait_for(self.ops_port, "/readyz")
+        self.env = env
+
+    def dukactl(self, *words, stdin=""):
+        done = subprocess.run([ROOT / "build/release/src/apps/dukactl", *words], env=self.env, input=stdin, text=True,
+                              capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"dukactl {' '.join(words)}: {done.stderr}")
+
+    def seed(self, products, users):
+        """A catalog by CSV and accounts by registration, as a shop would get them."""
+        secret = self.folder / "staff-password"
+        secret.write_text(self.PASSWORD)
+        self.dukactl("users", "create", "--email", "bench-staff@example.com", "--role", "staff", "--password-file",
+                     str(secret))
+        api = Api(self.port)
+        staff = self.login(api, "bench-staff@example.com")
+        self.import_products(api, staff, products)
+        tokens = []
+        for i in range(users):
+            email = f"bench-{i}@example.com"
+            api.call("POST", "/users", {"email": email, "password": self.PASSWORD})
+            tokens.append(self.login(api, email))
+        return tokens
+
+    def login(self, api, email):
+        status, answer = api.call("POST", "/users/login", {"email": email, "password": self.PASSWORD})
+        if status != 200:
+            raise RuntimeError(f"log-in failed: {status} {answer}")
+        return answer["access_token"]
+
+    def import_products(self, api, staff, count):
+        rows = ["Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Variant SKU,"
+                "Variant Inventory Qty,Variant Price"]
+        text = "Description of a thing made to be sold and shipped. " * 3
+        for i in range(1, count + 1):
+            rows.append(f"product-{i},Product {i},{text},bench,true,Title,Default Title,SKU{i},900000000,"
+                        f"{9 + i % 90}.99")
+        status, answer = api.call("POST", "/products/imports", token=staff, raw="\n".join(rows) + "\n", kind="text/csv")
+        if status != 202:
+            raise RuntimeError(f"import refused: {status} {answer}")
+        end = time.monotonic() + 300
+        while answer["status"] not in ("done", "failed") and time.monotonic() < end:
+            time.sleep(0.1)
+            status, answer = api.call("GET", f"/products/imports/{answer['id']}", token=staff)
+        if answer["status"] != "done" or answer["created"] != count:
+            raise RuntimeError(f"import went wrong: {answer}")
+
+    def orders(self):
+        """Rows by status, straight from the database."""
+        import sqlite3
+        books = sqlite3.connect(f"file:{self.folder}/data/orders.db?mode=ro", uri=True)
+        return dict(books.execute("select status, count(*) from orders group by status").fetchall())
+
+    def settle(self, deadline_s=60):
+        """Waits until captures and events that follow the last answers are done."""
+        import sqlite3
+        end = time.monotonic() + deadline_s
+        while time.monotonic() < end:
+            books = sqlite3.connect(f"file:{self.folder}/data/orders.db?mode=ro", uri=True)
+            left = books.execute("select (select count(*) from outbox) + (select count(*) from payment_jobs)").fetchone()
+            books.close()
+            if left[0] == 0:
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the shop does not come to rest")
+
+
+class Nginx(Peer):
+    """nginx that answers a body of a given size itself."""
+
+    def __init__(self, folder, core, body, port=3910):
+        super().__init__("nginx", folder, core)
+        self.port, self.body = port, body
+
+    def start(self):
+        if not shutil.which("nginx"):
+            raise Skipped("nginx is not installed")
+        (self.folder / "site").mkdir(exist_ok=True)
+        conf = self.folder / "nginx.conf"
+        quoted = self.body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "")
+        conf.write_text(f"""
+daemon off; master_process off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {self.folder}/a;
+  proxy_temp_path {self.folder}/b; fastcgi_temp_path {self.folder}/c; uwsgi_temp_path {self.folder}/d;
+  scgi_temp_path {self.folder}/e;
+  server {{ listen 127.0.0.1:{self.port}; location / {{ default_type application/json; return 200 '{quoted}'; }} }} }}
+""")
+        self.spawn(["nginx", "-p", self.folder, "-c", conf])
+        wait_for(self.port, "/")
+
+
+class GoReference(Peer):
+    """The service that a good engineer would write instead: Go net/http and pgx on PostgreSQL, fsync on."""
+
+    def __init__(self, folder, core, port=3920, database_port=3921):
+        super().__init__("go", folder, core)
+        self.port, self.database_port = port, database_port
+        self.database = None
+
+    def start(self):
+        source = SHARED / "bench" / "goref"
+        if not source.is_dir():
+            raise Skipped(f"no Go reference under {source} (DUKA_SHARED_DIR)")
+        if not shutil.which("go"):
+            raise Skipped("Go is not installed")
+        work = self.folder / "source"
+        shutil.copytree(source, work, dirs_exist_ok=True)
+        for file in work.iterdir():
+            file.chmod(0o644)
+        subprocess.run(["go", "build", "-o", "goref", "."], cwd=work, check=True, capture_output=True)
+        self.start_database()
+        dsn = f"postgres://postgres@127.0.0.1:{self.database_port}/goref?pool_max_conns=16"
+        subprocess.run([work / "goref", "-dsn", dsn, "-seed", "1000"], check=True, capture_output=True)
+        self.spawn([work / "goref", "-dsn", dsn, "-addr", f"127.0.0.1:{self.port}"])
+        wait_for(self.port, "/healthz")
+
+    def start_database(self):
+        binaries = Path("/usr/lib/postgresql/15/bin")
+        if not (binaries / "initdb").exists():
+            raise Skipped("PostgreSQL 15 is not installed")
+        home = self.folder / "pg"
+        home.mkdir(exist_ok=True)
+        for folder in [home, *home.parents]:
+            if folder.is_relative_to(ROOT) or folder.owner() == "root" and str(folder).startswith("/tmp/"):
+                folder.chmod(folder.stat().st_mode | 0o055)
+        shutil.chown(home, "postgres", "postgres")
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", f"HOME={home}"]
+        if not (home / "data").exists():
+            subprocess.run([*as_postgres, binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust"],
+                           check=True, capture_output=True)
+        log = open(self.folder / "pg.log", "ab")
+        self.database = subprocess.Popen(
+            ["taskset", "-c", str(self.core), *as_postgres, binaries / "postgres", "-D", home / "data", "-p",
+             str(self.database_port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}",
+             "-c", "max_connections=100", "-c", "shared_buffers=256MB"], stdout=log, stderr=log)
+        end = time.monotonic() + 30
+        make = [binaries / "psql", "-h", "127.0.0.1", "-p", str(self.database_port), "-U", "postgres"]
+        while subprocess.run([*make, "-c", "select 1"], capture_output=True, check=False).returncode:
+            if time.monotonic() > end:
+                raise RuntimeError("PostgreSQL does not start; see " + str(self.folder / "pg.log"))
+            time.sleep(0.1)
+        subprocess.run([*make, "-c", "create database goref"], capture_output=True, check=False)
+        shown = subprocess.run([*make, "-tAc", "select setting from pg_settings where name in "
+                                "('fsync', 'synchronous_commit') order by name"], capture_output=True, text=True,
+                               check=True).stdout.split()
+        if shown != ["on", "on"]:
+            raise RuntimeError(f"PostgreSQL must run with fsync and synchronous_commit on, not {shown}")
+
+    def cpu_us(self):
+        return cpu_us(self.process.pid) + cpu_us(self.database.pid)
+
+    def tokens(self, count):
+        api = Api(self.port)
+        out = []
+        for i in range(1, count + 1):
+            status, answer = api.call("POST", "/login", {"email": f"u{i}@bench.test", "password": "Passw0rd!bench"})
+            if status != 200:
+                raise RuntimeError(f"the reference refused a log-in: {status}")
+            out.append(answer["token"])
+        return out
+
+    def stop(self):
+        super().stop()
+        if self.database:
+            self.database.send_signal(signal.SIGINT)
+            self.database.wait(30)

@@ -1,0 +1,90 @@
+#include "apps/shop.h"
+#include "os/workers.h"
+
+enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
+
+static struct client *client_of(struct service *service) { return client_open_inline(service); }
+
+static void open_house(struct shop *shop, const struct conf *conf, const struct bus_faults *faults)
+{
+    struct auth_config auth = { .issuer = conf_text(conf, CONF_TOKEN_ISSUER),
+                                .audience = conf_text(conf, CONF_TOKEN_AUDIENCE) };
+    shop->house = (struct house){
+        .conf = conf,
+        .workers = workers_open("worker", (int)conf_int(conf, CONF_WORKERS), (int)conf_int(conf, CONF_QUEUE_MAX)),
+        .password_lanes = workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX),
+        .auth = auth_open(&auth),
+        .bus = bus_open_local(BUS_EVENTS_MAX, faults),
+    };
+}
+
+static err open_services(struct shop *shop, struct arena *arena)
+{
+    TRY(users_open(arena, &shop->house, &shop->users));
+    TRY(products_open(arena, &shop->house, &shop->products));
+    return orders_open(arena, &shop->house, client_of(users_service(shop->users)),
+                       client_of(products_service(shop->products)), &shop->orders);
+}
+
+err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults, struct shop **out)
+{
+    ASSERT(arena && conf && out);
+    struct arena *own = arena_open(ARENA_CHUNK_BYTES);
+    struct shop *shop = arena_new(own, struct shop);
+    shop->arena = own;
+    open_house(shop, conf, faults);
+    err error = open_services(shop, arena);
+    if (error != OK) {
+        shop_close(shop);
+        return error;
+    }
+    *out = shop;
+    return OK;
+}
+
+void shop_start(struct shop *shop)
+{
+    ASSERT(shop && !shop->started);
+    shop->started = true;
+    bus_start(shop->house.bus);
+    users_start(shop->users);
+    products_start(shop->products);
+    orders_start(shop->orders);
+}
+
+void shop_stop(struct shop *shop)
+{
+    if (!shop || !shop->started)
+        return;
+    shop->started = false;
+    orders_stop(shop->orders);
+    products_stop(shop->products);
+    users_stop(shop->users);
+    bus_stop(shop->house.bus);
+}
+
+void shop_close(struct shop *shop)
+{
+    if (!shop)
+        return;
+    ASSERT(!shop->started);
+    workers_close(shop->house.password_lanes);
+    workers_close(shop->house.workers);
+    orders_close(shop->orders);
+    products_close(shop->products);
+    users_close(shop->users);
+    bus_close(shop->house.bus);
+    auth_close(shop->house.auth);
+    arena_close(shop->arena);
+}
+
+struct service *shop_service(struct shop *shop, str name)
+{
+    if (str_equal(name, STR("users")))
+        return users_service(shop->users);
+    if (str_equal(name, STR("products")))
+        return products_service(shop->products);
+    if (str_equal(name, STR("orders")))
+        return orders_service(shop->orders);
+    return NULL;
+}

@@ -1,0 +1,142 @@
+#include "chassis/call.h"
+#include "base/crypto.h"
+#include "chassis/answer.h"
+#include "chassis/binding.h"
+#include "chassis/service.h"
+#include "os/random.h"
+
+err call_reader(struct call *call, struct db_reader **out)
+{
+    ASSERT(call && call->service);
+    if (!call->reader_)
+        TRY(db_read_begin(service_db(call->service), call->arena, &call->reader_));
+    *out = call->reader_;
+    return OK;
+}
+
+void call_read_end(struct call *call)
+{
+    db_read_end(call->reader_);
+    call->reader_ = NULL;
+}
+
+struct uuid call_new_id(struct call *call)
+{
+    ASSERT(call);
+    return id_new();
+}
+
+void call_random(struct call *call, void *out, size_t count)
+{
+    ASSERT(call && out);
+    random_bytes(out, count);
+}
+
+struct write *call_write(struct call *call, write_batch *batch, void *subject)
+{
+    ASSERT(call && !call->write);
+    call->write = write_new(call->arena, batch, subject);
+    call->write->traceparent = call->traceparent;
+    return call->write;
+}
+
+err call_answer(struct call *call, const void *message)
+{
+    ASSERT(call && message && !call->answer);
+    call->answer = message;
+    return OK;
+}
+
+err call_answer_with(struct call *call,
+                     const void *(*view)(struct arena *arena, const void *subject),
+                     const void *subject)
+{
+    ASSERT(call && call->write && view);
+    call->answer_view = view;
+    call->answer_subject = subject;
+    return OK;
+}
+
+err call_answer_when_settled(struct call *call, struct uuid subject, const void *message)
+{
+    ASSERT(call && call->write && call->spec && call->spec->settles && !uuid_is_nil(subject));
+    call->settles = subject;
+    call->answer = message;
+    call->answer_status = 202;
+    return OK;
+}
+
+void call_etag(struct call *call, int64_t version)
+{
+    call->etag = str_format(call->arena, "\"v%lld\"", (long long)version);
+}
+
+err call_if_match(struct call *call, int64_t version)
+{
+    str given = call->request ? request_header(call->request, STR("if-match")) : STR_NONE;
+    if (!given.ptr)
+        return OK;
+    str wanted = str_format(call->arena, "\"v%lld\"", (long long)version);
+    for (str rest = given; rest.ptr;) {
+        str one = str_trim(str_cut(&rest, ','));
+        if (str_equal(one, STR("*")) || str_equal(one, wanted))
+            return OK;
+    }
+    return fail(call->arena, VERSION_STALE, "its ETag is %" STR_F " now", STR_A(wanted));
+}
+
+void write_answer_subject(struct write *write, struct uuid subject, const struct message_spec *spec,
+                          const void *message, int status)
+{
+    ASSERT(write && !uuid_is_nil(subject) && message);
+    (void)spec;
+    write->answers_subject = subject;
+    write->subject_answer = (struct answer){ .known = true,
+                                             .status = status,
+                                             .message = message_pack(write->arena, message) };
+}
+
+void write_answer_subject_error(struct write *write, struct uuid subject, err error)
+{
+    ASSERT(write && !uuid_is_nil(subject) && error);
+    write->answers_subject = subject;
+    write->subject_answer = answer_of_error(write->arena, error);
+}
+
+/* ---- paging ---- */
+
+enum { CURSOR_SEAL_BYTES = 8 };
+
+/* The seal finds cursors that were changed or belong to another question. It keeps no secret: a
+ * position only tells where the caller's own list goes on. */
+static str cursor_seal(struct call *call, str position)
+{
+    str asked = call->request ? binding_asked(call->arena, call->request) : STR("");
+    struct text sealed = text_init(call->arena, 256);
+    text_add(&sealed, asked);
+    text_add_byte(&sealed, '\n');
+    text_add(&sealed, position);
+    struct sha256 seal = hmac_sha256(STR("duka cursor 1"), text_str(&sealed));
+    return str_copy(call->arena, str_of(seal.bytes, CURSOR_SEAL_BYTES));
+}
+
+str cursor_write(struct call *call, str position)
+{
+    struct text cursor = text_init(call->arena, 128);
+    text_add(&cursor, cursor_seal(call, position));
+    text_add(&cursor, position);
+    return base64url(call->arena, text_str(&cursor));
+}
+
+err cursor_read(struct call *call, str cursor, str *position)
+{
+    str bytes;
+    bool fits = base64url_parse(call->arena, cursor, &bytes) && bytes.len >= CURSOR_SEAL_BYTES;
+    if (fits) {
+        *position = str_slice(bytes, CURSOR_SEAL_BYTES, bytes.len);
+        fits = secret_equal(cursor_seal(call, *position), str_slice(bytes, 0, CURSOR_SEAL_BYTES));
+    }
+    if (!fits)
+        return fail(call->arena, CURSOR_INVALID, "the cursor does not belong to this list");
+    return OK;
+}

@@ -1,0 +1,263 @@
+#include "chassis/db.h"
+
+#include "chassis/db_driver.h"
+
+/* ---- opening ---- */
+
+static const struct {
+    str scheme;
+    const struct db_driver *driver; /* NULL: known, but not in this build */
+} SCHEMES[] = {
+    { STR("sqlite:"), &db_sqlite_driver },
+    { STR("postgresql://"), NULL },
+    { STR("postgres://"), NULL },
+};
+
+err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
+            struct db **out)
+{
+    ASSERT(arena && config && schema && out);
+    ASSERT(config->readers_max > 0);
+
+    for (size_t i = 0; i < sizeof SCHEMES / sizeof SCHEMES[0]; i++) {
+        if (!str_starts(config->url, SCHEMES[i].scheme))
+            continue;
+        if (!SCHEMES[i].driver)
+            return fail(arena, SETTING_INVALID,
+                        "The database URL \"%" STR_F "\" asks for an engine that this build does not have:"
+                        " use sqlite:PATH.",
+                        STR_A(config->url));
+        str place = str_slice(config->url, SCHEMES[i].scheme.len, config->url.len);
+        return SCHEMES[i].driver->open(arena, config, place, schema, out);
+    }
+    return fail(arena, SETTING_INVALID, "The database URL \"%" STR_F "\" is none: use sqlite:PATH.",
+                STR_A(config->url));
+}
+
+void db_close(struct db *db)
+{
+    if (db)
+        db->driver->close(db);
+}
+
+_Noreturn void db_fatal(const struct db *db, const char *what)
+{
+    ASSERT(db && what);
+    if (db->on_fatal)
+        db->on_fatal(what);
+    panic(ERR_PLACE, what, db->schema->service);
+}
+
+/* ---- faults ---- */
+
+void db_fail_at(struct db *db, enum db_step step, int64_t nth, enum db_fault fault)
+{
+    ASSERT(db && step < DB_STEPS_COUNT && (nth > 0 || fault == DB_FAULT_NONE));
+    db->faults_armed = true;
+    db->faults[step].at = fault == DB_FAULT_NONE ? 0 : db->faults[step].steps + nth;
+    db->faults[step].fault = fault;
+}
+
+int64_t db_steps_taken(const struct db *db, enum db_step step)
+{
+    ASSERT(db && step < DB_STEPS_COUNT);
+    return db->faults[step].steps;
+}
+
+void db_limit_bytes(struct db *db, int64_t bytes_max)
+{
+    ASSERT(db && bytes_max >= 0);
+    db->driver->limit_bytes(db, bytes_max);
+}
+
+/* Counts `count` steps; fails if one of them was meant to. */
+static err take_steps(struct db *db, struct arena *arena, enum db_step step, size_t count)
+{
+    struct db_fault_plan *plan = &db->faults[step];
+    plan->steps += (int64_t)count;
+    if (plan->at == 0 || plan->steps < plan->at)
+        return OK;
+
+    plan->at = 0;
+    if (plan->fault == DB_FAULT_FSYNC)
+        db_fatal(db, "fsync failed (a planned fault)");
+    if (plan->fault != DB_FAULT_FAILED && step != DB_STEP_READ && step != DB_STEP_BEGIN)
+        db->driver->rollback(db);
+    return fail(arena, plan->fault == DB_FAULT_FULL ? DB_FULL : DB_FAILED, "a planned fault");
+}
+
+static inline err step(struct db *db, struct arena *arena, enum db_step kind, size_t count)
+{
+    if (__builtin_expect(db->faults_armed, 0))
+        return take_steps(db, arena, kind, count);
+    return OK;
+}
+
+/* ---- reading ---- */
+
+err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out)
+{
+    ASSERT(db && arena && out);
+    return db->driver->read_begin(db, arena, out);
+}
+
+void db_read_end(struct db_reader *reader)
+{
+    if (reader)
+        reader->db->driver->read_end(reader);
+}
+
+static err read_snapshot(struct db_reader *reader, struct arena *arena, const struct query *query,
+                         const void *params, struct db_rows *rows)
+{
+    ASSERT(reader && arena && query);
+    ASSERT(!query->writes && query->columns_count > 0);
+    ASSERT(params || query->params_count == 0);
+
+    struct db *db = reader->db;
+    TRY(step(db, arena, DB_STEP_READ, 1));
+    if (!reader->begun)
+        TRY(db->driver->snapshot(reader, arena));
+    __atomic_fetch_add(&db->reads, 1, __ATOMIC_RELAXED);
+    return db->driver->read(reader->connection, arena, query, params, rows);
+}
+
+err db_one(struct db_reader *reader, struct arena *arena, const struct query *query,
+           const void *params, void *row)
+{
+    ASSERT(row);
+    struct db_rows rows = { .out = row };
+    TRY(read_snapshot(reader, arena, query, params, &rows));
+    if (rows.count == 0)
+        return fail(arena, NOT_FOUND, "%s found nothing", query->name);
+    return OK;
+}
+
+err db_maybe(struct db_reader *reader, struct arena *arena, const struct query *query,
+             const void *params, void *row, bool *found)
+{
+    ASSERT(row && found);
+    struct db_rows rows = { .out = row };
+    TRY(read_snapshot(reader, arena, query, params, &rows));
+    *found = rows.count > 0;
+    return OK;
+}
+
+err db_many(struct db_reader *reader, struct arena *arena, const struct query *query,
+            const void *params, void **rows_out, size_t *count)
+{
+    ASSERT(rows_out && count);
+    struct db_rows rows = { .many = true };
+    TRY(read_snapshot(reader, arena, query, params, &rows));
+    *rows_out = rows.out;
+    *count = rows.count;
+    return OK;
+}
+
+/* ---- writing ---- */
+
+static err read_tx(struct tx *tx, const struct query *query, const void *params,
+                   struct db_rows *rows)
+{
+    ASSERT(tx && query && query->columns_count > 0);
+    ASSERT(params || query->params_count == 0);
+    TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, 1));
+    return tx->db->driver->read(tx->connection, tx->arena, query, params, rows);
+}
+
+err tx_one(struct tx *tx, const struct query *query, const void *params, void *row)
+{
+    ASSERT(row);
+    struct db_rows rows = { .out = row };
+    TRY(read_tx(tx, query, params, &rows));
+    if (rows.count == 0)
+        return fail(tx->arena, NOT_FOUND, "%s found nothing", query->name);
+    return OK;
+}
+
+err tx_maybe(struct tx *tx, const struct query *query, const void *params, void *row, bool *found)
+{
+    ASSERT(row && found);
+    struct db_rows rows = { .out = row };
+    TRY(read_tx(tx, query, params, &rows));
+    *found = rows.count > 0;
+    return OK;
+}
+
+err tx_many(struct tx *tx, const struct query *query, const void *params, void **rows_out,
+            size_t *count)
+{
+    ASSERT(rows_out && count);
+    struct db_rows rows = { .many = true };
+    TRY(read_tx(tx, query, params, &rows));
+    *rows_out = rows.out;
+    *count = rows.count;
+    return OK;
+}
+
+err tx_run(struct tx *tx, const struct query *query, const void *params, int64_t *changed)
+{
+    return tx_run_many(tx, query, params, 1, changed);
+}
+
+err tx_run_many(struct tx *tx, const struct query *query, const void *params, size_t count,
+                int64_t *changed)
+{
+    ASSERT(tx && query && query->columns_count == 0 && query->writes);
+    ASSERT(params || query->params_count == 0 || count == 0);
+    TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, count));
+    return tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed);
+}
+
+err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out)
+{
+    ASSERT(db && arena && out);
+    TRY(step(db, arena, DB_STEP_BEGIN, 1));
+    struct db_connection *connection;
+    TRY(db->driver->begin(db, arena, &connection));
+    *out = (struct tx){
+        .arena = arena, .now = now, .db = db, .connection = connection, .epoch = ++db->epoch
+    };
+    return OK;
+}
+
+err tx_commit(struct tx *tx)
+{
+    ASSERT(tx && tx->db);
+    TRY(step(tx->db, tx->arena, DB_STEP_COMMIT, 1));
+    TRY(tx->db->driver->commit(tx->db, tx->arena));
+    __atomic_fetch_add(&tx->db->commits, 1, __ATOMIC_RELAXED);
+    return OK;
+}
+
+void tx_rollback(struct tx *tx)
+{
+    ASSERT(tx && tx->db);
+    tx->db->driver->rollback(tx->db);
+}
+
+bool tx_is_gone(const struct tx *tx)
+{
+    ASSERT(tx && tx->db);
+    return tx->db->driver->is_gone(tx->db);
+}
+
+/* ---- the rest ---- */
+
+void db_maintain(struct db *db)
+{
+    ASSERT(db);
+    db->driver->maintain(db);
+}
+
+err db_backup(struct db *db, struct arena *arena, str path)
+{
+    ASSERT(db && arena && path.len > 0);
+    return db->driver->backup(db, arena, path);
+}
+
+struct db_stats db_stats_of(struct db *db)
+{
+    ASSERT(db);
+    return db->driver->stats(db);
+}

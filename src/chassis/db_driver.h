@@ -1,0 +1,67 @@
+/* What stands behind db.h: a table of functions for each engine, and the faults that a test puts before it.
+ *
+ * Only db.c and the drivers include this. A driver embeds `struct db` as the first member of its own. */
+#pragma once
+#include "chassis/db.h"
+#include "chassis/db_faults.h"
+
+struct db_driver;
+
+struct db {
+    const struct db_driver *driver;
+    const struct db_schema *schema;
+    void (*on_fatal)(const char *what);
+    int64_t epoch; /* of the latest transaction; the writer's */
+    int64_t commits, reads; /* counters, by relaxed atomics */
+    bool faults_armed;
+    struct db_fault_plan {
+        int64_t steps;   /* how many were taken */
+        int64_t at;      /* which of them fails; 0: none */
+        enum db_fault fault;
+    } faults[DB_STEPS_COUNT];
+};
+
+struct db_reader {
+    struct db *db;
+    struct db_connection *connection;
+    bool begun; /* the snapshot is taken */
+};
+
+/* Where rows go: one into `out`, or as many as there are into an array of the arena. */
+struct db_rows {
+    bool many;
+    void *out;
+    size_t count;
+};
+
+struct db_driver {
+    /* `place` is what follows the scheme of the URL. */
+    err (*open)(struct arena *arena, const struct db_config *config, str place,
+                const struct db_schema *schema, struct db **out);
+    void (*close)(struct db *db);
+
+    err (*read_begin)(struct db *db, struct arena *arena, struct db_reader **out);
+    void (*read_end)(struct db_reader *reader);
+    err (*snapshot)(struct db_reader *reader, struct arena *arena);
+
+    /* Reads, and statements without rows, on either kind of connection. */
+    err (*read)(struct db_connection *connection, struct arena *arena, const struct query *query,
+                const void *params, struct db_rows *rows);
+    err (*run)(struct db_connection *connection, struct arena *arena, const struct query *query,
+               const void *params, size_t count, int64_t *changed);
+
+    err (*begin)(struct db *db, struct arena *arena, struct db_connection **out);
+    err (*commit)(struct db *db, struct arena *arena);
+    void (*rollback)(struct db *db);
+    bool (*is_gone)(struct db *db);
+
+    void (*maintain)(struct db *db);
+    err (*backup)(struct db *db, struct arena *arena, str path);
+    struct db_stats (*stats)(struct db *db);
+    void (*limit_bytes)(struct db *db, int64_t bytes_max);
+};
+
+extern const struct db_driver db_sqlite_driver;
+
+/* Ends the process by `on_fatal`, or by a panic: what is on disk cannot be known any more. */
+_Noreturn void db_fatal(const struct db *db, const char *what);

@@ -1,0 +1,449 @@
+#include "chassis/db_sqlite.h"
+
+#include "base/arena.h"
+#include "gen/chassis.sql.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <threads.h>
+
+enum { LIFE_BYTES_MAX = 16 * 1024 * 1024 };
+
+static const char *const WRITER_PRAGMAS[] = {
+    "pragma journal_mode=wal",
+    "pragma foreign_keys=on",
+    "pragma temp_store=memory",
+    "pragma cache_size=-4096",
+    "pragma mmap_size=0",
+    "pragma journal_size_limit=8388608",
+    "pragma trusted_schema=off",
+};
+
+static const char *const READER_PRAGMAS[] = {
+    "pragma query_only=on",
+    "pragma temp_store=memory",
+    "pragma cache_size=-1024",
+    "pragma mmap_size=0",
+    "pragma trusted_schema=off",
+};
+
+static struct db_sqlite *of(struct db *db) { return (struct db_sqlite *)db; }
+
+/* ---- connections ---- */
+
+/* No lock inside the library (each connection has one thread at a time), and no counting of memory. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_initialize();
+}
+
+/* The writer's log has this many frames after a commit. */
+static int on_commit(void *subject, sqlite3 *handle, const char *schema, int frames)
+{
+    (void)handle, (void)schema;
+    struct db_sqlite *self = subject;
+    if (frames < self->wal_frames) /* it began anew */
+        self->checkpoint_at_frames = SQLITE_CHECKPOINT_FRAMES;
+    __atomic_store_n(&self->wal_frames, frames, __ATOMIC_RELAXED);
+    return SQLITE_OK;
+}
+
+static err set_up(struct db_connection *connection, struct arena *arena, const char *const *pragmas,
+                  size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int code = sqlite3_exec(connection->handle, pragmas[i], NULL, NULL, NULL);
+        if (code != SQLITE_OK)
+            return sqlite_error(connection, arena, code, pragmas[i]);
+    }
+    sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    TRY(sqlite_prepare_plain(connection, arena, "commit", &connection->commit));
+    return sqlite_prepare_plain(connection, arena, "rollback", &connection->rollback);
+}
+
+/* Memory of a connection, without its handle. */
+static struct db_connection *connection_new(struct db_sqlite *self)
+{
+    struct db_connection *connection = arena_new(self->arena, struct db_connection);
+    const struct db_schema *schemas[SPACES_COUNT] = { &chassis_schema, self->db.schema };
+    connection->owner = self;
+    connection->reader = (struct db_reader){ .db = &self->db, .connection = connection };
+    for (int i = 0; i < SPACES_COUNT; i++)
+        connection->statements[i] =
+            arena_array(self->arena, sqlite3_stmt *, (size_t)schemas[i]->queries_count);
+    return connection;
+}
+
+static err connection_open(struct db_connection *connection, struct arena *arena, int flags)
+{
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2(connection->owner->path, &connection->handle, flags, NULL);
+    return code == SQLITE_OK ? OK : sqlite_error(connection, arena, code, "open");
+}
+
+/* Can be opened again. */
+static void connection_close(struct db_connection *connection)
+{
+    if (!connection || !connection->handle)
+        return;
+    sqlite_settle(connection);
+    sqlite3_stmt *statement;
+    while ((statement = sqlite3_next_stmt(connection->handle, NULL)))
+        sqlite3_finalize(statement);
+    int code = sqlite3_close(connection->handle);
+    ASSERT(code == SQLITE_OK);
+    connection->handle = NULL;
+    connection->begin = connection->commit = connection->rollback = NULL;
+}
+
+/* SQLite stays with its old journal, and says so only here, where it cannot have a log. */
+static err check_log(struct db_connection *writer, struct arena *arena)
+{
+    sqlite3_stmt *statement;
+    TRY(sqlite_prepare_plain(writer, arena, "pragma journal_mode", &statement));
+    bool is_wal = sqlite3_step(statement) == SQLITE_ROW &&
+                  str_equal(str_of_z((const char *)sqlite3_column_text(statement, 0)), STR("wal"));
+    sqlite3_finalize(statement);
+    return is_wal ? OK
+                  : fail(arena, DB_FAILED, "%s cannot have a write-ahead log: use a local file system",
+                         writer->owner->path);
+}
+
+static err writer_connect(struct db_sqlite *self, struct arena *arena)
+{
+    struct db_connection *writer = self->writer = connection_new(self);
+    TRY(connection_open(writer, arena, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+    TRY(set_up(writer, arena, WRITER_PRAGMAS, sizeof WRITER_PRAGMAS / sizeof WRITER_PRAGMAS[0]));
+    TRY(check_log(writer, arena));
+    TRY(sqlite_prepare_plain(writer, arena, "begin immediate", &writer->begin));
+
+    const char *synchronous = self->durable ? "pragma synchronous=full" : "pragma synchronous=off";
+    int code = sqlite3_exec(writer->handle, synchronous, NULL, NULL, NULL);
+    if (code != SQLITE_OK)
+        return sqlite_error(writer, arena, code, synchronous);
+
+    sqlite3_wal_hook(writer->handle, &on_commit, self); /* takes the automatic checkpoint off, too */
+    sqlite3_file_control(writer->handle, "main", SQLITE_FCNTL_FILE_POINTER, &self->file);
+    return OK;
+}
+
+static err reader_connect(struct db_connection *reader, struct arena *arena)
+{
+    TRY(connection_open(reader, arena, SQLITE_OPEN_READONLY));
+    TRY(set_up(reader, arena, READER_PRAGMAS, sizeof READER_PRAGMAS / sizeof READER_PRAGMAS[0]));
+    return sqlite_prepare_plain(reader, arena, "begin", &reader->begin);
+}
+
+/* ---- opening and closing ---- */
+
+static void sqlite_close(struct db *db)
+{
+    struct db_sqlite *self = of(db);
+    ASSERT(self->readers_busy == 0);
+
+    while (self->readers_free) {
+        struct db_connection *reader = self->readers_free;
+        self->readers_free = reader->next;
+        connection_close(reader);
+    }
+    connection_close(self->writer); /* last: it folds the log into the file */
+    disk_lock_drop(self->lock);
+    cond_done(&self->pool_changed);
+    lock_done(&self->pool_lock);
+    arena_close(self->arena); /* holds self */
+}
+
+/* The folder, the lock, and a file that only its owner reads: the log inherits that. */
+static err take_place(struct db_sqlite *self, struct arena *arena)
+{
+    str path = str_of_z(self->path);
+    size_t folder_len = path.len;
+    while (folder_len > 0 && path.ptr[folder_len - 1] != '/')
+        folder_len--;
+    if (folder_len > 1)
+        TRY(disk_make_dirs(arena, str_slice(path, 0, folder_len - 1)));
+    TRY(disk_lock_take(arena, str_format(arena, "%s.lock", self->path), &self->lock));
+    if (!disk_exists(arena, path))
+        TRY(disk_write(arena, path, STR(""), 0600));
+    return OK;
+}
+
+static err check_queries(struct db_sqlite *self, struct arena *arena, const struct db_schema *schema)
+{
+    for (int i = 0; i < schema->queries_count; i++) {
+        ASSERT(schema->queries[i]->index == i);
+        TRY(sqlite_check(self->writer, arena, schema->queries[i]));
+    }
+    return OK;
+}
+
+static err open_all(struct db_sqlite *self, struct arena *arena)
+{
+    TRY(take_place(self, arena));
+    TRY(writer_connect(self, arena));
+    TRY(sqlite_migrate(self, arena));
+    TRY(check_queries(self, arena, &chassis_schema));
+    TRY(check_queries(self, arena, self->db.schema));
+    self->opened = true;
+    return OK;
+}
+
+static err sqlite_open(struct arena *arena, const struct db_config *config, str place,
+                       const struct db_schema *schema, struct db **out)
+{
+    if (place.len == 0 || place.ptr[0] == ':' || str_find_byte(place, '\0') >= 0)
+        return fail(arena, SETTING_INVALID,
+                    "The database URL \"%" STR_F "\" names no file: use sqlite:PATH.",
+                    STR_A(config->url));
+
+    static once_flag configured = ONCE_FLAG_INIT;
+    call_once(&configured, &configure_library);
+
+    struct arena *life = arena_open(LIFE_BYTES_MAX);
+    struct db_sqlite *self = arena_new(life, struct db_sqlite);
+    self->db.driver = &db_sqlite_driver;
+    self->db.schema = schema;
+    self->db.on_fatal = config->on_fatal;
+    self->path = str_z(life, place);
+    self->arena = life;
+    self->durable = config->durable;
+    self->readers_max = config->readers_max;
+    self->checkpoint_at_frames = SQLITE_CHECKPOINT_FRAMES;
+    lock_init(&self->pool_lock);
+    cond_init(&self->pool_changed);
+
+    err error = open_all(self, arena);
+    if (error != OK) {
+        sqlite_close(&self->db);
+        return error;
+    }
+    *out = &self->db;
+    return OK;
+}
+
+/* ---- readers ---- */
+
+/* A free connection, or a new one that is not open yet; NULL if none came in time. With the lock. */
+static struct db_connection *reader_take(struct db_sqlite *self)
+{
+    int64_t deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;
+    while (self->readers_paused ||
+           (!self->readers_free && self->readers_open == self->readers_max)) {
+        if (!cond_wait_until(&self->pool_changed, &self->pool_lock, deadline_us) &&
+            clock_mono_us() >= deadline_us)
+            return NULL;
+    }
+
+    struct db_connection *reader = self->readers_free;
+    if (reader) {
+        self->readers_free = reader->next;
+    } else {
+        reader = connection_new(self);
+        self->readers_open++;
+    }
+    self->readers_busy++;
+    return reader;
+}
+
+static void reader_give_back(struct db_sqlite *self, struct db_connection *reader)
+{
+    lock_take(&self->pool_lock);
+    reader->next = self->readers_free;
+    self->readers_free = reader;
+    self->readers_busy--;
+    if (self->readers_paused)
+        cond_wake_all(&self->pool_changed);
+    else
+        cond_wake_one(&self->pool_changed);
+    lock_drop(&self->pool_lock);
+}
+
+static err sqlite_read_begin(struct db *db, struct arena *arena, struct db_reader **out)
+{
+    struct db_sqlite *self = of(db);
+    lock_take(&self->pool_lock);
+    struct db_connection *reader = reader_take(self);
+    lock_drop(&self->pool_lock);
+    if (!reader)
+        return fail(arena, DB_UNAVAILABLE, "all %d readers of %s are busy", self->readers_max,
+                    self->path);
+
+    if (!reader->handle) {
+        err error = reader_connect(reader, arena);
+        if (error != OK) {
+            connection_close(reader);
+            reader_give_back(self, reader);
+            return error;
+        }
+    }
+    reader->reader.begun = false;
+    *out = &reader->reader;
+    return OK;
+}
+
+static err sqlite_snapshot(struct db_reader *reader, struct arena *arena)
+{
+    TRY(sqlite_step_plain(reader->connection, arena, reader->connection->begin));
+    reader->begun = true;
+    return OK;
+}
+
+static void sqlite_read_end(struct db_reader *reader)
+{
+    struct db_connection *connection = reader->connection;
+    sqlite_settle(connection);
+    if (reader->begun) {
+        sqlite3_step(connection->commit);
+        sqlite3_reset(connection->commit);
+        ASSERT(sqlite3_get_autocommit(connection->handle));
+    }
+    reader->begun = false;
+    reader_give_back(connection->owner, connection);
+}
+
+/* ---- the writer's transaction ---- */
+
+static err sqlite_begin(struct db *db, struct arena *arena, struct db_connection **out)
+{
+    struct db_connection *writer = of(db)->writer;
+    sqlite_settle(writer);
+    ASSERT(sqlite3_get_autocommit(writer->handle));
+    TRY(sqlite_step_plain(writer, arena, writer->begin));
+    *out = writer;
+    return OK;
+}
+
+static err sqlite_commit(struct db *db, struct arena *arena)
+{
+    struct db_connection *writer = of(db)->writer;
+    sqlite_settle(writer);
+    return sqlite_step_plain(writer, arena, writer->commit);
+}
+
+static void sqlite_rollback(struct db *db)
+{
+    struct db_connection *writer = of(db)->writer;
+    sqlite_settle(writer);
+    if (sqlite3_get_autocommit(writer->handle))
+        return; /* the engine has done it by itself */
+    sqlite3_step(writer->rollback);
+    sqlite3_reset(writer->rollback);
+    ASSERT(sqlite3_get_autocommit(writer->handle));
+}
+
+static bool sqlite_is_gone(struct db *db) { return sqlite3_get_autocommit(of(db)->writer->handle); }
+
+/* ---- the log ---- */
+
+static void checkpoint(struct db_sqlite *self, int mode)
+{
+    int code = sqlite3_wal_checkpoint_v2(self->writer->handle, NULL, mode, NULL, NULL);
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
+        db_fatal(&self->db, "fsync failed: what is on disk cannot be known; start again");
+    /* Busy readers, a full disk: what is not folded in now is folded in later. */
+}
+
+/* Keeps new readers out until those at work have ended, so that the log can begin anew. */
+static void restart_log(struct db_sqlite *self)
+{
+    int64_t deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;
+    lock_take(&self->pool_lock);
+    self->readers_paused = true;
+    while (self->readers_busy > 0 &&
+           cond_wait_until(&self->pool_changed, &self->pool_lock, deadline_us))
+        ;
+    lock_drop(&self->pool_lock);
+
+    checkpoint(self, SQLITE_CHECKPOINT_RESTART);
+
+    lock_take(&self->pool_lock);
+    self->readers_paused = false;
+    cond_wake_all(&self->pool_changed);
+    lock_drop(&self->pool_lock);
+}
+
+static void sqlite_maintain(struct db *db)
+{
+    struct db_sqlite *self = of(db);
+    if (self->wal_frames < self->checkpoint_at_frames)
+        return;
+    checkpoint(self, SQLITE_CHECKPOINT_PASSIVE);
+    if (self->wal_frames >= SQLITE_RESTART_FRAMES)
+        restart_log(self);
+    self->checkpoint_at_frames = self->wal_frames + SQLITE_CHECKPOINT_FRAMES;
+}
+
+/* ---- the rest ---- */
+
+/* Copies all pages in one snapshot, so that neither the writer nor the readers wait. */
+static err copy_pages(struct db_connection *from, struct db_connection *to, struct arena *arena)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to->handle, "main", from->handle, "main");
+    if (!backup)
+        return sqlite_error(to, arena, sqlite3_extended_errcode(to->handle), "backup");
+    sqlite3_backup_step(backup, -1);
+    int code = sqlite3_backup_finish(backup);
+    return code == SQLITE_OK ? OK : sqlite_error(to, arena, code, "backup");
+}
+
+static err sqlite_backup(struct db *db, struct arena *arena, str path)
+{
+    if (disk_exists(arena, path))
+        return fail(arena, OS_FAILED, "%" STR_F " is there already: name a new file", STR_A(path));
+    TRY(disk_write(arena, path, STR(""), 0600));
+
+    struct db_connection from = { .owner = of(db) }, to = { .owner = of(db) };
+    err error = connection_open(&from, arena, SQLITE_OPEN_READONLY);
+    if (error == OK) {
+        int code = sqlite3_open_v2(str_z(arena, path), &to.handle,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL);
+        error = code == SQLITE_OK ? copy_pages(&from, &to, arena)
+                                  : sqlite_error(&to, arena, code, "open the backup");
+    }
+    connection_close(&from);
+    connection_close(&to);
+    return error;
+}
+
+static struct db_stats sqlite_stats(struct db *db)
+{
+    struct db_sqlite *self = of(db);
+    sqlite3_int64 bytes = 0;
+    self->file->pMethods->xFileSize(self->file, &bytes);
+    return (struct db_stats){
+        .commits = __atomic_load_n(&db->commits, __ATOMIC_RELAXED),
+        .reads = __atomic_load_n(&db->reads, __ATOMIC_RELAXED),
+        .wal_bytes = __atomic_load_n(&self->wal_frames, __ATOMIC_RELAXED) * SQLITE_FRAME_BYTES,
+        .file_bytes = bytes,
+    };
+}
+
+static void sqlite_limit_bytes(struct db *db, int64_t bytes_max)
+{
+    char pragma[64];
+    int64_t pages = bytes_max > 0 ? bytes_max / SQLITE_PAGE_BYTES : INT32_MAX;
+    snprintf(pragma, sizeof pragma, "pragma max_page_count=%lld", (long long)pages);
+    int code = sqlite3_exec(of(db)->writer->handle, pragma, NULL, NULL, NULL);
+    ASSERT(code == SQLITE_OK);
+}
+
+const struct db_driver db_sqlite_driver = {
+    .open = &sqlite_open,
+    .close = &sqlite_close,
+    .read_begin = &sqlite_read_begin,
+    .read_end = &sqlite_read_end,
+    .snapshot = &sqlite_snapshot,
+    .read = &sqlite_read,
+    .run = &sqlite_run,
+    .begin = &sqlite_begin,
+    .commit = &sqlite_commit,
+    .rollback = &sqlite_rollback,
+    .is_gone = &sqlite_is_gone,
+    .maintain = &sqlite_maintain,
+    .backup = &sqlite_backup,
+    .stats = &sqlite_stats,
+    .limit_bytes = &sqlite_limit_bytes,
+};

@@ -1,0 +1,554 @@
+/* The life of a request inside a service: route, authenticate, bind, replay, run, write, answer.
+ *
+ * A task moves by phases; each phase runs on a worker (or on the loop, for calls that read memory
+ * only), and between phases the task is parked with the writer or among the waiters, never with a
+ * thread. */
+#include "base/crypto.h"
+#include "chassis/answer.h"
+#include "chassis/binding.h"
+#include "chassis/service_inside.h"
+#include "os/clock.h"
+#include <stdio.h>
+
+struct task {
+    struct work work;
+    struct service *service;
+    struct request *request;
+    struct call call;
+    struct route_match match;
+    const void *in;
+    struct once_claim once;
+    struct waiter waiter;
+    struct answer settled; /* what the settling write fixed */
+    err failure;           /* outcome of the write */
+    int runs;
+    void (*phase)(struct task *task);
+};
+
+static void phase_run(struct task *task);
+static void phase_repeat(struct task *task);
+
+/* ---- the end ---- */
+
+/* Forgets what was put into the response for an outcome that did not come. */
+static void clear_response(struct task *task)
+{
+    struct response *response = &task->request->response;
+    response->status = response->headers_count = 0;
+    response->body = response->content_type = STR_NONE;
+}
+
+static void count_call(struct task *task, err error)
+{
+    const struct call_spec *spec = task->call.spec;
+    struct service *service = task->service;
+    bool ours = error && err_http_status(error) >= 500;
+    series_add(error ? (ours ? service->calls_failed : service->calls_refused)[spec->index]
+                     : service->calls_ok[spec->index],
+               1);
+    series_time(service->calls_time[spec->index], clock_mono_us() - task->request->received_us);
+    if (!ours)
+        return;
+    LOG(error->code == CALL_OVERLOADED ? LOG_WARN : LOG_ERROR, "call.failed",
+        LOG_TEXT("call", str_of_z(spec->short_name)),
+        LOG_TEXT("error", err_describe(task->call.arena, error)),
+        LOG_TEXT("trace_id", str_of_z(task->request->trace_id)));
+}
+
+/* From here on the task is the transport's: it may be gone. */
+static void respond(struct task *task)
+{
+    arena_guard(task->call.arena, NULL);
+    request_respond(task->request);
+}
+
+static void answer_error_now(struct task *task, err error)
+{
+    call_read_end(&task->call);
+    count_call(task, error);
+    response_problem(task->request, error);
+    respond(task);
+}
+
+static void answer_message_now(struct task *task, const void *message, int status)
+{
+    call_read_end(&task->call);
+    binding_answer(&task->call, task->request, message, status);
+    count_call(task, OK);
+    respond(task);
+}
+
+/* Gives a kept answer: the one that stands under the key, for the first call as for its repeats. */
+static void answer_kept(struct task *task, const struct answer *answer)
+{
+    struct arena *arena = task->call.arena;
+    if (answer->problem) {
+        answer_error_now(task, answer_error(arena, answer));
+        return;
+    }
+    void *message;
+    err error = message_unpack(arena, answer->message, task->call.spec->response, &message);
+    if (error != OK)
+        answer_error_now(task, error);
+    else
+        answer_message_now(task, message, answer->status);
+}
+
+/* ---- phases ---- */
+
+static void run_phase(struct work *work)
+{
+    struct task *task = (struct task *)((char *)work - offsetof(struct task, work));
+    char context[160];
+    snprintf(context, sizeof(context), "%s trace_id=%s", task->call.spec->short_name,
+             task->request->trace_id);
+    panic_context(context);
+    jmp_buf guard;
+    if (setjmp(guard) == 0) {
+        arena_guard(task->call.arena, &guard);
+        task->phase(task);
+    } else {
+        static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
+        arena_raise(task->call.arena, ARENA_CHUNK_BYTES);
+        clear_response(task);
+        answer_error_now(task, &too_large);
+    }
+    panic_context(NULL);
+}
+
+/* Goes on with another phase on a worker. */
+static void resume(struct task *task, void (*phase)(struct task *))
+{
+    arena_guard(task->call.arena, NULL);
+    task->phase = phase;
+    workers_resume(task->service->config.house->workers, &task->work);
+}
+
+static void phase_fail(struct task *task)
+{
+    clear_response(task);
+    answer_error_now(task, task->failure);
+}
+
+static void phase_settled(struct task *task) { answer_kept(task, &task->settled); }
+
+/* The batch function has made the answer. */
+static void phase_answer_made(struct task *task)
+{
+    const struct call *call = &task->call;
+    answer_message_now(task, call->answer, call->answer_status);
+}
+
+/* ---- waiting for the subject to settle ---- */
+
+static void wait_for(struct task *task, struct uuid subject, bool on_disk)
+{
+    task->waiter =
+        (struct waiter){ .subject = subject,
+                         .until_us = clock_mono_us() + task->call.wait_ms * INT64_C(1000),
+                         .on_disk = on_disk };
+    waiters_add(&task->service->waiters, &task->waiter);
+    timers_watch_waiters(task->service->timers);
+}
+
+static struct task *task_of_waiter(struct waiter *waiter)
+{
+    return (struct task *)((char *)waiter - offsetof(struct task, waiter));
+}
+
+void dispatch_committed(struct service *service, const struct write *write)
+{
+    if (uuid_is_nil(write->answers_subject) || !write->answer_won)
+        return;
+    struct waiter *waiter = waiters_take(&service->waiters, write->answers_subject);
+    while (waiter) {
+        struct task *task = task_of_waiter(waiter);
+        waiter = waiter->next;
+        task->settled = answer_copy(task->call.arena, &write->subject_answer);
+        resume(task, phase_settled);
+    }
+}
+
+/* Lost the race for the answer: whoever won it, that answer stands. */
+static void phase_read_standing(struct task *task)
+{
+    struct db_reader *reader;
+    err error = call_reader(&task->call, &reader);
+    if (error == OK)
+        error = once_find_subject(reader, task->call.arena, task->waiter.subject, &task->settled);
+    if (error == OK && !task->settled.known)
+        error = fail(task->call.arena, IDEMPOTENCY_IN_FLIGHT, "its answer is not fixed yet");
+    if (error != OK)
+        answer_error_now(task, error);
+    else
+        answer_kept(task, &task->settled);
+}
+
+static void time_up_done(struct write *write, enum write_end end, err outcome)
+{
+    struct task *task = write->owner;
+    ASSERT(end == WRITE_DONE);
+    task->failure = outcome;
+    task->settled = write->subject_answer;
+    if (outcome != OK)
+        resume(task, phase_fail);
+    else if (write->answer_won) {
+        dispatch_committed(task->service, write);
+        resume(task, phase_settled);
+    } else
+        resume(task, phase_read_standing);
+}
+
+/* Time is up: the answer is 202 with the subject as it stands, unless another was fixed meanwhile.
+ */
+static void phase_time_up(struct task *task)
+{
+    struct service *service = task->service;
+    const void *message;
+    err error =
+        service->config.standing(service->config.self, &task->call, task->waiter.subject, &message);
+    if (error != OK) {
+        answer_error_now(task, error);
+        return;
+    }
+    call_read_end(&task->call);
+    struct write *write = write_new(task->call.arena, NULL, NULL);
+    write_answer_subject(write, task->waiter.subject, task->call.spec->response, message, 202);
+    write->owner = task;
+    write->done = time_up_done;
+    arena_guard(task->call.arena, NULL);
+    writer_submit(service->writer, write);
+}
+
+void dispatch_due(struct service *service, int64_t now_us)
+{
+    struct waiter *waiter = waiters_take_due(&service->waiters, now_us);
+    while (waiter) {
+        struct task *task = task_of_waiter(waiter);
+        waiter = waiter->next;
+        resume(task, phase_time_up);
+    }
+}
+
+/* ---- the write ---- */
+
+static void write_done(struct write *write, enum write_end end, err outcome)
+{
+    struct task *task = write->owner;
+    struct service *service = task->service;
+    bool waits = !uuid_is_nil(task->call.settles) && task->call.wait_ms > 0;
+    if (waits && (end == WRITE_REPEATED || outcome != OK)) {
+        bool dropped = waiters_drop(&service->waiters, task->call.settles, &task->waiter);
+        ASSERT(dropped);
+    }
+    if (end == WRITE_REPEATED) {
+        resume(task, phase_repeat);
+        return;
+    }
+    if (outcome == OK)
+        dispatch_committed(service, write);
+    task->failure = outcome;
+    if (err_is(outcome, VERSION_CONFLICT) && task->runs < RUNS_MAX)
+        resume(task, phase_run);
+    else if (outcome != OK)
+        resume(task, phase_fail);
+    else if (waits)
+        waiters_on_disk(&service->waiters, &task->waiter);
+    else if (task->request->response.status != 0) {
+        count_call(task, OK);
+        respond(task);
+    } else
+        resume(task, phase_answer_made);
+}
+
+/* Called by the writer inside the transaction, after the batch function: the answer of a call that
+ * is decided under the lock. */
+static void make_answer(struct write *write)
+{
+    struct call *call = &((struct task *)write->owner)->call;
+    if (call->answer_view)
+        call->answer = call->answer_view(call->arena, call->answer_subject);
+    if (write->once && uuid_is_nil(write->once->subject))
+        write->answer = (struct answer){ .known = true,
+                                         .status = call->answer_status,
+                                         .message = message_pack(call->arena, call->answer) };
+}
+
+/* Hands over. What can be said already is put into the response now, on the worker, and held until
+ * the commit. */
+static void hand_over(struct task *task)
+{
+    struct call *call = &task->call;
+    struct write *write = call->write;
+    bool settles = !uuid_is_nil(call->settles);
+    if (call->idempotency_key.ptr) {
+        task->once.subject = settles && call->wait_ms > 0 ? call->settles : (struct uuid){ { 0 } };
+        write->once = &task->once;
+    }
+    call_read_end(&task->call);
+    write->owner = task;
+    write->done = write_done;
+    write->make_answer = make_answer;
+    if (settles && call->wait_ms > 0)
+        wait_for(task, call->settles, false);
+    else if (!call->answer_view)
+        binding_answer(call, task->request, call->answer, call->answer_status);
+    arena_guard(call->arena, NULL);
+    writer_submit(task->service->writer, write);
+}
+
+/* ---- running ---- */
+
+static void reset_call(struct task *task)
+{
+    struct call *call = &task->call;
+    call_read_end(&task->call);
+    clear_response(task);
+    call->write = NULL;
+    call->answer = NULL;
+    call->answer_view = NULL;
+    call->answer_status = 0;
+    call->settles = (struct uuid){ { 0 } };
+    call->etag = call->location = STR_NONE;
+    call->now = clock_wall_us();
+}
+
+static void phase_run(struct task *task)
+{
+    struct call *call = &task->call;
+    reset_call(task);
+    task->runs++;
+    if (clock_mono_us() > call->deadline_us) {
+        answer_error_now(task, fail(call->arena, CALL_DEADLINE, "it waited too long for a thread"));
+        return;
+    }
+    err error = call->spec->handle(task->service->config.self, call, task->in);
+    if (error != OK) {
+        answer_error_now(task, error);
+        return;
+    }
+    ASSERT(call->answer || call->answer_view);
+    if (call->write)
+        hand_over(task);
+    else
+        answer_message_now(task, call->answer, call->answer_status);
+}
+
+/* ---- repeats ---- */
+
+/* The scope of a key: who, and which call. */
+static void make_claim(struct task *task)
+{
+    struct call *call = &task->call;
+    struct text scope = text_init(call->arena, 96);
+    text_add(&scope, uuid_text(call->arena, call->who.user));
+    text_add_byte(&scope, ' ');
+    text_add(&scope, str_of_z(call->spec->short_name));
+    text_add_byte(&scope, ' ');
+    text_add(&scope, task->request->path);
+    struct sha256 hash = sha256_of(message_pack(call->arena, task->in));
+    task->once = (struct once_claim){ .scope = text_str(&scope), .key = call->idempotency_key };
+    memcpy(task->once.body_hash.bytes, hash.bytes, sizeof(hash.bytes));
+}
+
+static void mark_replayed(struct task *task)
+{
+    response_add(&task->request->response, STR("idempotent-replayed"), STR("true"));
+}
+
+/* The answer of the subject as it stands on disk, in memory of its own: the task may be woken by
+ * now. */
+static bool is_answered(struct service *service, struct uuid subject)
+{
+    struct arena *arena = arena_open(ARENA_BYTES_STANDARD);
+    struct db_reader *reader;
+    struct answer answer = { 0 };
+    if (db_read_begin(service->db, arena, &reader) == OK) {
+        if (once_find_subject(reader, arena, subject, &answer) != OK)
+            answer.known = false;
+        db_read_end(reader);
+    }
+    arena_close(arena);
+    return answer.known;
+}
+
+/* The first call is still at work, or its process ended: waits as the first does. Registered first,
+ * then looked at once more: an answer fixed in between is not missed. */
+static void wait_with_first(struct task *task, struct uuid subject)
+{
+    struct service *service = task->service;
+    call_read_end(&task->call);
+    mark_replayed(task);
+    arena_guard(task->call.arena, NULL);
+    wait_for(task, subject, true);
+    if (is_answered(service, subject) && waiters_drop(&service->waiters, subject, &task->waiter))
+        resume(task, phase_read_standing);
+}
+
+static err find_repeat(struct task *task, enum once_found *found, struct answer *answer,
+                       struct uuid *subject)
+{
+    struct db_reader *reader;
+    TRY(call_reader(&task->call, &reader));
+    return once_find(reader, task->call.arena, &task->once, found, answer, subject);
+}
+
+/* Looks the key up and goes where it leads. */
+static void phase_repeat(struct task *task)
+{
+    struct arena *arena = task->call.arena;
+    struct answer answer = { 0 };
+    struct uuid subject = { { 0 } };
+    enum once_found found;
+    reset_call(task);
+    err error = find_repeat(task, &found, &answer, &subject);
+    if (error == OK && found == ONCE_OTHER_BODY)
+        error = fail(arena, IDEMPOTENCY_KEY_REUSED, "the key was used with another body");
+    if (error == OK && found == ONCE_NEW && task->runs >= RUNS_MAX)
+        error = fail(arena, IDEMPOTENCY_IN_FLIGHT, "others use this key at the same time");
+    if (error != OK) {
+        answer_error_now(task, error);
+    } else if (found == ONCE_NEW) {
+        phase_run(task);
+    } else if (found == ONCE_IN_FLIGHT) {
+        wait_with_first(task, subject);
+    } else {
+        mark_replayed(task);
+        answer_kept(task, &answer);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static err admit(struct task *task)
+{
+    struct call *call = &task->call;
+    struct request *request = task->request;
+    struct auth *auth = task->service->config.house->auth;
+    str authorization = request_header(request, STR("authorization"));
+    err stranger = auth_check(auth, call->arena, authorization, clock_wall_us(), &call->who);
+    if (stranger != OK && call->spec->access != ACCESS_ANYONE)
+        return stranger; /* a stale token does not keep anyone from browsing or logging in */
+    call->who.operator_ = request->operator_socket;
+    TRY(auth_allow(auth, call->arena, call->spec->access, &call->who));
+    TRY(binding_read_headers(call, request));
+    TRY(binding_read(call, &task->match, request, &task->in));
+    return OK;
+}
+
+static void phase_begin(struct task *task)
+{
+    err error = admit(task);
+    if (error != OK)
+        answer_error_now(task, error);
+    else if (task->call.idempotency_key.ptr) {
+        make_claim(task);
+        phase_repeat(task);
+    } else
+        phase_run(task);
+}
+
+static void refuse_route(struct service *service, struct request *request, unsigned allow)
+{
+    (void)service;
+    if (allow == 0) {
+        request->route = "none";
+        response_problem(request, fail(request->arena, ROUTE_UNKNOWN, "no such path"));
+    } else {
+        request->route = "none";
+        response_problem(request,
+                         fail(request->arena, METHOD_NOT_ALLOWED, "this path does not take %" STR_F,
+                              STR_A(request->method_text)));
+        response_add(&request->response, STR("allow"), router_allow_text(request->arena, allow));
+    }
+    request_respond(request);
+}
+
+static void submit(struct task *task)
+{
+    const struct house *house = task->service->config.house;
+    const struct call_spec *spec = task->call.spec;
+    bool taken = true;
+    switch (spec->lane) {
+    case LANE_LOOP: run_phase(&task->work); break;
+    case LANE_PASSWORD:
+        taken = workers_submit(house->password_lanes, &task->work, WORK_NORMAL);
+        break;
+    case LANE_WORKER:
+        taken =
+            workers_submit(house->workers, &task->work, spec->urgent ? WORK_URGENT : WORK_NORMAL);
+        break;
+    }
+    if (taken)
+        return;
+    struct err_value *error = arena_new(task->call.arena, struct err_value);
+    *error = (struct err_value){ .code = CALL_OVERLOADED,
+                                 .detail = STR("the queue is full"),
+                                 .place = ERR_PLACE,
+                                 .retry_after_s = 1 };
+    answer_error_now(task, error);
+}
+
+void service_handle(struct service *service, struct request *request)
+{
+    ASSERT(service && request && request->arena);
+    struct route_match match = router_find(&service->router, request->method, request->path);
+    if (!match.spec) {
+        refuse_route(service, request, match.allow);
+        return;
+    }
+    struct task *task = arena_new(request->arena, struct task);
+    request->route = match.spec->short_name;
+    request->call = task;
+    *task = (struct task){
+        .work.run = run_phase,
+        .service = service,
+        .request = request,
+        .match = match,
+        .phase = phase_begin,
+        .call = { .arena = request->arena,
+                  .service = service,
+                  .spec = match.spec,
+                  .request = request,
+                  .deadline_us = request->received_us + match.spec->deadline_ms * INT64_C(1000),
+                  .traceparent = str_format(request->arena, "00-%s-%s-01", request->trace_id,
+                                            request->span_id) },
+    };
+    submit(task);
+}
+
+/* ---- inline calls of neighbours ---- */
+
+static const struct call_spec *call_named(const struct service *service, const char *name)
+{
+    for (int i = 0; i < service->spec->calls_count; i++)
+        if (strcmp(service->spec->calls[i].name, name) == 0)
+            return &service->spec->calls[i];
+    return NULL;
+}
+
+err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec,
+                        const void *in, const void **out)
+{
+    ASSERT(service && caller && spec && in);
+    const struct call_spec *own = call_named(service, spec->name);
+    ASSERT(own && own->handle);
+    struct call call = { .arena = caller->arena,
+                         .service = service,
+                         .spec = own,
+                         .who = { .known = true, .neighbour = true },
+                         .now = clock_wall_us(),
+                         .deadline_us = caller->deadline_us,
+                         .traceparent = caller->traceparent };
+    if (clock_mono_us() > call.deadline_us)
+        return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);
+    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, &call.who));
+    TRY(message_validate(caller->arena, own->request, in));
+    err error = own->handle(service->config.self, &call, in);
+    db_read_end(call.reader_);
+    if (error != OK)
+        return error;
+    ASSERT(!call.write && call.answer);
+    *out = call.answer;
+    return OK;
+}

@@ -1,0 +1,440 @@
+/* The life of one connection: reads requests in turn, hands each over, writes its answer. */
+#include "chassis/http_server.h"
+#include "chassis/http_write.h"
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char ROUTE_REFUSED[] = "http.refused";
+static const char ROUTE_OPTIONS[] = "http.options";
+
+static bool is_reading(const struct http_connection *connection)
+{
+    return connection->wait == HTTP_WAIT_IDLE || connection->wait == HTTP_WAIT_HEAD ||
+           connection->wait == HTTP_WAIT_BODY;
+}
+
+/* ---- Exchanges ---- */
+
+static void respond(struct request *request);
+
+static void exchange_open(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    struct arena *arena = http_arena_take(server);
+    struct http_exchange *exchange = arena_new(arena, struct http_exchange);
+    struct request *request = &exchange->request;
+
+    exchange->server = server;
+    exchange->connection = connection;
+    exchange->began_us = clock_mono_us();
+    request->arena = arena;
+    request->transport = exchange;
+    request->respond = &respond;
+    request->peer_address = str_copy(arena, net_peer(connection->net));
+    request->client_address = request->peer_address;
+    request->operator_socket = net_is_unix(connection->net);
+    connection->exchange = exchange;
+    server->exchanges_count++;
+    http_parse_begin(&connection->parse, request);
+}
+
+/* Tells of the answer, if there is one, and frees the request. */
+static void exchange_close(struct http_exchange *exchange)
+{
+    struct http_server *server = exchange->server;
+    struct request *request = &exchange->request;
+
+    if (exchange->connection)
+        exchange->connection->exchange = NULL;
+    if (exchange->answered && server->handler.served && !server->ended) {
+        int64_t from_us = request->received_us ? request->received_us : exchange->began_us;
+        server->handler.served(server->handler.self, request, clock_mono_us() - from_us);
+    }
+    if (exchange->head_arena)
+        http_arena_drop(server, exchange->head_arena);
+    http_arena_drop(server, request->arena);
+    server->exchanges_count--;
+    if (server->closing)
+        http_server_look(server);
+}
+
+/* ---- Closing ---- */
+
+static void connection_free(struct http_connection *connection)
+{
+    free(connection->pending);
+    free(connection);
+}
+
+void http_connection_close(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    struct http_exchange *exchange = connection->exchange;
+    ASSERT(connection->net);
+
+    http_wait_clear(connection);
+    net_close(connection->net);
+    connection->net = NULL;
+    if (exchange && connection->wait == HTTP_WAIT_WORK && !exchange->answered)
+        exchange->connection = NULL; /* the handler still has it */
+    else if (exchange)
+        exchange_close(exchange);
+    connection->exchange = NULL;
+
+    if (connection->turned_away) {
+        server->turned_away_count--;
+    } else {
+        server->connections_count--;
+        http_count(&server->stats.connections, -1);
+    }
+    if (!connection->feeding)
+        connection_free(connection);
+    if (server->closing)
+        http_server_look(server);
+}
+
+/* The last answer is written. A peer that is still sending would hear a reset instead of it, so
+ * what it sends is read and dropped for a while. */
+static void connection_end(struct http_connection *connection)
+{
+    if ((!connection->unread && connection->pending_len == 0) || connection->read_ended ||
+        connection->server->closing) {
+        http_connection_close(connection);
+        return;
+    }
+    net_shutdown(connection->net);
+    http_wait_set(connection, HTTP_WAIT_LINGER);
+    net_resume(connection->net);
+}
+
+/* ---- Answering ---- */
+
+static void resume(struct http_connection *connection);
+
+static void answer_written(struct http_connection *connection)
+{
+    exchange_close(connection->exchange);
+    if (connection->ends) {
+        connection_end(connection);
+        return;
+    }
+    http_wait_set(connection, HTTP_WAIT_IDLE);
+    if (!connection->feeding)
+        resume(connection);
+}
+
+/* Writes the answer of the exchange, or drops it where the peer has gone. */
+static void answer(struct http_exchange *exchange)
+{
+    struct http_server *server = exchange->server;
+    struct http_connection *connection = exchange->connection;
+    const struct request *request = &exchange->request;
+
+    exchange->answered = true;
+    if (!connection) {
+        exchange_close(exchange);
+        return;
+    }
+
+    connection->ends = connection->ends || server->draining || server->closing ||
+                       connection->read_ended || !connection->parse.keep_alive;
+    struct text head = text_init(server->scratch, 1024);
+    http_write_head(&head, request,
+                    &(struct http_write){ .date = http_date(server),
+                                          .close = connection->ends,
+                                          .says_keep_alive = connection->parse.http_1_0 });
+    bool has_body = request->method != HTTP_HEAD && http_status_has_body(request->response.status);
+
+    switch (
+        net_write(connection->net, text_str(&head), has_body ? request->response.body : STR_NONE)) {
+    case NET_WRITTEN:
+        arena_reset(server->scratch);
+        answer_written(connection);
+        return;
+    case NET_WAITING:
+        exchange->head_arena = server->scratch;
+        server->scratch = http_arena_take(server);
+        http_wait_set(connection, HTTP_WAIT_WRITE);
+        return;
+    case NET_BROKEN:
+        arena_reset(server->scratch);
+        http_connection_close(connection);
+        return;
+    }
+}
+
+static void on_answer_came(struct loop_task *task)
+{
+    answer((struct http_exchange *)((char *)task - offsetof(struct http_exchange, task)));
+}
+
+/* The handler has answered, on whatever thread. Inside `handle` it is written when that has
+ * returned, so that no handler runs inside another one's answer. */
+static void respond(struct request *request)
+{
+    struct http_exchange *exchange = request->transport;
+
+    if (!loop_is_here(exchange->server->loop)) {
+        exchange->task.run = &on_answer_came;
+        loop_post(exchange->server->loop, &exchange->task);
+    } else if (exchange->handling) {
+        exchange->answered = true;
+    } else {
+        answer(exchange);
+    }
+}
+
+/* The response is filled; the rest of the request, if any, is not read. */
+static void answer_refusal(struct http_connection *connection)
+{
+    http_count(&connection->server->stats.refused, 1);
+    connection->ends = true;
+    connection->unread = true;
+    http_wait_set(connection, HTTP_WAIT_WORK);
+    answer(connection->exchange);
+}
+
+static void refuse(struct http_connection *connection, enum err_code code, const char *reason)
+{
+    struct request *request = &connection->exchange->request;
+    ptrdiff_t mark = str_find_byte(request->path, '?');
+
+    if (mark >= 0)
+        request->path = str_slice(request->path, 0, (size_t)mark);
+    request->route = ROUTE_REFUSED;
+    request_identify(request);
+    response_problem(request, fail(request->arena, code, "%s", reason));
+    answer_refusal(connection);
+}
+
+/* ---- Reading ---- */
+
+/* Judges the body before a byte of it is kept. `waits`: none of it has come yet. */
+static void head_complete(struct http_connection *connection, bool waits)
+{
+    static const str go_on = { "HTTP/1.1 100 Continue\r\n\r\n", 25 };
+    struct http_server *server = connection->server;
+    struct http_parse *parse = &connection->parse;
+    bool refused = false;
+
+    if (!parse->has_body)
+        return;
+
+    parse->body_bytes_max = server->config.body_bytes_max;
+    if (server->handler.body_bytes_max)
+        parse->body_bytes_max = server->handler.body_bytes_max(
+            server->handler.self, &connection->exchange->request, &refused);
+    if (refused) {
+        ASSERT(connection->exchange->request.response.status > 0);
+        answer_refusal(connection);
+    } else if (parse->content_length > parse->body_bytes_max) {
+        refuse(connection, HTTP_BODY_TOO_LARGE, "The body is too large.");
+    } else if (parse->expects_continue && !parse->http_1_0 && waits) {
+        if (net_write(connection->net, go_on, STR_NONE) != NET_WRITTEN)
+            http_connection_close(connection); /* so few bytes do not fit: nobody reads there */
+    }
+}
+
+static void options_answer(struct request *request)
+{
+    request->route = ROUTE_OPTIONS;
+    request_identify(request);
+    request->response = (struct response){ .status = 204 };
+    response_add(&request->response, STR("Allow"),
+                 STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+}
+
+static void request_complete(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    struct http_exchange *exchange = connection->exchange;
+    struct request *request = &exchange->request;
+
+    request->received_us = clock_mono_us();
+    http_count(&server->stats.requests, 1);
+    http_wait_set(connection, HTTP_WAIT_WORK);
+    if (connection->parse.asterisk) {
+        options_answer(request);
+        answer(exchange);
+        return;
+    }
+    exchange->handling = true;
+    server->handler.handle(server->handler.self, request);
+    exchange->handling = false;
+    if (exchange->answered)
+        answer(exchange);
+}
+
+/* Reads on until the bytes are used up or a request is at work; false: the connection is freed. */
+static bool feed(struct http_connection *connection, const char *bytes, size_t len, size_t *used)
+{
+    size_t at = 0, taken;
+    struct http_parse *parse = &connection->parse;
+
+    connection->feeding = true;
+    while (at < len && connection->net && is_reading(connection)) {
+        if (!connection->exchange)
+            exchange_open(connection);
+        enum http_parse_event event = http_parse_feed(parse, bytes + at, len - at, &taken);
+        at += taken;
+        if (event == HTTP_PARSE_HEAD) {
+            head_complete(connection, at == len);
+            if (!connection->net || !is_reading(connection))
+                break;
+            event = http_parse_feed(parse, bytes + at, len - at, &taken);
+            at += taken;
+        }
+        if (event == HTTP_PARSE_END)
+            request_complete(connection);
+        else if (event == HTTP_PARSE_FAILED)
+            refuse(connection, parse->failure, parse->reason);
+    }
+    connection->feeding = false;
+    *used = at;
+    if (!connection->net) {
+        connection_free(connection);
+        return false;
+    }
+
+    /* The time of a head runs from its first byte, that of a body from its head: not anew with each
+     * byte. */
+    enum http_wait wait = parse->head_done ? HTTP_WAIT_BODY : HTTP_WAIT_HEAD;
+    if (connection->exchange && is_reading(connection) && connection->wait != wait)
+        http_wait_set(connection, wait);
+    return true;
+}
+
+/* Keeps what came behind the request at work, and reads no more until that is answered. */
+static void pending_keep(struct http_connection *connection, const char *bytes, size_t len)
+{
+    ASSERT(!connection->pending);
+
+    net_pause(connection->net);
+    if (!connection->parse.keep_alive) {
+        connection->unread = true; /* said to be the last request: nobody will look at these */
+        return;
+    }
+    connection->pending = malloc(len);
+    ASSERT(connection->pending);
+    memcpy(connection->pending, bytes, len);
+    connection->pending_from = 0;
+    connection->pending_len = len;
+}
+
+/* Goes on with what came meanwhile, and then with the socket. */
+static void resume(struct http_connection *connection)
+{
+    if (connection->pending) {
+        size_t used;
+        if (!feed(connection, connection->pending + connection->pending_from,
+                  connection->pending_len, &used))
+            return;
+        connection->pending_from += used;
+        connection->pending_len -= used;
+        if (connection->pending_len > 0)
+            return;
+        free(connection->pending);
+        connection->pending = NULL;
+    }
+    if (is_reading(connection))
+        net_resume(connection->net);
+}
+
+/* ---- What the socket tells ---- */
+
+static void on_bytes(void *subject, const char *bytes, size_t len)
+{
+    struct http_connection *connection = subject;
+    size_t used = 0;
+
+    if (connection->wait == HTTP_WAIT_LINGER) {
+        connection->lingered_bytes += len;
+        if (connection->lingered_bytes > HTTP_LINGER_BYTES_MAX)
+            http_connection_close(connection);
+        return;
+    }
+    if (is_reading(connection) && !feed(connection, bytes, len, &used))
+        return;
+    if (used < len && (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
+        pending_keep(connection, bytes + used, len - used);
+}
+
+static void on_ended(void *subject, bool broken)
+{
+    struct http_connection *connection = subject;
+
+    if (!broken && (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
+        connection->read_ended = true; /* closed its half only: it may wait for the answer */
+    else
+        http_connection_close(connection);
+}
+
+static void on_written(void *subject, bool whole)
+{
+    struct http_connection *connection = subject;
+
+    if (whole)
+        answer_written(connection);
+    else
+        http_connection_close(connection);
+}
+
+static const struct net_events EVENTS = { .bytes = &on_bytes,
+                                          .ended = &on_ended,
+                                          .written = &on_written };
+
+void http_connection_expire(struct http_connection *connection)
+{
+    if (connection->wait == HTTP_WAIT_HEAD)
+        refuse(connection, HTTP_TIMEOUT, "The headers did not arrive in time.");
+    else if (connection->wait == HTTP_WAIT_BODY)
+        refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
+    else
+        http_connection_close(connection);
+}
+
+/* ---- Opening ---- */
+
+/* Above connections_max: a ready answer, no parsing. */
+static void turn_away(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+
+    http_count(&server->stats.refused, 1);
+    server->turned_away_count++;
+    connection->turned_away = true;
+    http_wait_set(connection, HTTP_WAIT_LINGER);
+    if (net_write(connection->net, server->full, STR_NONE) == NET_WRITTEN)
+        net_shutdown(connection->net);
+    else
+        http_connection_close(connection);
+}
+
+void http_connection_open(struct http_server *server, struct net_connection *net)
+{
+    ASSERT(server && net);
+
+    http_count(&server->stats.accepted, 1);
+    bool is_full = server->connections_count >= server->config.connections_max;
+    if (is_full && server->turned_away_count >= HTTP_TURNED_AWAY_MAX) {
+        net_close(net);
+        return;
+    }
+
+    struct http_connection *connection = calloc(1, sizeof(*connection));
+    ASSERT(connection);
+    connection->server = server;
+    connection->net = net;
+    connection->wait = HTTP_WAITS_COUNT;
+    net_own(net, &EVENTS, connection);
+    if (is_full) {
+        turn_away(connection);
+        return;
+    }
+    server->connections_count++;
+    http_count(&server->stats.connections, 1);
+    http_parse_init(&connection->parse, &server->limits);
+    http_wait_set(connection, HTTP_WAIT_IDLE);
+}

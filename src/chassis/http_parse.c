@@ -1,0 +1,483 @@
+#include "chassis/http_parse.h"
+
+/* llhttp and our contracts both have an HTTP_GET; in this file llhttp's are called LLHTTP_GET. */
+#define HTTP_GET LLHTTP_GET
+#define HTTP_HEAD LLHTTP_HEAD
+#define HTTP_POST LLHTTP_POST
+#define HTTP_PUT LLHTTP_PUT
+#define HTTP_PATCH LLHTTP_PATCH
+#define HTTP_DELETE LLHTTP_DELETE
+#define HTTP_OPTIONS LLHTTP_OPTIONS
+#include <llhttp.h>
+#undef HTTP_GET
+#undef HTTP_HEAD
+#undef HTTP_POST
+#undef HTTP_PUT
+#undef HTTP_PATCH
+#undef HTTP_DELETE
+#undef HTTP_OPTIONS
+
+#include <string.h>
+
+enum {
+    HEAD_BLOCK_BYTES = 2048,
+    BODY_SMALL_BYTES = 32 * 1024, /* up to here a body lies in the request's arena */
+    BODY_FIRST_BYTES = 64 * 1024,
+    BODY_ARENA_SPARE_BYTES = 1024 * 1024
+};
+
+_Static_assert(sizeof(llhttp_t) <= HTTP_PARSE_STATE_BYTES, "llhttp has grown");
+
+static llhttp_t *llhttp_of(struct http_parse *parse) { return (llhttp_t *)(void *)parse->state; }
+
+/* Notes why, and gives what a callback returns to stop llhttp. */
+static int refuse(struct http_parse *parse, enum err_code code, const char *reason)
+{
+    parse->failure = code;
+    parse->reason = reason;
+    return HPE_USER;
+}
+
+static int malformed(struct http_parse *parse, const char *reason)
+{
+    return refuse(parse, HTTP_MALFORMED, reason);
+}
+
+/* ---- The text of the head ---- */
+
+/* Lengthens `*part`, which ends where the room begins; moves it where the room is too small. */
+static void part_add(struct http_parse *parse, str *part, const char *bytes, size_t len)
+{
+    if (len > parse->room_left) {
+        size_t block = 2 * (part->len + len);
+        if (block < HEAD_BLOCK_BYTES)
+            block = HEAD_BLOCK_BYTES;
+        char *room = arena_grow(parse->request->arena, NULL, 0, block);
+        if (part->len > 0)
+            memcpy(room, part->ptr, part->len);
+        *part = str_of(room, part->len);
+        parse->room = room + part->len;
+        parse->room_left = block - part->len;
+    }
+    if (!part->ptr)
+        part->ptr = parse->room;
+    memcpy(parse->room, bytes, len);
+    parse->room += len;
+    parse->room_left -= len;
+    part->len += len;
+}
+
+static int on_url(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    struct http_parse *parse = llhttp->data;
+
+    if (parse->request->path.len + len > parse->limits->target_bytes_max)
+        return refuse(parse, HTTP_TARGET_TOO_LONG, "The target is too long.");
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] <= ' ' || bytes[i] > '~' || bytes[i] == '#')
+            return malformed(parse, "The target has a character that must be percent-encoded.");
+    part_add(parse, &parse->request->path, bytes, len);
+    return HPE_OK;
+}
+
+/* What stands beside the body of a chunked request (extensions, trailers) is read and dropped, but
+ * not without end. */
+static int aside(struct http_parse *parse, size_t len)
+{
+    parse->aside_bytes += (uint32_t)len;
+    if (parse->aside_bytes > parse->limits->head_bytes_max)
+        return refuse(parse, HTTP_HEADERS_TOO_LARGE, "Chunk extensions or trailers are too long.");
+    return HPE_OK;
+}
+
+static int on_chunk_extension(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    (void)bytes;
+    return aside(llhttp->data, len);
+}
+
+static int on_header_field(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    struct http_parse *parse = llhttp->data;
+    if (parse->head_done)
+        return aside(parse, len);
+
+    size_t before = parse->name.len;
+    part_add(parse, &parse->name, bytes, len);
+    char *name = (char *)(uintptr_t)parse->name.ptr;
+    for (size_t i = before; i < parse->name.len; i++)
+        if (name[i] >= 'A' && name[i] <= 'Z')
+            name[i] = (char)(name[i] + ('a' - 'A'));
+    return HPE_OK;
+}
+
+static int on_header_value(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    struct http_parse *parse = llhttp->data;
+    if (parse->head_done)
+        return aside(parse, len);
+
+    part_add(parse, &parse->value, bytes, len);
+    return HPE_OK;
+}
+
+/* ---- Headers that matter to the reading ---- */
+
+/* Letters, digits and the marks of an authority; so none of the separators of a target. */
+static bool is_authority(str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_plain && (c == '\0' || !strchr("-._~:[]%!$&'()*+,;=", c)))
+            return false;
+    }
+    return true;
+}
+
+static bool has_control(str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (((unsigned char)s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* The headers that may come once, and must, or others would read another request than we do. */
+static const str SINGLE[] = {
+    { "host", 4 },
+    { "content-type", 12 },
+    { "authorization", 13 },
+    { "idempotency-key", 15 },
+    { "if-match", 8 },
+    { "content-length", 14 },
+    { "transfer-encoding", 17 },
+    { "expect", 6 },
+};
+enum { SINGLE_HOST, SINGLE_TRANSFER_ENCODING = 6, SINGLE_EXPECT, SINGLE_COUNT };
+
+static int header_check(struct http_parse *parse, str name, str value)
+{
+    int which = 0;
+    while (which < SINGLE_COUNT && !str_equal(SINGLE[which], name))
+        which++;
+    if (which == SINGLE_COUNT)
+        return HPE_OK;
+
+    if (parse->seen & (1U << which))
+        return malformed(parse, "A header that may come once came twice.");
+    parse->seen |= 1U << which;
+    if (which == SINGLE_HOST && !is_authority(value))
+        return malformed(parse, "Host is not a host.");
+    if (which == SINGLE_TRANSFER_ENCODING && !str_equal_fold(value, STR("chunked")))
+        return malformed(parse, "The only transfer coding that is read is chunked.");
+    if (which == SINGLE_EXPECT)
+        parse->expects_continue = str_equal_fold(value, STR("100-continue"));
+    return HPE_OK;
+}
+
+static int on_header_value_complete(llhttp_t *llhttp)
+{
+    struct http_parse *parse = llhttp->data;
+    struct request *request = parse->request;
+    if (parse->head_done)
+        return HPE_OK;
+
+    if (request->headers_count == HEADERS_MAX)
+        return refuse(parse, HTTP_HEADERS_TOO_LARGE, "Too many headers.");
+    str value = str_trim(parse->value);
+    if (has_control(value))
+        return malformed(parse, "A header has a control character.");
+    if (!value.ptr)
+        value = STR("");
+    request->headers[request->headers_count++] = (struct header){ parse->name, value };
+    int rc = header_check(parse, parse->name, value);
+    parse->name = STR_NONE;
+    parse->value = STR_NONE;
+    return rc;
+}
+
+/* ---- The request line ---- */
+
+static bool is_token_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+/* How long the word is that the request begins with. */
+static size_t token_len(const struct http_parse *parse)
+{
+    size_t len = 0;
+
+    while (len < parse->start_len && is_token_byte(parse->start[len]))
+        len++;
+    return len;
+}
+
+static bool method_of(uint8_t llhttp_method, enum http_method *method, str *text)
+{
+    static const struct {
+        enum llhttp_method theirs;
+        enum http_method ours;
+        str text;
+    } methods[] = {
+        { LLHTTP_GET, HTTP_GET, { "GET", 3 } },
+        { LLHTTP_POST, HTTP_POST, { "POST", 4 } },
+        { LLHTTP_PUT, HTTP_PUT, { "PUT", 3 } },
+        { LLHTTP_PATCH, HTTP_PATCH, { "PATCH", 5 } },
+        { LLHTTP_DELETE, HTTP_DELETE, { "DELETE", 6 } },
+        { LLHTTP_HEAD, HTTP_HEAD, { "HEAD", 4 } },
+        { LLHTTP_OPTIONS, HTTP_OPTIONS, { "OPTIONS", 7 } },
+    };
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (methods[i].theirs != (enum llhttp_method)llhttp_method)
+            continue;
+        *method = methods[i].ours;
+        *text = methods[i].text;
+        return true;
+    }
+    return false;
+}
+
+/* "http://host:port/path": the path counts, and the host instead of the header's (RFC 9112, 3.2.2).
+ * That the header is there was checked before. */
+static int absolute_split(struct http_parse *parse, str after_scheme)
+{
+    struct request *request = parse->request;
+    size_t end = 0;
+
+    while (end < after_scheme.len && after_scheme.ptr[end] != '/' && after_scheme.ptr[end] != '?')
+        end++;
+    str authority = str_slice(after_scheme, 0, end);
+    if (authority.len == 0 || !is_authority(authority))
+        return malformed(parse, "The target names no host.");
+    for (int i = 0; i < request->headers_count; i++)
+        if (str_equal(request->headers[i].name, STR("host")))
+            request->headers[i].value = authority;
+    request->path = str_slice(after_scheme, end, after_scheme.len);
+    return HPE_OK;
+}
+
+static int target_split(struct http_parse *parse)
+{
+    struct request *request = parse->request;
+    str target = request->path;
+
+    parse->asterisk = request->method == HTTP_OPTIONS && str_equal(target, STR("*"));
+    if (parse->asterisk)
+        return HPE_OK;
+
+    for (int i = 0; i < 2; i++) {
+        str scheme = i == 0 ? STR("http://") : STR("https://");
+        if (str_equal_fold(str_slice(target, 0, scheme.len), scheme)) {
+            int rc = absolute_split(parse, str_slice(target, scheme.len, target.len));
+            if (rc != HPE_OK)
+                return rc;
+            break;
+        }
+    }
+
+    ptrdiff_t mark = str_find_byte(request->path, '?');
+    if (mark >= 0) {
+        request->query = str_slice(request->path, (size_t)mark + 1, request->path.len);
+        request->path = str_slice(request->path, 0, (size_t)mark);
+    }
+    if (request->path.len == 0 && request->path.ptr != target.ptr)
+        request->path = STR("/"); /* "http://host" and "http://host?query" */
+    if (request->path.len == 0 || request->path.ptr[0] != '/')
+        return malformed(parse, "The target is not a path.");
+    return HPE_OK;
+}
+
+static int on_headers_complete(llhttp_t *llhttp)
+{
+    struct http_parse *parse = llhttp->data;
+    struct request *request = parse->request;
+
+    if (llhttp->http_major != 1)
+        return refuse(parse, HTTP_VERSION, "Only HTTP/1.1 and 1.0 are spoken.");
+    if (!method_of(llhttp->method, &request->method, &request->method_text))
+        return refuse(parse, HTTP_METHOD_UNKNOWN, "The method is not served.");
+    if (parse->start[token_len(parse) + 1] == ' ')
+        return malformed(parse, "One space stands between method and target.");
+    parse->http_1_0 = llhttp->http_minor == 0;
+    if (!parse->http_1_0 && !(parse->seen & (1U << SINGLE_HOST)))
+        return malformed(parse, "Host is missing.");
+    parse->chunked = (parse->seen & (1U << SINGLE_TRANSFER_ENCODING)) != 0;
+    if (parse->chunked && parse->http_1_0)
+        return malformed(parse, "HTTP/1.0 has no transfer codings.");
+
+    int rc = target_split(parse);
+    if (rc != HPE_OK)
+        return rc;
+    llhttp->upgrade = 0; /* asked for by some (h2c), and politely not heard */
+    parse->head_done = true;
+    parse->keep_alive = llhttp_should_keep_alive(llhttp) != 0;
+    parse->content_length = parse->chunked ? 0 : llhttp->content_length;
+    parse->has_body = parse->chunked || parse->content_length > 0;
+    return HPE_PAUSED;
+}
+
+/* ---- The body ---- */
+
+static void close_arena(void *arena) { arena_close(arena); }
+
+/* Room for `more` bytes. It grows with what has come, not with what was announced. */
+static void body_reserve(struct http_parse *parse, size_t more)
+{
+    str *body = &parse->request->body;
+    size_t cap = parse->body_cap;
+
+    if (more <= cap - body->len)
+        return;
+    if (cap == 0)
+        cap = parse->chunked ? BODY_FIRST_BYTES : (size_t)parse->content_length;
+    if (parse->content_length > BODY_SMALL_BYTES)
+        cap = parse->body_cap ? 2 * parse->body_cap : BODY_FIRST_BYTES;
+    while (cap - body->len < more)
+        cap *= 2;
+
+    struct arena *arena = parse->request->arena;
+    if (parse->chunked || parse->content_length > BODY_SMALL_BYTES) {
+        if (!parse->body_arena) {
+            parse->body_arena =
+                arena_open(4 * (size_t)parse->body_bytes_max + BODY_ARENA_SPARE_BYTES);
+            arena_defer(arena, &close_arena, parse->body_arena);
+        }
+        arena = parse->body_arena;
+    }
+    body->ptr = arena_grow(arena, (void *)(uintptr_t)body->ptr, parse->body_cap, cap);
+    parse->body_cap = cap;
+}
+
+static int on_body(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    struct http_parse *parse = llhttp->data;
+    str *body = &parse->request->body;
+
+    if (len > parse->body_bytes_max - body->len)
+        return refuse(parse, HTTP_BODY_TOO_LARGE, "The body is too large.");
+    body_reserve(parse, len);
+    memcpy((char *)(uintptr_t)body->ptr + body->len, bytes, len);
+    body->len += len;
+    return HPE_OK;
+}
+
+static int on_message_complete(llhttp_t *llhttp)
+{
+    (void)llhttp;
+    return HPE_PAUSED;
+}
+
+/* ---- Feeding ---- */
+
+static const llhttp_settings_t SETTINGS = {
+    .on_url = &on_url,
+    .on_header_field = &on_header_field,
+    .on_header_value = &on_header_value,
+    .on_header_value_complete = &on_header_value_complete,
+    .on_headers_complete = &on_headers_complete,
+    .on_body = &on_body,
+    .on_message_complete = &on_message_complete,
+    .on_chunk_extension_name = &on_chunk_extension,
+    .on_chunk_extension_value = &on_chunk_extension,
+};
+
+void http_parse_init(struct http_parse *parse, const struct http_parse_limits *limits)
+{
+    ASSERT(parse);
+    ASSERT(limits && limits->target_bytes_max < limits->head_bytes_max);
+
+    memset(parse, 0, sizeof(*parse));
+    parse->limits = limits;
+    llhttp_t *llhttp = llhttp_of(parse);
+    llhttp_init(llhttp, HTTP_REQUEST, &SETTINGS);
+    llhttp->data = parse;
+}
+
+void http_parse_begin(struct http_parse *parse, struct request *request)
+{
+    ASSERT(parse && parse->limits);
+    ASSERT(request && request->arena);
+
+    size_t kept = offsetof(struct http_parse, request);
+    memset((char *)parse + kept, 0, sizeof(*parse) - kept);
+    parse->request = request;
+    request->headers =
+        arena_grow(request->arena, NULL, 0, HEADERS_MAX * sizeof(struct header)); /* not zeroed */
+    request->headers_count = 0;
+    llhttp_resume(llhttp_of(parse));
+}
+
+/* Tells whether what llhttp took for no method is a word where a method stands, not noise (TLS). */
+static bool is_unknown_method(const struct http_parse *parse)
+{
+    size_t at = token_len(parse);
+    return at > 0 && (at == parse->start_len || parse->start[at] == ' ');
+}
+
+/* Translates an error that llhttp found itself. */
+static void failed(struct http_parse *parse, llhttp_errno_t error)
+{
+    const llhttp_t *llhttp = llhttp_of(parse);
+    const char *reason = llhttp_get_error_reason(llhttp);
+    bool is_spoken = llhttp->http_major == 1 && llhttp->http_minor <= 1; /* what follows is wrong */
+
+    if (error == HPE_INVALID_METHOD && is_unknown_method(parse))
+        (void)refuse(parse, HTTP_METHOD_UNKNOWN, "The method is not known.");
+    else if ((error == HPE_INVALID_VERSION && !is_spoken) || error == HPE_PAUSED_H2_UPGRADE)
+        (void)refuse(parse, HTTP_VERSION, "Only HTTP/1.1 and 1.0 are spoken.");
+    else
+        (void)malformed(parse, reason && *reason ? reason : "This is not HTTP.");
+}
+
+/* Keeps the first bytes, without the empty lines that may stand before a request. */
+static void start_keep(struct http_parse *parse, const char *bytes, size_t len)
+{
+    size_t room = HTTP_START_BYTES - parse->start_len;
+
+    while (parse->start_len == 0 && len > 0 && (*bytes == '\r' || *bytes == '\n')) {
+        bytes++;
+        len--;
+    }
+    if (len > room)
+        len = room;
+    memcpy(parse->start + parse->start_len, bytes, len);
+    parse->start_len += len;
+}
+
+enum http_parse_event http_parse_feed(struct http_parse *parse, const char *bytes, size_t len,
+                                      size_t *used)
+{
+    ASSERT(parse && parse->request);
+    ASSERT(used && (len > 0 || parse->head_done));
+    llhttp_t *llhttp = llhttp_of(parse);
+
+    /* The head gets no more bytes than it may have, so its limit is exact. */
+    bool in_head = !parse->head_done;
+    if (in_head && parse->head_bytes + len > parse->limits->head_bytes_max)
+        len = parse->limits->head_bytes_max - parse->head_bytes;
+    if (in_head && parse->start_len < HTTP_START_BYTES)
+        start_keep(parse, bytes, len);
+    if (!in_head)
+        llhttp_resume(llhttp); /* from the pause after the head */
+
+    llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
+    *used = error == HPE_OK ? len : (size_t)(llhttp_get_error_pos(llhttp) - bytes);
+    if (in_head)
+        parse->head_bytes += (uint32_t)*used;
+
+    if (error == HPE_PAUSED)
+        return in_head ? HTTP_PARSE_HEAD : HTTP_PARSE_END;
+    if (error == HPE_OK && in_head && parse->head_bytes == parse->limits->head_bytes_max) {
+        (void)refuse(parse, HTTP_HEADERS_TOO_LARGE, "The headers are too large.");
+        return HTTP_PARSE_FAILED;
+    }
+    if (error == HPE_OK)
+        return HTTP_PARSE_MORE;
+    if (!parse->reason)
+        failed(parse, error);
+    return HTTP_PARSE_FAILED;
+}

@@ -1,0 +1,116 @@
+/* What http.c (the server) and http_connection.c (one connection's life) share; nobody else
+ * includes it. All on the loop's thread, except http_exchange.request between `handle` and its
+ * answer. */
+#pragma once
+#include "chassis/http.h"
+#include "chassis/http_parse.h"
+#include "os/net.h"
+
+enum {
+    HTTP_ARENAS_KEPT = 32,      /* for the next requests */
+    HTTP_TURNED_AWAY_MAX = 256, /* that may hear their 503 out at once */
+    HTTP_LINGER_MS = 2000,      /* for a refused peer to read why */
+    HTTP_LINGER_BYTES_MAX = 1024 * 1024
+};
+
+/* What a connection waits for; each wait has a list in the order of its deadlines. */
+enum http_wait {
+    HTTP_WAIT_IDLE,
+    HTTP_WAIT_HEAD,
+    HTTP_WAIT_BODY,
+    HTTP_WAIT_WORK, /* for the handler; no deadline of ours */
+    HTTP_WAIT_WRITE,
+    HTTP_WAIT_LINGER,
+    HTTP_WAITS_COUNT
+};
+
+/* A request and its answer; lives in the arena of the request. */
+struct http_exchange {
+    struct request request;
+    struct loop_task task; /* brings the answer from another thread */
+    struct http_server *server;
+    struct http_connection *connection; /* NULL: the peer has gone while the handler was at work */
+    struct arena *head_arena;           /* holds the head of an answer that waits */
+    int64_t began_us;
+    bool handling, answered;
+};
+
+struct http_connection {
+    struct http_connection *older, *newer; /* in the list of its wait */
+    enum http_wait wait;
+    int64_t deadline_ms;
+    struct http_server *server;
+    struct net_connection *net;     /* NULL: closed, and to be freed by feed() */
+    struct http_exchange *exchange; /* NULL while idle */
+    struct http_parse parse;
+    char *pending; /* what came behind the request at work */
+    size_t pending_from, pending_len;
+    size_t lingered_bytes;
+    bool feeding;
+    bool ends;       /* after this answer */
+    bool unread;     /* the peer may still be sending what nobody will read */
+    bool read_ended; /* the peer will send no more, but may be listening */
+    bool turned_away;
+};
+
+struct http_list {
+    struct http_connection *oldest, *newest;
+};
+
+struct http_server {
+    struct arena *memory; /* holds this struct */
+    struct loop *loop;
+    struct net_listener *listener;
+    struct http_handler handler;
+    struct http_config config;
+    struct http_parse_limits limits;
+    struct http_list lists[HTTP_WAITS_COUNT];
+    struct loop_timer *timer;
+    int64_t timer_at_ms; /* 0: not set */
+    struct arena *arenas[HTTP_ARENAS_KEPT];
+    int arenas_count;
+    struct arena *scratch; /* for the head of the answer in hand */
+    int64_t exchanges_count;
+    int64_t connections_count, turned_away_count;
+    struct http_stats stats; /* atomic */
+    char date[30];
+    int64_t date_s;
+    str full; /* the answer to who is turned away */
+    bool draining, closing, ended;
+    struct loop_timer *grace;
+    struct loop_task end;
+    bool end_posted;
+    void (*closed)(void *subject);
+    void *closed_subject;
+};
+
+/* Takes over a connection that was accepted. */
+void http_connection_open(struct http_server *server, struct net_connection *net);
+
+/* Closes it now. A request of it that is at work goes on; its answer will be dropped. */
+void http_connection_close(struct http_connection *connection);
+
+/* Its deadline has come. */
+void http_connection_expire(struct http_connection *connection);
+
+/* An arena for a request, and back. */
+struct arena *http_arena_take(struct http_server *server);
+void http_arena_drop(struct http_server *server, struct arena *arena);
+
+/* Puts the connection at the end of the list of what it waits for, with a new deadline. */
+void http_wait_set(struct http_connection *connection, enum http_wait wait);
+
+/* Takes it from its list. */
+void http_wait_clear(struct http_connection *connection);
+
+/* The text for the Date header. */
+const char *http_date(struct http_server *server);
+
+/* To be called where a connection or an exchange has ended: a closing server may be done. */
+void http_server_look(struct http_server *server);
+
+/* Counts one more (or less) in a field of server->stats. */
+static inline void http_count(int64_t *stat, int64_t n)
+{
+    __atomic_store_n(stat, __atomic_load_n(stat, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,260 @@
+/* The log: each event one line, each line one write(2), and no lock.
+ *
+ * A line is no longer than what a pipe takes as a whole (PIPE_BUF), so that lines of threads, and of
+ * processes that share the pipe, do not mix. */
+#include "chassis/obs.h"
+
+#include "base/text.h"
+#include "base/time.h"
+#include "os/clock.h"
+#include "os/disk.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LOG_LINE_BYTES_MAX = PIPE_BUF,
+    LOG_VALUE_BYTES_MAX = 2048, /* of one value, as it is written; so that others find room too */
+    LOG_END_BYTES = 32,         /* kept free for what ends a line that was cut */
+    LOG_EVENTS_MAX = 512,
+    LOG_LINES_A_SECOND = 20
+};
+
+static struct {
+    atomic_int least;
+    atomic_bool json;
+} setup = { .least = LOG_INFO };
+
+/* How often each event came of late: the hash of its name, and the second with the count in it. */
+static struct pace {
+    atomic_uint_fast64_t event; /* 0: free */
+    atomic_uint_fast64_t second_and_count; /* 32 bits each */
+} paces[LOG_EVENTS_MAX];
+
+void log_setup(enum log_level least, bool json)
+{
+    atomic_store_explicit(&setup.least, (int)least, memory_order_relaxed);
+    atomic_store_explicit(&setup.json, json, memory_order_relaxed);
+}
+
+/* ---- The pace of each event ---- */
+
+static struct pace *pace_of(const char *event)
+{
+    uint64_t hash = str_hash(str_of_z(event)) | 1;
+
+    for (size_t i = 0; i < LOG_EVENTS_MAX; i++) {
+        struct pace *pace = &paces[(hash + i) % LOG_EVENTS_MAX];
+        uint_fast64_t known = atomic_load_explicit(&pace->event, memory_order_relaxed);
+        if (known == 0 && atomic_compare_exchange_strong(&pace->event, &known, hash))
+            return pace;
+        if (known == hash)
+            return pace;
+    }
+    return &paces[hash % LOG_EVENTS_MAX]; /* shared: more names than anybody has written */
+}
+
+/* Tells whether a line of this event may leave now, and how many were left out before it. */
+static bool may_leave(const char *event, uint64_t *left_out)
+{
+    struct pace *pace = pace_of(event);
+    uint64_t second = (uint64_t)(clock_mono_us() / TIME_SECOND) & UINT32_MAX;
+    uint_fast64_t old = atomic_load_explicit(&pace->second_and_count, memory_order_relaxed);
+    uint64_t count, new;
+
+    do {
+        count = old & UINT32_MAX;
+        bool is_same = old >> 32 == second;
+        *left_out = !is_same && count > LOG_LINES_A_SECOND ? count - LOG_LINES_A_SECOND : 0;
+        if (!is_same)
+            count = 0;
+        else if (count == UINT32_MAX)
+            return false;
+        new = second << 32 | (count + 1);
+    } while (!atomic_compare_exchange_weak(&pace->second_and_count, &old, new));
+    return count < LOG_LINES_A_SECOND;
+}
+
+/* ---- A line ---- */
+
+struct line {
+    char bytes[LOG_LINE_BYTES_MAX];
+    size_t len;
+    bool json, cut;
+};
+
+static bool add(struct line *line, str s)
+{
+    if (line->len + s.len > LOG_LINE_BYTES_MAX - LOG_END_BYTES)
+        return false;
+    memcpy(line->bytes + line->len, s.ptr, s.len);
+    line->len += s.len;
+    return true;
+}
+
+static size_t sequence_length(unsigned char first)
+{
+    return first < 0xc2 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/* The code point of a valid sequence of two or three bytes; of longer ones none is of interest. */
+static unsigned code_point(str s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    if (s.len == 2)
+        return (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU);
+    return s.len == 3 ? (p[0] & 0x0fU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU) : UINT_MAX;
+}
+
+/* What a terminal or a viewer may take for the end of a line, or for an order to it. */
+static bool is_control(unsigned c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+/* The first character of `rest` as it may stand between quotes; moves past it. */
+static str escape(str *rest, char room[8])
+{
+    unsigned char first = (unsigned char)rest->ptr[0];
+    str raw = str_slice(*rest, 0, first < 0x80 ? 1 : sequence_length(first));
+    unsigned c = first;
+
+    if (first >= 0x80) {
+        bool is_valid = utf8_valid(raw);
+        c = is_valid ? code_point(raw) : 0xfffd;
+        if (!is_valid)
+            raw.len = 1;
+    }
+    *rest = str_slice(*rest, raw.len, rest->len);
+
+    if (c == '"' || c == '\\' || c == '\n') {
+        room[0] = '\\';
+        room[1] = (char)(c == '\n' ? 'n' : c);
+        return str_of(room, 2);
+    }
+    if (c == 0xfffd || is_control(c))
+        return str_of(room, (size_t)snprintf(room, 8, "\\u%04x", c & 0xffff));
+    return raw;
+}
+
+/* As much of a value as has room, escaped; between quotes it is a string of JSON. */
+static void add_escaped(struct line *line, str value)
+{
+    size_t end = line->len + LOG_VALUE_BYTES_MAX;
+    char room[8];
+
+    while (value.len > 0) {
+        str piece = escape(&value, room);
+        if (line->len + piece.len > end || !add(line, piece)) {
+            line->cut = true;
+            return;
+        }
+    }
+}
+
+static void add_quoted(struct line *line, str value)
+{
+    if (add(line, STR("\""))) {
+        add_escaped(line, value);
+        line->bytes[line->len++] = '"'; /* into what is kept free for the end */
+    }
+}
+
+/* In text a plain word needs no quotes. */
+static bool is_plain(str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+        if (c <= ' ' || c > '~' || c == '"' || c == '\\' || c == '=')
+            return false;
+    }
+    return value.len > 0 && value.len < LOG_VALUE_BYTES_MAX;
+}
+
+static void add_field(struct line *line, const struct log_field *field)
+{
+    size_t start = line->len;
+    char number[24];
+    bool is_whole = add(line, line->json ? STR(",\"") : STR(" ")) &&
+                    add(line, str_of_z(field->key)) &&
+                    add(line, line->json ? STR("\":") : STR("="));
+
+    if (is_whole && field->kind == LOG_INT)
+        is_whole = add(line, str_of(number, (size_t)snprintf(number, sizeof number, "%lld",
+                                                             (long long)field->number)));
+    else if (is_whole && !line->json && is_plain(field->text))
+        is_whole = add(line, field->text);
+    else if (is_whole)
+        add_quoted(line, field->text);
+    if (!is_whole) {
+        line->len = start;
+        line->cut = true;
+    }
+}
+
+static const char *const level_words[] = { "debug", "info", "warn", "error" };
+
+static void begin_json(struct line *line, enum log_level level, const char *event, time_us now)
+{
+    char time[TIME_TEXT_MAX];
+
+    add(line, STR("{\"time\":\""));
+    add(line, str_of(time, time_write(now, time)));
+    add(line, STR("\",\"level\":\""));
+    add(line, str_of_z(level_words[level]));
+    add(line, STR("\",\"event\":"));
+    add_quoted(line, str_of_z(event));
+}
+
+/* "09:30:00.123 info  shop.ready" */
+static void begin_text(struct line *line, enum log_level level, const char *event, time_us now)
+{
+    char head[48];
+    int64_t ms = now / 1000;
+    int len = snprintf(head, sizeof head, "%02d:%02d:%02d.%03d %-5s ",
+                       (int)(ms / 3600000 % 24), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60),
+                       (int)(ms % 1000), level_words[level]);
+
+    add(line, str_of(head, (size_t)len));
+    add_escaped(line, str_of_z(event));
+}
+
+static void end_line(struct line *line)
+{
+    str end = line->json ? STR("}\n") : STR("\n");
+    if (line->cut)
+        end = line->json ? STR(",\"cut\":true}\n") : STR(" cut=true\n");
+
+    ASSERT(line->len + end.len <= LOG_LINE_BYTES_MAX);
+    memcpy(line->bytes + line->len, end.ptr, end.len);
+    line->len += end.len;
+}
+
+void log_event(enum log_level level, const char *event, const struct log_field *fields, int count)
+{
+    ASSERT(level >= LOG_DEBUG && level <= LOG_ERROR && event);
+
+    uint64_t left_out = 0;
+    if ((int)level < atomic_load_explicit(&setup.least, memory_order_relaxed))
+        return;
+    if (level > LOG_DEBUG && !may_leave(event, &left_out))
+        return;
+
+    struct line line;
+    line.len = 0;
+    line.cut = false;
+    line.json = atomic_load_explicit(&setup.json, memory_order_relaxed);
+    if (line.json)
+        begin_json(&line, level, event, clock_wall_us());
+    else
+        begin_text(&line, level, event, clock_wall_us());
+    if (left_out > 0)
+        add_field(&line, &LOG_NUMBER("left_out", (int64_t)left_out));
+    for (int i = 0; i < count; i++)
+        add_field(&line, &fields[i]);
+    end_line(&line);
+    disk_write_fd(1, str_of(line.bytes, line.len));
+}

@@ -1,0 +1,351 @@
+/* Metrics: a fixed place for each series, so that counting is one addition and nothing is freed. */
+#include "chassis/obs.h"
+
+#include "base/arena.h"
+#include "base/time.h"
+#include "os/process.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { LABELS_MAX = 3, BUCKETS_COUNT = 15 };
+
+enum kind { COUNTER, GAUGE, TIME };
+
+static const struct metric_spec {
+    const char *name;
+    enum kind kind;
+    const char *labels; /* names, parted by commas */
+    const char *words;
+} specs[METRICS_COUNT] = {
+#define METRIC(name_, kind_, unit_, labels_, words_) \
+    [METRIC_##name_] = { unit_, kind_, labels_, words_ },
+#include "metrics.tbl"
+#undef METRIC
+};
+
+/* Upper bounds, in microseconds: 0.25 ms to 10 s; what is longer has its own bucket. */
+static const int64_t bounds_us[BUCKETS_COUNT] = { 250,    500,    1000,   2500,    5000,
+                                                  10000,  25000,  50000,  100000,  250000,
+                                                  500000, 1000000, 2500000, 5000000, 10000000 };
+
+struct series {
+    char labels[LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
+    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds */
+    atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
+    int64_t (*ask)(void *subject); /* under the registry's lock, with subject */
+    void *subject;
+};
+
+/* Zeroed pages cost nothing until a series is in them. Readers look at what `count` has published;
+ * only who adds needs the lock, which is held for some comparisons and never across a wait. */
+static struct registry {
+    atomic_int count;
+    uint64_t hashes[METRIC_SERIES_MAX];
+    struct series series[METRIC_SERIES_MAX];
+} registries[METRICS_COUNT];
+
+static atomic_flag registry_lock = ATOMIC_FLAG_INIT;
+
+static void registry_take(void)
+{
+    while (atomic_flag_test_and_set_explicit(&registry_lock, memory_order_acquire))
+        (void)sched_yield();
+}
+
+static void registry_drop(void)
+{
+    atomic_flag_clear_explicit(&registry_lock, memory_order_release);
+}
+
+static const struct metric_spec *spec_of(enum metric metric)
+{
+    ASSERT(metric < METRICS_COUNT);
+    return &specs[metric];
+}
+
+static int labels_count(const struct metric_spec *spec)
+{
+    int count = spec->labels[0] != '\0';
+    for (const char *at = spec->labels; *at; at++)
+        count += *at == ',';
+    return count;
+}
+
+/* ---- Finding and adding ---- */
+
+/* Label values of a metric as they are kept: cut, each with a hash of all. */
+struct labels {
+    str values[LABELS_MAX];
+    uint64_t hash;
+};
+
+/* Not in the middle of a character. */
+static str cut(str value)
+{
+    size_t len = value.len < METRIC_LABEL_BYTES_MAX ? value.len : METRIC_LABEL_BYTES_MAX;
+    while (len > 0 && len < value.len && ((unsigned char)value.ptr[len] & 0xc0) == 0x80)
+        len--;
+    return str_slice(value, 0, len);
+}
+
+static struct labels labels_of(const struct metric_spec *spec, const char *const given[LABELS_MAX])
+{
+    struct labels labels = { .hash = 0 };
+    int count = labels_count(spec);
+
+    for (int i = 0; i < LABELS_MAX; i++) {
+        ASSERT((i < count) == (given[i] != NULL));
+        labels.values[i] = cut(str_of_z(given[i]));
+        labels.hash = labels.hash * 31 + str_hash(labels.values[i]);
+    }
+    return labels;
+}
+
+/* Those of the series that all others share once there is no room. */
+static struct labels labels_other(const struct metric_spec *spec)
+{
+    const char *given[LABELS_MAX] = { NULL };
+    for (int i = 0; i < labels_count(spec); i++)
+        given[i] = "other";
+    return labels_of(spec, given);
+}
+
+static bool has_labels(const struct series *series, const struct labels *labels)
+{
+    for (int i = 0; i < LABELS_MAX; i++)
+        if (!str_equal(str_of_z(series->labels[i]), labels->values[i]))
+            return false;
+    return true;
+}
+
+static struct series *find(struct registry *registry, const struct labels *labels)
+{
+    int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+
+    for (int i = 0; i < count; i++)
+        if (registry->hashes[i] == labels->hash && has_labels(&registry->series[i], labels))
+            return &registry->series[i];
+    return NULL;
+}
+
+/* Under the lock. The last place is kept for "other". */
+static struct series *find_or_add(struct registry *registry, const struct metric_spec *spec,
+                                  struct labels labels)
+{
+    int count = atomic_load_explicit(&registry->count, memory_order_relaxed);
+    struct series *found = find(registry, &labels);
+
+    if (!found && count >= METRIC_SERIES_MAX - 1) {
+        labels = labels_other(spec);
+        found = find(registry, &labels);
+    }
+    if (found)
+        return found;
+
+    ASSERT(count < METRIC_SERIES_MAX);
+    struct series *series = &registry->series[count];
+    for (int i = 0; i < LABELS_MAX; i++)
+        if (labels.values[i].len > 0)
+            memcpy(series->labels[i], labels.values[i].ptr, labels.values[i].len);
+    registry->hashes[count] = labels.hash;
+    atomic_store_explicit(&registry->count, count + 1, memory_order_release);
+    return series;
+}
+
+struct series *metric_series(enum metric metric, const char *label1, const char *label2,
+                             const char *label3)
+{
+    struct labels labels =
+        labels_of(spec_of(metric), (const char *const[LABELS_MAX]){ label1, label2, label3 });
+    struct registry *registry = &registries[metric];
+
+    struct series *series = find(registry, &labels);
+    if (series)
+        return series;
+    registry_take();
+    series = find_or_add(registry, spec_of(metric), labels);
+    registry_drop();
+    return series;
+}
+
+void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject),
+                void *subject)
+{
+    ASSERT(spec_of(metric)->kind != TIME);
+
+    struct series *series = metric_series(metric, label1, NULL, NULL);
+    registry_take();
+    series->ask = ask;
+    series->subject = subject;
+    registry_drop();
+}
+
+/* ---- Counting ---- */
+
+void series_add(struct series *series, int64_t n)
+{
+    ASSERT(series);
+    atomic_fetch_add_explicit(&series->value, n, memory_order_relaxed);
+}
+
+void series_set(struct series *series, int64_t n)
+{
+    ASSERT(series);
+    atomic_store_explicit(&series->value, n, memory_order_relaxed);
+}
+
+void series_time(struct series *series, int64_t us)
+{
+    ASSERT(series);
+
+    int bucket = 0;
+    while (bucket < BUCKETS_COUNT && us > bounds_us[bucket])
+        bucket++;
+    atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&series->value, us > 0 ? us : 0, memory_order_relaxed);
+}
+
+/* ---- Printing ---- */
+
+/* "0.00025": no floating point, so nothing is rounded. */
+static void add_seconds(struct text *out, int64_t us)
+{
+    text_add_format(out, "%lld", (long long)(us / TIME_SECOND));
+    if (us % TIME_SECOND == 0)
+        return;
+    text_add_format(out, ".%06lld", (long long)(us % TIME_SECOND));
+    while (out->ptr[out->len - 1] == '0')
+        out->len--;
+}
+
+/* A label's value: '\', '"' and ends of lines escaped. */
+static void add_escaped(struct text *out, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '\n') {
+            text_add(out, STR("\\n"));
+            continue;
+        }
+        if (*value == '"' || *value == '\\')
+            text_add_byte(out, '\\');
+        text_add_byte(out, *value);
+    }
+}
+
+/* "name{label="value",le="bound"} ": up to the value. The bound is -1 where there is none. */
+static void add_name(struct text *out, const struct metric_spec *spec, const char *suffix,
+                     const struct series *series, int bucket)
+{
+    char between = '{';
+    int label = 0;
+
+    text_add(out, str_of_z(spec->name));
+    text_add(out, str_of_z(suffix));
+    str names = spec->labels[0] ? str_of_z(spec->labels) : STR_NONE;
+    for (str name; names.ptr && (name = str_cut(&names, ','), true); between = ',') {
+        text_add_byte(out, between);
+        text_add(out, name);
+        text_add(out, STR("=\""));
+        add_escaped(out, series->labels[label++]);
+        text_add_byte(out, '"');
+    }
+    if (bucket >= 0) {
+        text_add_byte(out, between);
+        text_add(out, STR("le=\""));
+        if (bucket < BUCKETS_COUNT)
+            add_seconds(out, bounds_us[bucket]);
+        else
+            text_add(out, STR("+Inf"));
+        text_add_byte(out, '"');
+        between = ',';
+    }
+    text_add(out, between == ',' ? STR("} ") : STR(" "));
+}
+
+static void add_line(struct text *out, int64_t number)
+{
+    text_add_int(out, number);
+    text_add_byte(out, '\n');
+}
+
+static void add_histogram(struct text *out, const struct metric_spec *spec,
+                          const struct series *series)
+{
+    int64_t sum_us = atomic_load_explicit(&series->value, memory_order_relaxed), count = 0;
+
+    for (int i = 0; i <= BUCKETS_COUNT; i++) {
+        count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
+        add_name(out, spec, "_bucket", series, i);
+        add_line(out, count);
+    }
+    add_name(out, spec, "_sum", series, -1);
+    add_seconds(out, sum_us);
+    text_add_byte(out, '\n');
+    add_name(out, spec, "_count", series, -1);
+    add_line(out, count);
+}
+
+static int64_t value_of(struct series *series)
+{
+    registry_take();
+    int64_t (*ask)(void *subject) = series->ask;
+    void *subject = series->subject;
+    registry_drop();
+    return ask ? ask(subject) : atomic_load_explicit(&series->value, memory_order_relaxed);
+}
+
+static int64_t ask_resident(void *subject)
+{
+    (void)subject;
+    return process_resident_bytes();
+}
+
+static int64_t ask_cpu_us(void *subject)
+{
+    (void)subject;
+    return process_cpu_us();
+}
+
+static int64_t ask_started_s(void *subject)
+{
+    (void)subject;
+    return process_started_at() / TIME_SECOND;
+}
+
+static void add_metric(struct text *out, enum metric metric)
+{
+    static const char *const kinds[] = { "counter", "gauge", "histogram" };
+    const struct metric_spec *spec = spec_of(metric);
+    struct registry *registry = &registries[metric];
+    int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+
+    text_add_format(out, "# HELP %s ", spec->name);
+    for (const char *at = spec->words; *at; at++) /* of help, '"' needs no escape */
+        text_add(out, *at == '\\' ? STR("\\\\") : *at == '\n' ? STR("\\n") : str_of(at, 1));
+    text_add_format(out, "\n# TYPE %s %s\n", spec->name, kinds[spec->kind]);
+    for (int i = 0; i < count; i++) {
+        struct series *series = &registry->series[i];
+        if (spec->kind == TIME) {
+            add_histogram(out, spec, series);
+            continue;
+        }
+        add_name(out, spec, "", series, -1);
+        add_line(out, value_of(series));
+    }
+}
+
+str metrics_text(struct arena *arena)
+{
+    ASSERT(arena);
+
+    metric_ask(METRIC_PROCESS_RESIDENT, NULL, ask_resident, NULL);
+    metric_ask(METRIC_PROCESS_CPU_US, NULL, ask_cpu_us, NULL);
+    metric_ask(METRIC_PROCESS_START, NULL, ask_started_s, NULL);
+
+    struct text out = text_init(arena, 16 * 1024);
+    for (int i = 0; i < METRICS_COUNT; i++)
+        add_metric(&out, (enum metric)i);
+    return text_str(&out);
+}

@@ -1,0 +1,180 @@
+#include "chassis/once.h"
+
+#include "base/arena.h"
+#include "base/crypto.h"
+#include "gen/chassis.sql.h"
+
+#include <stdlib.h>
+
+/* ---- claims ---- */
+
+/* Scope and key as one name of the same length for all; a key holds no NUL, so no two pairs run together. */
+static struct sha256 name_of(struct arena *arena, const struct once_claim *claim)
+{
+    ASSERT(claim->key.len > 0 && claim->key.len <= ONCE_KEY_BYTES_MAX);
+    ASSERT(str_find_byte(claim->key, '\0') < 0);
+
+    struct text both = text_init(arena, claim->scope.len + 1 + claim->key.len);
+    text_add(&both, claim->scope);
+    text_add_byte(&both, '\0');
+    text_add(&both, claim->key);
+    return sha256_of(text_str(&both));
+}
+
+static str bytes_of(const struct sha256 *hash) { return str_of(hash->bytes, sizeof hash->bytes); }
+
+struct named {
+    struct sha256 name;
+    size_t at; /* in the batch */
+};
+
+static int compare_named(const void *a, const void *b)
+{
+    const struct named *one = a, *other = b;
+    int by_name = memcmp(one->name.bytes, other->name.bytes, sizeof one->name.bytes);
+    return by_name ? by_name : (one->at > other->at) - (one->at < other->at);
+}
+
+err once_take(struct tx *tx, const struct once_claim *const *claims, size_t count, bool *taken)
+{
+    ASSERT(tx && (count == 0 || (claims && taken)));
+
+    struct named *names = arena_array(tx->arena, struct named, count);
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct named){ .name = name_of(tx->arena, claims[i]), .at = i };
+    qsort(names, count, sizeof *names, &compare_named);
+
+    struct sql_once_claim *rows = arena_array(tx->arena, struct sql_once_claim, count);
+    int64_t *changed = arena_array(tx->arena, int64_t, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct once_claim *claim = claims[names[i].at];
+        rows[i] = (struct sql_once_claim){
+            .name = bytes_of(&names[i].name),
+            .body_hash = str_of(claim->body_hash.bytes, sizeof claim->body_hash.bytes),
+            .subject = claim->subject,
+            .created_at = tx->now,
+        };
+    }
+    TRY(sql_once_claim_many(tx, rows, count, changed));
+    for (size_t i = 0; i < count; i++)
+        taken[names[i].at] = changed[i] == 1;
+    return OK;
+}
+
+err once_take_back(struct tx *tx, const struct once_claim *const *claims, size_t count)
+{
+    ASSERT(tx && (count == 0 || claims));
+    for (size_t i = 0; i < count; i++) {
+        struct sha256 name = name_of(tx->arena, claims[i]);
+        struct sql_once_take_back row = { .name = bytes_of(&name) };
+        int64_t changed;
+        TRY(sql_once_take_back(tx, &row, &changed));
+        ASSERT(changed == 1);
+    }
+    return OK;
+}
+
+/* ---- answers ---- */
+
+err once_keep(struct tx *tx, const struct once_claim *const *claims,
+              const struct answer *const *answers, size_t count)
+{
+    ASSERT(tx && (count == 0 || (claims && answers)));
+
+    struct sha256 *names = arena_array(tx->arena, struct sha256, count);
+    struct sql_once_answer *rows = arena_array(tx->arena, struct sql_once_answer, count);
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(answers[i]->known);
+        names[i] = name_of(tx->arena, claims[i]);
+        rows[i] = (struct sql_once_answer){
+            .name = bytes_of(&names[i]),
+            .status = answers[i]->status,
+            .problem = answers[i]->problem,
+            .answer = answers[i]->message,
+            .answered_at = tx->now,
+        };
+    }
+    return sql_once_answer_many(tx, rows, count, NULL);
+}
+
+err once_fix(struct tx *tx, const struct uuid *subjects, const struct answer *const *answers,
+             size_t count, bool *won)
+{
+    ASSERT(tx && (count == 0 || (subjects && answers && won)));
+
+    struct sql_once_answer_subject *rows =
+        arena_array(tx->arena, struct sql_once_answer_subject, count);
+    int64_t *changed = arena_array(tx->arena, int64_t, count);
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(answers[i]->known && !uuid_is_nil(subjects[i]));
+        rows[i] = (struct sql_once_answer_subject){
+            .subject = subjects[i],
+            .status = answers[i]->status,
+            .problem = answers[i]->problem,
+            .answer = answers[i]->message,
+            .answered_at = tx->now,
+        };
+    }
+    TRY(sql_once_answer_subject_many(tx, rows, count, changed));
+    for (size_t i = 0; i < count; i++)
+        won[i] = changed[i] > 0;
+    return OK;
+}
+
+/* ---- what a repeat finds ---- */
+
+static struct answer answer_of(int32_t status, bool problem, str message, time_us answered_at)
+{
+    if (answered_at == 0)
+        return (struct answer){ .known = false };
+    return (struct answer){
+        .known = true, .status = status, .problem = problem, .message = message
+    };
+}
+
+err once_find(struct db_reader *reader, struct arena *arena, const struct once_claim *claim,
+              enum once_found *found, struct answer *answer, struct uuid *subject)
+{
+    ASSERT(reader && arena && claim && found && answer && subject);
+
+    struct sha256 name = name_of(arena, claim);
+    struct sql_once_by_name params = { .name = bytes_of(&name) };
+    struct sql_once_by_name_row row;
+    bool is_there;
+    TRY(sql_once_by_name(reader, arena, &params, &row, &is_there));
+
+    str hash = str_of(claim->body_hash.bytes, sizeof claim->body_hash.bytes);
+    if (!is_there) {
+        *found = ONCE_NEW;
+    } else if (!str_equal(row.body_hash, hash)) {
+        *found = ONCE_OTHER_BODY;
+    } else if (row.answered_at == 0) {
+        *found = ONCE_IN_FLIGHT;
+        *subject = row.subject;
+    } else {
+        *found = ONCE_ANSWERED;
+        *answer = answer_of(row.status, row.problem, row.answer, row.answered_at);
+    }
+    return OK;
+}
+
+err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid subject,
+                      struct answer *answer)
+{
+    ASSERT(reader && arena && answer && !uuid_is_nil(subject));
+
+    struct sql_once_by_subject key = { .subject = subject };
+    struct sql_once_by_subject_row row;
+    bool is_there;
+    TRY(sql_once_by_subject(reader, arena, &key, &row, &is_there));
+    *answer = is_there ? answer_of(row.status, row.problem, row.answer, row.answered_at)
+                       : (struct answer){ .known = false };
+    return OK;
+}
+
+err once_sweep(struct tx *tx, time_us before, int32_t rows_max)
+{
+    ASSERT(tx && rows_max > 0);
+    struct sql_once_sweep params = { .before = before, .rows_max = rows_max };
+    return sql_once_sweep(tx, &params, NULL);
+}

@@ -1,0 +1,176 @@
+-- The statements of the bookkeeping tables (migrations/sqlite/0001_bookkeeping.sql).
+
+-- ---- migrations ----
+
+-- migration_newest: one
+-- service text -> number int32
+select coalesce(max(number), 0) as number from schema_migrations where service = $1;
+
+-- migration_insert: run
+-- service text, number int32, name text, applied_at time
+insert into schema_migrations (service, number, name, applied_at) values ($1, $2, $3, $4);
+
+-- ---- once ----
+
+-- once_claim: run
+-- name bytes, body_hash bytes, subject uuid?, created_at time
+insert into once (name, body_hash, subject, created_at) values ($1, $2, $3, $4) on conflict (name) do nothing;
+
+-- once_take_back: run
+-- name bytes
+-- Of a claim of this transaction, whose member failed.
+delete from once where name = $1;
+
+-- once_answer: run
+-- name bytes, status int32, problem bool, answer bytes, answered_at time
+update once set status = $2, problem = $3, answer = $4, answered_at = $5 where name = $1 and answered_at is null;
+
+-- once_answer_subject: run
+-- subject uuid, status int32, problem bool, answer bytes, answered_at time
+update once set status = $2, problem = $3, answer = $4, answered_at = $5
+where subject = $1 and answered_at is null;
+
+-- once_by_name: maybe
+-- name bytes -> body_hash bytes, subject uuid?, status int32, problem bool, answer bytes, answered_at time?
+select body_hash, subject, status, problem, answer, answered_at from once where name = $1;
+
+-- once_by_subject: maybe
+-- subject uuid -> status int32, problem bool, answer bytes, answered_at time?
+-- A subject is claimed by one key: by the call that made it.
+select status, problem, answer, answered_at from once where subject = $1;
+
+-- once_sweep: run
+-- before time, rows_max int32
+-- Rows lie in the order of time: this reads from the front and stops at the first young one.
+delete from once where created_at < $1
+and position in (select position from once order by position limit $2);
+
+-- ---- outbox ----
+
+-- outbox_insert: run
+-- position int64, id uuid, type text, topic text, key text, number int64, payload bytes,
+-- traceparent text?, at time
+insert into outbox (position, id, type, topic, key, number, payload, traceparent, at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- outbox_newest: one
+-- -> position int64
+select coalesce(max(position), 0) as position from outbox;
+
+-- outbox_after: many
+-- position int64, rows_max int32 -> id uuid, type text, topic text, key text, number int64,
+-- payload bytes, traceparent text?, at time
+select id, type, topic, key, number, payload, traceparent, at from outbox
+where position > $1 order by position limit $2;
+
+-- outbox_drop: run
+-- position int64
+delete from outbox where position = $1;
+
+-- outbox_backlog: one
+-- -> rows_count int64, oldest_at time?
+select count(*) as rows_count, (select at from outbox order by position limit 1) as oldest_at from outbox;
+
+-- ---- inbox ----
+
+-- inbox_head: maybe
+-- topic text, key text -> number int64
+select number from inbox_heads where topic = $1 and key = $2;
+
+-- inbox_head_save: run
+-- topic text, key text, number int64, at time
+insert into inbox_heads (topic, key, number, at) values ($1, $2, $3, $4)
+on conflict (topic, key) do update set number = excluded.number, at = excluded.at;
+
+-- inbox_held_insert: run
+-- topic text, key text, number int64, event_id uuid, type text, payload bytes, traceparent text?,
+-- event_at time, at time
+insert into inbox_held (topic, key, number, event_id, type, payload, traceparent, event_at, at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (topic, key, number) do nothing;
+
+-- inbox_held_drop: run
+-- topic text, key text, number int64
+delete from inbox_held where topic = $1 and key = $2 and number = $3;
+
+-- inbox_held_ready: many
+-- rows_max int32 -> topic text, key text, number int64, event_id uuid, type text, payload bytes,
+-- traceparent text?, event_at time
+-- Those whose predecessor took effect, and those that took effect themselves by another way.
+select held.topic, held.key, held.number, held.event_id, held.type, held.payload, held.traceparent, held.event_at
+from inbox_held held left join inbox_heads heads on heads.topic = held.topic and heads.key = held.key
+where held.number <= coalesce(heads.number, 0) + 1
+order by held.at, held.number limit $1;
+
+-- inbox_held_of_key: many
+-- topic text, key text, number int64, rows_max int32 -> number int64, event_id uuid, type text,
+-- payload bytes, traceparent text?, event_at time
+-- Those of one key from a number on.
+select number, event_id, type, payload, traceparent, event_at from inbox_held
+where topic = $1 and key = $2 and number >= $3 order by number limit $4;
+
+-- inbox_held_backlog: one
+-- -> rows_count int64, oldest_at time?
+select count(*) as rows_count, min(at) as oldest_at from inbox_held;
+
+-- ---- dead letters ----
+
+-- dead_letter_save: run
+-- topic text, key text, number int64, event_id uuid, type text, payload bytes, traceparent text?,
+-- event_at time, error text, tries int32, at time
+-- One that fails again after it was requeued is dead again.
+insert into dead_letters (topic, key, number, event_id, type, payload, traceparent, event_at, error, tries, state, at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'dead', $11)
+on conflict (topic, key, number) do update
+set error = excluded.error, tries = dead_letters.tries + excluded.tries, state = 'dead', at = excluded.at
+where dead_letters.state <> 'skipped';
+
+-- dead_letter_drop: run
+-- topic text, key text, number int64
+delete from dead_letters where topic = $1 and key = $2 and number = $3;
+
+-- dead_letters_list: many
+-- topic text, key text, number int64, rows_max int32 -> topic text, key text, number int64,
+-- event_id uuid, type text, payload bytes, traceparent text?, event_at time, error text,
+-- tries int32, state text, at time
+-- A page after (topic, key, number).
+select topic, key, number, event_id, type, payload, traceparent, event_at, error, tries, state, at
+from dead_letters where (topic, key, number) > ($1, $2, $3) order by topic, key, number limit $4;
+
+-- dead_letters_parked: many
+-- topic text, key text, rows_max int32 -> topic text, key text
+-- Keys that wait, after (topic, key).
+select distinct topic, key from dead_letters
+where (topic, key) > ($1, $2) and state <> 'skipped' order by topic, key limit $3;
+
+-- dead_letter_parks: maybe
+-- topic text, key text -> number int64
+-- The first that waits under a key.
+select number from dead_letters where topic = $1 and key = $2 and state <> 'skipped' order by number limit 1;
+
+-- dead_letters_requeue: run
+-- topic text, key text
+update dead_letters set state = 'requeued' where topic = $1 and key = $2 and state = 'dead';
+
+-- dead_letters_requeued: many
+-- rows_max int32 -> topic text, key text, number int64, event_id uuid, type text, payload bytes,
+-- traceparent text?, event_at time, tries int32
+-- In order under each key. A key whose first is dead again waits whole.
+select topic, key, number, event_id, type, payload, traceparent, event_at, tries from dead_letters letter
+where state = 'requeued' and not exists (select 1 from dead_letters before
+    where before.topic = letter.topic and before.key = letter.key and before.number < letter.number
+    and before.state = 'dead')
+order by topic, key, number limit $1;
+
+-- dead_letter_skip: run
+-- topic text, key text, number int64, at time
+update dead_letters set state = 'skipped', at = $4
+where topic = $1 and key = $2 and number = $3 and state <> 'skipped';
+
+-- dead_letters_backlog: one
+-- -> rows_count int64, oldest_at time?
+select count(*) as rows_count, min(at) as oldest_at from dead_letters where state <> 'skipped';
+
+-- dead_letters_sweep: run
+-- before time, rows_max int32
+delete from dead_letters where (topic, key, number) in
+(select topic, key, number from dead_letters where state = 'skipped' and at < $1 limit $2);

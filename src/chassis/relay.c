@@ -1,0 +1,268 @@
+/* From the outbox to the bus: takes what is unsent, publishes it in order, and deletes it once the
+ * bus has acked.
+ *
+ * What is under way is kept in memory only. After a crash all of it is still in the outbox and is
+ * sent again; inboxes ignore what they have had. A pass goes on from the last event that was taken;
+ * every SCAN_US, while something is unsent, a pass begins at the front again, so that nothing
+ * depends on events becoming visible in the order of their positions. */
+#include "chassis/outbox.h"
+#include "chassis/service_inside.h"
+#include "os/clock.h"
+
+enum {
+    TAKE_MAX = BUS_BATCH_MAX,
+    UNDER_WAY_MAX = 8192,
+    SCAN_US = 250000,
+    RELAY_ARENA_BYTES = 64 * 1024 * 1024
+};
+
+struct relay {
+    struct service *service;
+    struct lock lock;
+    struct cond wake;
+    struct thread *thread;
+    struct arena *arena;      /* of one pass */
+    struct arena *drop_arena; /* of the deletion in flight */
+    struct write *drop;       /* the deletion in flight, or NULL */
+    int64_t *under_way; /* positions published and not yet acked: open addressing; 0 is free, -1 was
+                           freed */
+    int under_way_count;
+    struct uuid *acked; /* events to delete */
+    int acked_count;
+    int64_t after; /* the last position taken in this pass */
+    bool poked, stopping;
+};
+
+static int slot_of(int64_t position)
+{
+    return (int)(((uint64_t)position * 0x9e3779b97f4a7c15U) >> 49) % (2 * UNDER_WAY_MAX);
+}
+
+static int find_slot(const struct relay *relay, int64_t position)
+{
+    for (int i = slot_of(position);; i = (i + 1) % (2 * UNDER_WAY_MAX)) {
+        if (relay->under_way[i] == position)
+            return i;
+        if (relay->under_way[i] == 0)
+            return -1;
+    }
+}
+
+static void add_under_way(struct relay *relay, int64_t position)
+{
+    int i = slot_of(position);
+    while (relay->under_way[i] > 0)
+        i = (i + 1) % (2 * UNDER_WAY_MAX);
+    relay->under_way[i] = position;
+    relay->under_way_count++;
+}
+
+static void drop_under_way(struct relay *relay, int64_t position)
+{
+    int i = find_slot(relay, position);
+    ASSERT(i >= 0);
+    int next = (i + 1) % (2 * UNDER_WAY_MAX);
+    relay->under_way[i] = relay->under_way[next] == 0 ? 0 : -1;
+    for (int j = i; relay->under_way[j] == 0;) { /* freed marks before a free slot lead nowhere */
+        j = (j + 2 * UNDER_WAY_MAX - 1) % (2 * UNDER_WAY_MAX);
+        if (relay->under_way[j] != -1)
+            break;
+        relay->under_way[j] = 0;
+    }
+    relay->under_way_count--;
+}
+
+struct relay *relay_open(struct service *service)
+{
+    struct relay *relay = arena_new(service->arena, struct relay);
+    relay->service = service;
+    relay->arena = arena_open(RELAY_ARENA_BYTES);
+    relay->drop_arena = arena_open(RELAY_ARENA_BYTES);
+    relay->under_way = arena_array(service->arena, int64_t, 2 * UNDER_WAY_MAX);
+    relay->acked = arena_array(service->arena, struct uuid, UNDER_WAY_MAX);
+    lock_init(&relay->lock);
+    cond_init(&relay->wake);
+    return relay;
+}
+
+void relay_close(struct relay *relay)
+{
+    if (!relay)
+        return;
+    ASSERT(!relay->thread && !relay->drop);
+    arena_close(relay->arena);
+    arena_close(relay->drop_arena);
+    cond_done(&relay->wake);
+    lock_done(&relay->lock);
+}
+
+void relay_poke(struct relay *relay)
+{
+    lock_take(&relay->lock);
+    relay->poked = true;
+    cond_wake_one(&relay->wake);
+    lock_drop(&relay->lock);
+}
+
+/* ---- acks and deletion ---- */
+
+/* Told by the bus, on any thread. */
+static void relay_acked(void *subject, const struct uuid *ids, size_t count)
+{
+    struct relay *relay = subject;
+    lock_take(&relay->lock);
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(relay->acked_count < UNDER_WAY_MAX);
+        relay->acked[relay->acked_count++] = ids[i];
+    }
+    cond_wake_one(&relay->wake);
+    lock_drop(&relay->lock);
+}
+
+static void drop_done(struct write *write, enum write_end end, err outcome)
+{
+    struct relay *relay = write->owner;
+    const struct outbox_acked *dropped = write->subject;
+    ASSERT(end == WRITE_DONE);
+    lock_take(&relay->lock);
+    for (size_t i = 0; i < dropped->count; i++) {
+        if (outcome == OK)
+            drop_under_way(relay, outbox_position(dropped->ids[i]));
+        else
+            relay->acked[relay->acked_count++] = dropped->ids[i];
+    }
+    relay->drop = NULL;
+    cond_wake_one(&relay->wake);
+    lock_drop(&relay->lock);
+}
+
+/* Hands over a deletion of all that was acked; one at a time. With the lock held. */
+static struct write *take_acked(struct relay *relay)
+{
+    if (relay->drop || relay->acked_count == 0)
+        return NULL;
+    arena_reset(relay->drop_arena);
+    size_t count = (size_t)relay->acked_count;
+    struct outbox_acked *dropped = arena_new(relay->drop_arena, struct outbox_acked);
+    dropped->ids = arena_copy(relay->drop_arena, relay->acked, count * sizeof(relay->acked[0]));
+    dropped->count = count;
+    relay->acked_count = 0;
+    relay->drop = write_new(relay->drop_arena, outbox_drop, dropped);
+    relay->drop->owner = relay;
+    relay->drop->done = drop_done;
+    return relay->drop;
+}
+
+/* ---- publishing ---- */
+
+static err read_unsent(struct relay *relay, struct bus_event **events, size_t *count)
+{
+    struct db_reader *reader;
+    TRY(db_read_begin(relay->service->db, relay->arena, &reader));
+    err error = outbox_after(reader, relay->arena, relay->after, TAKE_MAX, events, count);
+    db_read_end(reader);
+    return error;
+}
+
+static bool has_room(const struct relay *relay) { return relay->under_way_count < UNDER_WAY_MAX; }
+
+/* Leaves out what is under way. With the lock held. */
+static size_t mark_new(struct relay *relay, struct bus_event *events, size_t count)
+{
+    size_t fresh = 0;
+    for (size_t i = 0; i < count && has_room(relay); i++) {
+        int64_t position = outbox_position(events[i].id);
+        relay->after = position;
+        if (find_slot(relay, position) >= 0)
+            continue;
+        add_under_way(relay, position);
+        events[fresh++] = events[i];
+    }
+    return fresh;
+}
+
+/* Takes and publishes once; true when there may be more. */
+static bool publish_some(struct relay *relay)
+{
+    struct bus_event *events;
+    size_t count = 0, fresh;
+    arena_reset(relay->arena);
+    err error = read_unsent(relay, &events, &count);
+    if (error != OK)
+        LOG(LOG_WARN, "relay.failed", LOG_TEXT("service", str_of_z(relay->service->spec->name)),
+            LOG_TEXT("error", err_describe(relay->arena, error)));
+    if (error != OK || count == 0)
+        return false;
+    lock_take(&relay->lock);
+    fresh = mark_new(relay, events, count);
+    bool room = has_room(relay);
+    relay->poked = relay->poked || !room; /* goes on when acks make room */
+    lock_drop(&relay->lock);
+    bus_publish(relay->service->config.house->bus, events, fresh, relay_acked, relay);
+    return room && count == TAKE_MAX;
+}
+
+/* Begins at the front again from time to time, while something is under way. With the lock held. */
+static void scan_again(struct relay *relay, int64_t *scan_us)
+{
+    int64_t now_us = clock_mono_us();
+    if (now_us < *scan_us)
+        return;
+    *scan_us = now_us + SCAN_US;
+    relay->after = 0;
+    relay->poked = true;
+}
+
+static void work_once(struct relay *relay)
+{
+    struct write *drop = take_acked(relay);
+    bool publish = relay->poked && has_room(relay);
+    if (publish)
+        relay->poked = false;
+    lock_drop(&relay->lock);
+    if (drop)
+        writer_submit(relay->service->writer, drop);
+    while (publish && publish_some(relay))
+        ;
+    lock_take(&relay->lock);
+}
+
+static void relay_run(void *subject)
+{
+    struct relay *relay = subject;
+    int64_t scan_us = 0;
+    lock_take(&relay->lock);
+    while (!relay->stopping) {
+        if (relay->under_way_count > 0 || relay->poked)
+            scan_again(relay, &scan_us);
+        bool can_publish = relay->poked && has_room(relay);
+        bool can_drop = relay->acked_count > 0 && !relay->drop;
+        if (can_publish || can_drop)
+            work_once(relay);
+        else if (relay->under_way_count == 0)
+            cond_wait(&relay->wake, &relay->lock);
+        else
+            cond_wait_until(&relay->wake, &relay->lock, scan_us);
+    }
+    while (relay->drop)
+        cond_wait(&relay->wake, &relay->lock);
+    lock_drop(&relay->lock);
+}
+
+void relay_start(struct relay *relay)
+{
+    relay->poked = true;
+    relay->thread = thread_start("relay", relay_run, relay);
+}
+
+void relay_stop(struct relay *relay)
+{
+    if (!relay->thread)
+        return;
+    lock_take(&relay->lock);
+    relay->stopping = true;
+    cond_wake_one(&relay->wake);
+    lock_drop(&relay->lock);
+    thread_join(relay->thread);
+    relay->thread = NULL;
+}

@@ -1,0 +1,305 @@
+#include "chassis/request.h"
+
+#include "base/json.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "os/random.h"
+
+#include <string.h>
+
+enum { TRACE_BYTES = 16, SPAN_BYTES = 8, TRACEPARENT_LEN = 55, REQUEST_ID_MAX = 64 };
+
+/* ---- Headers ---- */
+
+str request_header(const struct request *request, str name)
+{
+    ASSERT(request);
+
+    for (int i = 0; i < request->headers_count; i++)
+        if (str_equal(request->headers[i].name, name))
+            return request->headers[i].value;
+    return STR_NONE;
+}
+
+int request_header_count(const struct request *request, str name)
+{
+    ASSERT(request);
+
+    int count = 0;
+    for (int i = 0; i < request->headers_count; i++)
+        count += str_equal(request->headers[i].name, name);
+    return count;
+}
+
+/* ---- Identity of the request ---- */
+
+static void hex_write(const uint8_t *bytes, size_t count, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < count; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * count] = '\0';
+}
+
+/* Lower-case hexadecimal, as the standard wants it, and not all zero. */
+static bool is_trace_hex(str s)
+{
+    bool zero = true;
+
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        zero = zero && c == '0';
+    }
+    return !zero;
+}
+
+/* "00-<32 hex>-<16 hex>-<2 hex>"; a later version may say more behind another '-'. */
+static bool traceparent_read(str text, str *trace_id, str *parent_id)
+{
+    if (text.len < TRACEPARENT_LEN || text.ptr[2] != '-' || text.ptr[35] != '-' ||
+        text.ptr[52] != '-')
+        return false;
+
+    str version = str_slice(text, 0, 2), flags = str_slice(text, 53, 2);
+    bool is_first = str_equal(version, STR("00"));
+    if (!is_first && (!is_trace_hex(version) || str_equal(version, STR("ff"))))
+        return false;
+    if (text.len > TRACEPARENT_LEN && (is_first || text.ptr[TRACEPARENT_LEN] != '-'))
+        return false;
+    if (!is_trace_hex(flags) && !str_equal(flags, STR("00")))
+        return false;
+
+    *trace_id = str_slice(text, 3, (size_t)2 * TRACE_BYTES);
+    *parent_id = str_slice(text, 36, (size_t)2 * SPAN_BYTES);
+    return is_trace_hex(*trace_id) && is_trace_hex(*parent_id);
+}
+
+static bool is_request_id(str s)
+{
+    if (s.len == 0 || s.len > REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < 0x21 || s.ptr[i] > 0x7e)
+            return false;
+    return true;
+}
+
+static void text_copy(char *out, str s)
+{
+    memcpy(out, s.ptr, s.len);
+    out[s.len] = '\0';
+}
+
+void request_identify(struct request *request)
+{
+    ASSERT(request);
+
+    uint8_t random[SPAN_BYTES + TRACE_BYTES];
+    str trace_id, parent_id;
+    bool is_continued =
+        request_header_count(request, STR("traceparent")) == 1 &&
+        traceparent_read(request_header(request, STR("traceparent")), &trace_id, &parent_id);
+
+    random_bytes(random, is_continued ? SPAN_BYTES : sizeof(random));
+    hex_write(random, SPAN_BYTES, request->span_id);
+    if (is_continued) {
+        text_copy(request->trace_id, trace_id);
+        text_copy(request->parent_id, parent_id);
+    } else {
+        hex_write(random + SPAN_BYTES, TRACE_BYTES, request->trace_id);
+        request->parent_id[0] = '\0';
+    }
+
+    str id = request_header(request, STR("x-request-id"));
+    if (is_request_id(id)) {
+        text_copy(request->request_id, id);
+    } else {
+        uuid_write(id_new(), request->request_id);
+        request->request_id[UUID_TEXT_LEN] = '\0';
+    }
+}
+
+/* ---- Answers ---- */
+
+void response_add(struct response *response, str name, str value)
+{
+    ASSERT(response && name.len > 0);
+    ASSERT(response->headers_count < RESPONSE_HEADERS_MAX);
+
+    response->headers[response->headers_count++] = (struct header){ name, value };
+}
+
+int err_http_status(err error)
+{
+    static const int status[ERR_KINDS_COUNT] = {
+#define KIND(name, http, grpc) [ERR_##name] = http,
+#include "errors_kinds.tbl"
+#undef KIND
+    };
+
+    ASSERT(error);
+    return status[err_kind_of(error->code)];
+}
+
+static void member_add(struct text *out, bool *first, str name, str value)
+{
+    json_add_name(out, first, name);
+    json_add_string(out, value);
+}
+
+static void fields_add(struct text *out, err error)
+{
+    text_add(out, STR(",\"errors\":["));
+    for (size_t i = 0; i < error->fields_count; i++) {
+        bool first = true;
+        text_add(out, i > 0 ? STR(",{") : STR("{"));
+        member_add(out, &first, STR("pointer"), error->fields[i].pointer);
+        member_add(out, &first, STR("message"), error->fields[i].message);
+        text_add_byte(out, '}');
+    }
+    text_add_byte(out, ']');
+}
+
+/* The detail of a fault of ours stays in the log: it may tell what is nobody's business. */
+static bool is_told(err error)
+{
+    return error->detail.len > 0 && err_kind_of(error->code) != ERR_INTERNAL;
+}
+
+static str problem_body(const struct request *request, err error)
+{
+    struct text out = text_init(request->arena, 512);
+    str word = err_word(error->code);
+    bool first = false;
+
+    text_add(&out, STR("{\"type\":\"/docs#"));
+    text_add(&out, word);
+    text_add(&out, STR("\",\"title\":"));
+    json_add_string(&out, err_words(error->code));
+    text_add(&out, STR(",\"status\":"));
+    text_add_int(&out, err_http_status(error));
+    member_add(&out, &first, STR("code"), word);
+    if (is_told(error))
+        member_add(&out, &first, STR("detail"), error->detail);
+    if (error->fields_count > 0)
+        fields_add(&out, error);
+    if (error->subject.len > 0)
+        member_add(&out, &first, STR("subject"), error->subject);
+    if (request->trace_id[0])
+        member_add(&out, &first, STR("trace_id"), str_of_z(request->trace_id));
+    text_add_byte(&out, '}');
+    return text_str(&out);
+}
+
+/* RFC 6750: only a token that was there and is refused has an error to tell. */
+static str challenge_of(enum err_code code)
+{
+    if (code == TOKEN_EXPIRED)
+        return STR("Bearer realm=\"duka\", error=\"invalid_token\", "
+                   "error_description=\"expired\"");
+    if (code == TOKEN_INVALID || code == TOKEN_REVOKED)
+        return STR("Bearer realm=\"duka\", error=\"invalid_token\"");
+    return STR("Bearer realm=\"duka\"");
+}
+
+/* Seconds after which the same request may do better; 0 where waiting alone does not help. */
+static int32_t retry_after_of(err error)
+{
+    enum err_kind kind = err_kind_of(error->code);
+
+    if (error->retry_after_s > 0)
+        return error->retry_after_s;
+    return kind == ERR_UNAVAILABLE || kind == ERR_RATE_LIMITED ||
+           error->code == IDEMPOTENCY_IN_FLIGHT;
+}
+
+void response_problem(struct request *request, err error)
+{
+    ASSERT(request && request->arena);
+    ASSERT(error);
+
+    struct response *response = &request->response;
+    int32_t retry_after_s = retry_after_of(error);
+
+    *response = (struct response){ .status = err_http_status(error),
+                                   .content_type = STR("application/problem+json"),
+                                   .body = problem_body(request, error) };
+    response_add(response, STR("Cache-Control"), STR("no-store"));
+    if (err_kind_of(error->code) == ERR_UNAUTHENTICATED)
+        response_add(response, STR("WWW-Authenticate"), challenge_of(error->code));
+    if (retry_after_s > 0)
+        response_add(response, STR("Retry-After"), str_format(request->arena, "%d", retry_after_s));
+    request->error_code = err_word(error->code).ptr; /* a literal: ends with NUL */
+}
+
+void response_page(struct request *request, str content_type, str body, str etag)
+{
+    ASSERT(request && content_type.len > 0);
+    ASSERT(etag.len > 2 && etag.ptr[0] == '"');
+
+    str wanted = request_header(request, STR("if-none-match"));
+    bool has_it = str_find(wanted, etag) >= 0 || str_equal(wanted, STR("*"));
+
+    request->response = (struct response){ .status = has_it ? 304 : 200 };
+    if (!has_it) {
+        request->response.content_type = content_type;
+        request->response.body = body;
+    }
+    response_add(&request->response, STR("ETag"), etag);
+}
+
+void request_respond(struct request *request)
+{
+    ASSERT(request && request->respond);
+    ASSERT(request->response.status > 0);
+
+    request->respond(request);
+}
+
+/* ---- Percent-encoding ---- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool percent_decode(struct arena *arena, str text, bool plus, str *out)
+{
+    ASSERT(arena && out);
+
+    char *to = arena_alloc(arena, text.len + 1, 1);
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '%') {
+            int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text.ptr[i + 2]) : -1;
+            if (low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        if (c == '\0')
+            return false;
+        to[len++] = c;
+    }
+
+    str decoded = str_of(to, len);
+    if (!utf8_valid(decoded))
+        return false;
+    *out = decoded;
+    return true;
+}

@@ -1,0 +1,94 @@
+#include "chassis/router.h"
+
+static const char *const method_words[HTTP_METHODS_COUNT] = { "GET",   "HEAD",   "POST",   "PUT",
+                                                              "PATCH", "DELETE", "OPTIONS" };
+
+/* The template whose first difference is a literal where the other has a variable comes first. */
+static bool is_more_literal(const struct call_spec *a, const struct call_spec *b)
+{
+    const char *p = a->path, *q = b->path;
+    while (*p && *p == *q)
+        p++, q++;
+    return *q == '{' && *p != '{';
+}
+
+struct router router_of(struct arena *arena, const struct service_spec *spec)
+{
+    ASSERT(arena && spec);
+    const struct call_spec **calls =
+        arena_array(arena, const struct call_spec *, (size_t)spec->calls_count);
+    int count = 0;
+    for (int i = 0; i < spec->calls_count; i++) {
+        if (!spec->calls[i].routed)
+            continue;
+        int at = 0;
+        while (at < count && !is_more_literal(&spec->calls[i], calls[at]))
+            at++;
+        memmove(&calls[at + 1], &calls[at], sizeof(calls[0]) * (size_t)(count - at));
+        calls[at] = &spec->calls[i];
+        count++;
+    }
+    return (struct router){ .calls = calls, .calls_count = count };
+}
+
+/* A variable is one whole segment that is not empty. */
+static bool take_variable(str *path, str *out)
+{
+    ptrdiff_t slash = str_find_byte(*path, '/');
+    size_t len = slash < 0 ? path->len : (size_t)slash;
+    *out = str_of(path->ptr, len);
+    *path = str_of(path->ptr + len, path->len - len);
+    return len > 0;
+}
+
+static bool is_match(const struct call_spec *spec, str path, str variables[PATH_VARIABLES_MAX])
+{
+    int taken = 0;
+    for (int i = 0; i < spec->pieces_count; i++) {
+        const struct path_piece *piece = &spec->pieces[i];
+        if (!piece->literal) {
+            ASSERT(taken < PATH_VARIABLES_MAX);
+            if (!take_variable(&path, &variables[taken++]))
+                return false;
+            continue;
+        }
+        str literal = str_of_z(piece->literal);
+        if (!str_starts(path, literal))
+            return false;
+        path = str_of(path.ptr + literal.len, path.len - literal.len);
+    }
+    return path.len == 0;
+}
+
+struct route_match router_find(const struct router *router, enum http_method method, str path)
+{
+    struct route_match found = { 0 };
+    for (int i = 0; i < router->calls_count; i++) {
+        const struct call_spec *spec = router->calls[i];
+        str variables[PATH_VARIABLES_MAX] = { 0 };
+        if (!is_match(spec, path, variables))
+            continue;
+        found.allow |= 1U << spec->method;
+        bool takes = spec->method == method || (method == HTTP_HEAD && spec->method == HTTP_GET);
+        if (!takes || found.spec)
+            continue;
+        found.spec = spec;
+        memcpy(found.variables, variables, sizeof(variables));
+    }
+    if (found.allow & (1U << HTTP_GET))
+        found.allow |= 1U << HTTP_HEAD;
+    return found;
+}
+
+str router_allow_text(struct arena *arena, unsigned allow)
+{
+    struct text out = text_init(arena, 64);
+    for (int i = 0; i < HTTP_METHODS_COUNT; i++) {
+        if (!(allow & (1U << i)))
+            continue;
+        if (out.len > 0)
+            text_add(&out, STR(", "));
+        text_add(&out, str_of_z(method_words[i]));
+    }
+    return text_str(&out);
+}

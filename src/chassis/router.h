@@ -1,0 +1,28 @@
+/* From a method and a path to a call of the contract. Pure. */
+#pragma once
+#include "chassis/request.h"
+
+enum { PATH_VARIABLES_MAX = 4 };
+
+/* The calls of one contract in the order in which they are tried: literals before variables. */
+struct router {
+    const struct call_spec *const *calls;
+    int calls_count;
+};
+
+/* What a path was matched to. */
+struct route_match {
+    const struct call_spec *spec; /* NULL: none takes the method */
+    unsigned allow; /* bits by enum http_method of the calls at this path; 0: no such path */
+    str variables[PATH_VARIABLES_MAX]; /* as they came, percent-encoded, in the order of the
+                                          template */
+};
+
+/* Sorts the routed calls of a contract so that the more literal template is tried first. */
+struct router router_of(struct arena *arena, const struct service_spec *spec);
+
+/* Finds the call. HEAD is routed as GET where there is no HEAD. */
+struct route_match router_find(const struct router *router, enum http_method method, str path);
+
+/* "GET, HEAD, POST": for the Allow header. */
+str router_allow_text(struct arena *arena, unsigned allow);

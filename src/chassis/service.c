@@ -1,0 +1,239 @@
+#include "chassis/service_inside.h"
+#include "os/clock.h"
+#include "os/random.h"
+
+enum { HELD_TICK_MS = 250, SWEEP_TICK_MS = 1000, SWEEP_ROWS = 500, READERS_EXTRA = 8 };
+
+struct series_set {
+    const char *outcome;
+    struct series **calls;
+};
+
+static void open_series(struct service *service)
+{
+    int count = service->spec->calls_count;
+    size_t n = (size_t)(count > 0 ? count : 1);
+    service->calls_ok = arena_array(service->arena, struct series *, n);
+    service->calls_refused = arena_array(service->arena, struct series *, n);
+    service->calls_failed = arena_array(service->arena, struct series *, n);
+    service->calls_time = arena_array(service->arena, struct series *, n);
+    for (int i = 0; i < count; i++) {
+        const char *call = service->spec->calls[i].short_name;
+        ASSERT(service->spec->calls[i].index == i);
+        service->calls_ok[i] = metric_series(METRIC_CALLS, service->spec->name, call, "ok");
+        service->calls_refused[i] =
+            metric_series(METRIC_CALLS, service->spec->name, call, "refused");
+        service->calls_failed[i] = metric_series(METRIC_CALLS, service->spec->name, call, "failed");
+        service->calls_time[i] =
+            metric_series(METRIC_CALL_SECONDS, service->spec->name, call, NULL);
+    }
+}
+
+static int64_t ask_writes(void *subject)
+{
+    return writer_stats_of(((struct service *)subject)->writer).writes;
+}
+static int64_t ask_commits(void *subject)
+{
+    return writer_stats_of(((struct service *)subject)->writer).batches;
+}
+static int64_t ask_commit_us(void *subject)
+{
+    return writer_stats_of(((struct service *)subject)->writer).commit_us;
+}
+static int64_t ask_queue(void *subject)
+{
+    return writer_stats_of(((struct service *)subject)->writer).queue;
+}
+
+static void open_gauges(struct service *service)
+{
+    const char *name = service->spec->name;
+    metric_ask(METRIC_WRITES, name, ask_writes, service);
+    metric_ask(METRIC_COMMITS, name, ask_commits, service);
+    metric_ask(METRIC_COMMIT_US, name, ask_commit_us, service);
+    metric_ask(METRIC_WRITER_QUEUE, name, ask_queue, service);
+}
+
+/* ---- what the chassis does by itself ---- */
+
+static err retry_held(void *subject, struct call *call)
+{
+    return consumer_retry_held(((struct service *)subject)->consumer, call);
+}
+
+/* Kept answers whose time is over, a few at a time. */
+static err sweep_once(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    for (size_t i = 0; i < count; i++) {
+        TRY(once_sweep(tx, *(const time_us *)writes[i]->subject, SWEEP_ROWS));
+        outcomes[i] = OK;
+    }
+    return OK;
+}
+
+static err sweep(void *subject, struct call *call)
+{
+    struct service *service = subject;
+    time_us *before = arena_new(call->arena, time_us);
+    *before = call->now - conf_int(service->config.house->conf, CONF_ONCE_RETENTION) * TIME_MS;
+    return job_write(call, write_new(call->arena, sweep_once, before));
+}
+
+/* ---- opening and closing ---- */
+
+static void committed(void *subject) { relay_poke(((struct service *)subject)->relay); }
+
+static void subscribe(struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+    const char *topics[BUS_SHARDS];
+    int topics_count = 0;
+    for (int i = 0; i < spec->reactions_count; i++) {
+        bool known = false;
+        for (int j = 0; j < topics_count; j++)
+            known = known || strcmp(topics[j], spec->reactions[i].event->topic) == 0;
+        if (!known)
+            topics[topics_count++] = spec->reactions[i].event->topic;
+    }
+    struct bus_consumer consumer = { .name = spec->name,
+                                     .self = service->consumer,
+                                     .take = consumer_take };
+    if (topics_count > 0)
+        bus_subscribe(service->config.house->bus, &consumer, topics, topics_count);
+}
+
+err service_open(struct arena *arena, const struct service_config *config, struct service **out)
+{
+    ASSERT(arena && config && config->spec && config->schema && config->house && out);
+    struct arena *own = arena_open(SIZE_MAX);
+    struct service *service = arena_new(own, struct service);
+    *service = (struct service){ .config = *config, .spec = config->spec, .arena = own };
+    const struct conf *conf = config->house->conf;
+    struct db_config db = { .url = config->database_url,
+                            .readers_max = config->readers_max
+                                               ? config->readers_max
+                                               : (int)conf_int(conf, CONF_WORKERS) + READERS_EXTRA,
+                            .durable = config->durable };
+    err error = db_open(arena, &db, config->schema, &service->db);
+    if (error != OK) {
+        arena_close(own);
+        return error;
+    }
+    service->router = router_of(own, service->spec);
+    waiters_init(&service->waiters);
+    service->relay = relay_open(service);
+    service->consumer = consumer_open(service);
+    service->timers = timers_open(service);
+    open_series(service);
+    service->writer = writer_open(service->db, service->spec->name, committed, service);
+    writer_limit(service->writer, (int)conf_int(conf, CONF_WRITE_BATCH_MAX));
+    open_gauges(service);
+    subscribe(service);
+    timers_add(service->timers, "sweep", SWEEP_TICK_MS * 60, sweep, service);
+    timers_add(service->timers, "held", HELD_TICK_MS, retry_held, service);
+    *out = service;
+    return OK;
+}
+
+void service_start(struct service *service)
+{
+    ASSERT(service && !service->started);
+    service->started = true;
+    relay_start(service->relay);
+    timers_start(service->timers);
+}
+
+void service_stop(struct service *service)
+{
+    if (!service || !service->started)
+        return;
+    service->started = false;
+    timers_stop(service->timers);
+    dispatch_due(service, INT64_MAX); /* who still waits hears how things stand */
+    relay_stop(service->relay);
+}
+
+void service_close(struct service *service)
+{
+    if (!service)
+        return;
+    ASSERT(!service->started);
+    writer_close(service->writer);
+    timers_close(service->timers);
+    consumer_close(service->consumer);
+    relay_close(service->relay);
+    waiters_done(&service->waiters);
+    db_close(service->db);
+    arena_close(service->arena);
+}
+
+/* ---- jobs ---- */
+
+struct timer *service_every(struct service *service, const char *name, uint32_t interval_ms,
+                            err (*run)(void *self, struct call *call))
+{
+    return timers_add(service->timers, name, interval_ms, run, service->config.self);
+}
+
+static void reset_job(struct call *call, struct arena *arena, struct service *service)
+{
+    *call = (struct call){
+        .arena = arena, .service = service, .now = clock_wall_us(), .deadline_us = INT64_MAX
+    };
+}
+
+struct call *service_job_open(struct service *service, const char *name)
+{
+    ASSERT(service && name);
+    size_t bytes =
+        service->config.arena_bytes_max ? service->config.arena_bytes_max : ARENA_BYTES_STANDARD;
+    struct arena *arena = arena_open(bytes);
+    struct call *call = arena_new(arena, struct call);
+    reset_job(call, arena, service);
+    return call;
+}
+
+void service_job_reset(struct call *call)
+{
+    struct arena *arena = call->arena;
+    struct service *service = call->service;
+    call_read_end(call);
+    arena_reset(arena);
+    struct call *again = arena_new(arena, struct call);
+    ASSERT(again == call); /* the first allocation of an arena lies where it lay */
+    reset_job(call, arena, service);
+}
+
+void service_job_close(struct call *call)
+{
+    call_read_end(call);
+    arena_close(call->arena);
+}
+
+err job_write(struct call *call, struct write *write)
+{
+    ASSERT(call && write);
+    call_read_end(call); /* nobody holds a snapshot while it waits */
+    err outcome;
+    enum write_end end = writer_submit_and_wait(call->service->writer, write, &outcome);
+    if (end == WRITE_DONE && outcome == OK)
+        dispatch_committed(call->service, write);
+    return outcome;
+}
+
+/* ---- questions ---- */
+
+const struct call_spec *service_route(struct service *service, struct request *request,
+                                      unsigned *allow)
+{
+    struct route_match match = router_find(&service->router, request->method, request->path);
+    *allow = match.allow;
+    return match.spec;
+}
+
+struct db *service_db(struct service *service) { return service->db; }
+struct writer *service_writer(struct service *service) { return service->writer; }
+const char *service_name(const struct service *service) { return service->spec->name; }
+void *service_self(struct service *service) { return service->config.self; }
+bool service_ready(struct service *service) { return service && service->started; }

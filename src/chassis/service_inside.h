@@ -1,0 +1,70 @@
+/* The inside of a service, for the files of the chassis that make it up: service.c, dispatch.c,
+ * consumer.c, relay.c, timers.c. Nobody else includes this. */
+#pragma once
+#include "chassis/obs.h"
+#include "chassis/router.h"
+#include "chassis/service.h"
+#include "chassis/waiters.h"
+#include "chassis/write.h"
+
+enum { RUNS_MAX = 5, ARENA_BYTES_STANDARD = 8 * 1024 * 1024 };
+
+struct relay;
+struct consumer;
+struct timers;
+
+struct service {
+    struct service_config config;
+    const struct service_spec *spec;
+    struct arena *arena; /* of what lives as long as the service */
+    struct db *db;
+    struct writer *writer;
+    struct router router;
+    struct waiters waiters;
+    struct relay *relay;
+    struct consumer *consumer;
+    struct timers *timers;
+    struct series **calls_ok, **calls_refused, **calls_failed,
+        **calls_time; /* by index of the call */
+    bool started;
+};
+
+/* ---- dispatch.c ---- */
+
+/* What follows a commit that went well: wakes the calls that wait for this write's subject, if it
+ * fixed the answer. On any thread. */
+void dispatch_committed(struct service *service, const struct write *write);
+
+/* Gives calls whose time is up to a worker, which fixes and sends the answer as it stands. */
+void dispatch_due(struct service *service, int64_t now_us);
+
+/* ---- relay.c: from the outbox to the bus ---- */
+
+struct relay *relay_open(struct service *service);
+void relay_start(struct relay *relay);
+void relay_poke(struct relay *relay); /* something was committed */
+void relay_stop(struct relay *relay);
+void relay_close(struct relay *relay); /* accepts NULL */
+
+/* ---- consumer.c: from the bus to reactions ---- */
+
+struct consumer *consumer_open(struct service *service);
+
+/* The bus's side: see struct bus_consumer. */
+size_t consumer_take(void *self, const struct bus_event *events, size_t count);
+
+/* Tries events again that were kept early; told by a timer. */
+err consumer_retry_held(struct consumer *consumer, struct call *call);
+void consumer_close(struct consumer *consumer); /* accepts NULL */
+
+/* ---- timers.c ---- */
+
+struct timers *timers_open(struct service *service);
+struct timer *timers_add(struct timers *timers, const char *name, uint32_t interval_ms,
+                         err (*run)(void *self, struct call *call), void *self);
+void timers_start(struct timers *timers);
+void timers_stop(struct timers *timers);
+void timers_close(struct timers *timers); /* accepts NULL */
+
+/* A call waits from now on: its time must be watched. */
+void timers_watch_waiters(struct timers *timers);

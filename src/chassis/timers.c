@@ -1,0 +1,156 @@
+/* A service's timers: one thread that runs its jobs in turn and watches the time of waiting calls.
+ */
+#include "chassis/service_inside.h"
+#include "os/clock.h"
+
+enum { TIMERS_MAX = 16, WAITERS_TICK_US = 20000 };
+
+struct timer {
+    struct timers *timers;
+    const char *name;
+    int64_t interval_us, due_us;
+    err (*run)(void *self, struct call *call);
+    void *self;
+};
+
+struct timers {
+    struct service *service;
+    struct lock lock;
+    struct cond wake;
+    struct thread *thread;
+    struct timer timers[TIMERS_MAX];
+    int count;
+    bool stopping, watching;
+};
+
+struct timers *timers_open(struct service *service)
+{
+    struct timers *timers = arena_new(service->arena, struct timers);
+    timers->service = service;
+    lock_init(&timers->lock);
+    cond_init(&timers->wake);
+    return timers;
+}
+
+void timers_close(struct timers *timers)
+{
+    if (!timers)
+        return;
+    ASSERT(!timers->thread);
+    cond_done(&timers->wake);
+    lock_done(&timers->lock);
+}
+
+struct timer *timers_add(struct timers *timers, const char *name, uint32_t interval_ms,
+                         err (*run)(void *self, struct call *call), void *self)
+{
+    ASSERT(timers->count < TIMERS_MAX && !timers->thread && interval_ms > 0);
+    struct timer *timer = &timers->timers[timers->count++];
+    *timer = (struct timer){ .timers = timers,
+                             .name = name,
+                             .interval_us = interval_ms * INT64_C(1000),
+                             .run = run,
+                             .self = self };
+    return timer;
+}
+
+void timer_poke(struct timer *timer)
+{
+    struct timers *timers = timer->timers;
+    lock_take(&timers->lock);
+    timer->due_us = 0;
+    cond_wake_one(&timers->wake);
+    lock_drop(&timers->lock);
+}
+
+void timers_watch_waiters(struct timers *timers)
+{
+    lock_take(&timers->lock);
+    if (!timers->watching) {
+        timers->watching = true;
+        cond_wake_one(&timers->wake);
+    }
+    lock_drop(&timers->lock);
+}
+
+static void run_timer(struct timers *timers, struct timer *timer)
+{
+    struct call *call = service_job_open(timers->service, timer->name);
+    err error = timer->run(timer->self, call);
+    /* A job leaves its work in its table: it is tried again at the next tick. */
+    if (error != OK)
+        LOG(LOG_WARN, "job.failed", LOG_TEXT("job", str_of_z(timer->name)),
+            LOG_TEXT("error", err_describe(call->arena, error)));
+    service_job_close(call);
+}
+
+/* The timer that is due, or NULL; *next_us is when the next one will be. With the lock held. */
+static struct timer *take_due(struct timers *timers, int64_t now_us, int64_t *next_us)
+{
+    *next_us = INT64_MAX;
+    for (int i = 0; i < timers->count; i++) {
+        struct timer *timer = &timers->timers[i];
+        if (timer->due_us <= now_us) {
+            timer->due_us = now_us + timer->interval_us;
+            return timer;
+        }
+        if (timer->due_us < *next_us)
+            *next_us = timer->due_us;
+    }
+    return NULL;
+}
+
+static void watch_waiters(struct timers *timers, int64_t now_us)
+{
+    lock_drop(&timers->lock);
+    dispatch_due(timers->service, now_us);
+    int left = waiters_count(&timers->service->waiters);
+    lock_take(&timers->lock);
+    timers->watching = left > 0;
+}
+
+static void timers_run(void *subject)
+{
+    struct timers *timers = subject;
+    int64_t waiters_us = 0;
+    lock_take(&timers->lock);
+    while (!timers->stopping) {
+        int64_t now_us = clock_mono_us(), next_us;
+        if (timers->watching && now_us >= waiters_us) {
+            waiters_us = now_us + WAITERS_TICK_US;
+            watch_waiters(timers, now_us);
+            continue;
+        }
+        struct timer *timer = take_due(timers, now_us, &next_us);
+        if (timer) {
+            lock_drop(&timers->lock);
+            run_timer(timers, timer);
+            lock_take(&timers->lock);
+            continue;
+        }
+        if (timers->watching && waiters_us < next_us)
+            next_us = waiters_us;
+        if (next_us == INT64_MAX)
+            cond_wait(&timers->wake, &timers->lock);
+        else
+            cond_wait_until(&timers->wake, &timers->lock, next_us);
+    }
+    lock_drop(&timers->lock);
+}
+
+void timers_start(struct timers *timers)
+{
+    timers->thread = thread_start("timers", timers_run, timers);
+}
+
+void timers_stop(struct timers *timers)
+{
+    if (!timers->thread)
+        return;
+    lock_take(&timers->lock);
+    timers->stopping = true;
+    cond_wake_one(&timers->wake);
+    lock_drop(&timers->lock);
+    thread_join(timers->thread);
+    timers->thread = NULL;
+}

@@ -1,0 +1,110 @@
+#include "chassis/waiters.h"
+#include "base/err.h"
+#include <string.h>
+
+static struct waiter **bucket_of(struct waiters *waiters, struct uuid subject)
+{
+    uint64_t tail; /* the random part of a version 7 id */
+    memcpy(&tail, subject.bytes + 8, sizeof(tail));
+    return &waiters->buckets[(tail >> 20) % WAITERS_BUCKETS];
+}
+
+void waiters_init(struct waiters *waiters)
+{
+    memset(waiters, 0, sizeof(*waiters));
+    lock_init(&waiters->lock);
+}
+
+void waiters_done(struct waiters *waiters)
+{
+    ASSERT(waiters->count == 0);
+    lock_done(&waiters->lock);
+}
+
+void waiters_add(struct waiters *waiters, struct waiter *waiter)
+{
+    ASSERT(!waiter->waiting && !uuid_is_nil(waiter->subject));
+    lock_take(&waiters->lock);
+    struct waiter **bucket = bucket_of(waiters, waiter->subject);
+    waiter->next = *bucket;
+    *bucket = waiter;
+    waiter->waiting = true;
+    waiters->count++;
+    lock_drop(&waiters->lock);
+}
+
+void waiters_on_disk(struct waiters *waiters, struct waiter *waiter)
+{
+    lock_take(&waiters->lock);
+    waiter->on_disk = true;
+    lock_drop(&waiters->lock);
+}
+
+/* Unlinks *link and gives it. */
+static struct waiter *unlink_at(struct waiters *waiters, struct waiter **link)
+{
+    struct waiter *waiter = *link;
+    *link = waiter->next;
+    waiter->next = NULL;
+    waiter->waiting = false;
+    waiters->count--;
+    return waiter;
+}
+
+bool waiters_drop(struct waiters *waiters, struct uuid subject, const struct waiter *waiter)
+{
+    bool dropped = false;
+    lock_take(&waiters->lock);
+    for (struct waiter **link = bucket_of(waiters, subject); *link && !dropped;) {
+        dropped = *link == waiter;
+        if (dropped)
+            unlink_at(waiters, link);
+        else
+            link = &(*link)->next;
+    }
+    lock_drop(&waiters->lock);
+    return dropped;
+}
+
+struct waiter *waiters_take(struct waiters *waiters, struct uuid subject)
+{
+    struct waiter *taken = NULL;
+    lock_take(&waiters->lock);
+    for (struct waiter **link = bucket_of(waiters, subject); *link;) {
+        if (!uuid_equal((*link)->subject, subject)) {
+            link = &(*link)->next;
+            continue;
+        }
+        struct waiter *waiter = unlink_at(waiters, link);
+        waiter->next = taken;
+        taken = waiter;
+    }
+    lock_drop(&waiters->lock);
+    return taken;
+}
+
+struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us)
+{
+    struct waiter *taken = NULL;
+    lock_take(&waiters->lock);
+    for (int i = 0; waiters->count > 0 && i < WAITERS_BUCKETS; i++)
+        for (struct waiter **link = &waiters->buckets[i]; *link;) {
+            if (!(*link)->on_disk || (*link)->until_us > now_us) {
+                link = &(*link)->next;
+                continue;
+            }
+            struct waiter *waiter = unlink_at(waiters, link);
+            waiter->next = taken;
+            taken = waiter;
+        }
+    lock_drop(&waiters->lock);
+    return taken;
+}
+
+int waiters_count(struct waiters *waiters)
+{
+    lock_take(&waiters->lock);
+    int count = waiters->count;
+    lock_drop(&waiters->lock);
+    return count;
+}

@@ -1,0 +1,44 @@
+/* Calls that wait for their subject to settle: woken by the write that fixes the answer, or by
+ * their time.
+ *
+ * Whoever takes a waiter out of the table owns it. A waiter counts as waiting only once its write
+ * is on disk. */
+#pragma once
+#include "base/uuid.h"
+#include "os/sync.h"
+
+struct waiter {
+    struct uuid subject;
+    int64_t until_us; /* monotonic */
+    bool on_disk;     /* its own write is committed (or it has none) */
+    bool waiting;     /* in the table */
+    struct waiter *next;
+};
+
+enum { WAITERS_BUCKETS = 1024 };
+
+struct waiters {
+    struct lock lock;
+    struct waiter *buckets[WAITERS_BUCKETS];
+    int count;
+};
+
+void waiters_init(struct waiters *waiters);
+void waiters_done(struct waiters *waiters);
+
+void waiters_add(struct waiters *waiters, struct waiter *waiter);
+
+/* Its write is on disk: it may run out of time from now on. */
+void waiters_on_disk(struct waiters *waiters, struct waiter *waiter);
+
+/* Takes one waiter out; false if somebody else did: then it may be gone, and is not looked at. */
+bool waiters_drop(struct waiters *waiters, struct uuid subject, const struct waiter *waiter);
+
+/* Takes out all that wait for the subject, linked by `next`. */
+struct waiter *waiters_take(struct waiters *waiters, struct uuid subject);
+
+/* Takes out all whose time is up (all, with INT64_MAX), linked by `next`. */
+struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us);
+
+/* How many wait. */
+int waiters_count(struct waiters *waiters);

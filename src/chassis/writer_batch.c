@@ -1,0 +1,458 @@
+#include "chassis/writer_batch.h"
+
+#include "base/arena.h"
+#include "chassis/inbox.h"
+#include "chassis/once.h"
+#include "chassis/outbox.h"
+#include "os/clock.h"
+#include "os/sync.h"
+
+enum { BATCH_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct member {
+    struct write *write;
+    enum write_end end;
+    err outcome;
+    bool active;     /* its rows are in the transaction, or will be */
+    bool once_taken; /* its key was claimed in this transaction */
+    bool barred;     /* see inbox.h */
+    size_t entry;    /* of its inbox claim */
+    size_t group;
+    /* As it was handed over: what a batch function may add to, for it may run again. */
+    struct outbox_event **events_tail;
+    struct answer answer, subject_answer;
+    struct uuid answers_subject;
+};
+
+struct batch {
+    struct batch_room *room;
+    struct member *members;
+    size_t count;
+    struct tx tx;
+    struct inbox_batch inbox;
+    size_t written; /* events */
+    bool again;     /* a member rests on another that failed */
+};
+
+/* Members of the same batch function, in order. */
+struct group {
+    write_batch *run;
+    size_t first, count;
+};
+
+static const struct err_value TOO_LARGE = {
+    .code = CALL_TOO_LARGE,
+    .detail = { "a write, or its error, needs more memory than its arena may hold", 64 },
+    .place = ERR_PLACE,
+};
+
+/* ---- claims ---- */
+
+static void refuse(struct member *member, enum write_end end, err outcome)
+{
+    member->active = false;
+    member->end = end;
+    member->outcome = outcome;
+}
+
+static err claim_once(struct batch *batch)
+{
+    struct arena *arena = batch->room->arena;
+    const struct once_claim **claims = arena_array(arena, const struct once_claim *, batch->count);
+    struct member **owners = arena_array(arena, struct member *, batch->count);
+    bool *taken = arena_array(arena, bool, batch->count);
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (member->write->once) {
+            owners[count] = member;
+            claims[count++] = member->write->once;
+        }
+    }
+    TRY(once_take(&batch->tx, claims, count, taken));
+    for (size_t i = 0; i < count; i++) {
+        owners[i]->once_taken = taken[i];
+        if (!taken[i])
+            refuse(owners[i], WRITE_REPEATED, OK);
+    }
+    return OK;
+}
+
+static err claim_inbox(struct batch *batch)
+{
+    struct arena *arena = batch->room->arena;
+    struct inbox_batch *inbox = &batch->inbox;
+    *inbox = (struct inbox_batch){ .entries = arena_array(arena, struct inbox_entry, batch->count) };
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (!member->active || !member->write->inbox)
+            continue;
+        member->entry = inbox->count++;
+        inbox->entries[member->entry].claim = member->write->inbox;
+        inbox->entries[member->entry].barred = member->barred;
+    }
+    TRY(inbox_judge(&batch->tx, inbox));
+
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (!member->active || !member->write->inbox)
+            continue;
+        const struct inbox_claim *claim = member->write->inbox;
+        enum inbox_verdict verdict = inbox->entries[member->entry].verdict;
+        if (verdict == INBOX_REPEATED)
+            refuse(member, WRITE_REPEATED, OK);
+        else if (verdict == INBOX_EARLY)
+            refuse(member, WRITE_DONE,
+                   fail(arena, TRANSITION_NOT_YET,
+                        "event %lld of %" STR_F " %" STR_F " came before those that it follows",
+                        (long long)claim->number, STR_A(claim->topic), STR_A(claim->key)));
+    }
+    return OK;
+}
+
+/* ---- batch functions ---- */
+
+/* The first group of that function from `least` on, or a new one. */
+static size_t group_for(struct group *groups, size_t *groups_count, size_t least, write_batch *run)
+{
+    size_t at = least;
+    while (at < *groups_count && groups[at].run != run)
+        at++;
+    if (at == *groups_count)
+        groups[(*groups_count)++] = (struct group){ .run = run };
+    groups[at].count++;
+    return at;
+}
+
+/* Members with the same function together, but an event never before one that it follows: where two functions take
+ * turns under one key, one of them runs twice. */
+static size_t form_groups(struct batch *batch, struct group *groups)
+{
+    size_t groups_count = 0;
+    size_t *least = arena_array(batch->room->arena, size_t, batch->inbox.keys_count);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        struct write *write = member->write;
+        if (!member->active || !write->batch)
+            continue;
+        if (write->inbox && write->inbox->number > 0) {
+            size_t *of_key = &least[batch->inbox.entries[member->entry].key];
+            *of_key = group_for(groups, &groups_count, *of_key, write->batch);
+            member->group = *of_key;
+        } else {
+            member->group = group_for(groups, &groups_count, 0, write->batch);
+        }
+    }
+    size_t first = 0;
+    for (size_t i = 0; i < groups_count; i++) {
+        groups[i].first = first;
+        first += groups[i].count;
+        groups[i].count = 0; /* counted again while it is filled */
+    }
+    return groups_count;
+}
+
+static err run_groups(struct batch *batch)
+{
+    struct arena *arena = batch->room->arena;
+    struct group *groups = arena_array(arena, struct group, batch->count);
+    struct write **writes = arena_array(arena, struct write *, batch->count);
+    struct member **owners = arena_array(arena, struct member *, batch->count);
+    err *outcomes = arena_array(arena, err, batch->count);
+    size_t groups_count = form_groups(batch, groups);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (!member->active || !member->write->batch)
+            continue;
+        struct group *group = &groups[member->group];
+        size_t at = group->first + group->count++;
+        writes[at] = member->write;
+        owners[at] = member;
+    }
+    for (size_t i = 0; i < groups_count; i++) {
+        const struct group *group = &groups[i];
+        TRY(group->run(&batch->tx, writes + group->first, group->count, outcomes + group->first));
+        if (tx_is_gone(&batch->tx))
+            return fail(arena, DB_FAILED, "the engine has rolled the transaction back");
+        for (size_t j = group->first; j < group->first + group->count; j++)
+            if (outcomes[j] != OK)
+                refuse(owners[j], WRITE_DONE, outcomes[j]);
+    }
+    return OK;
+}
+
+/* ---- what follows the rows ---- */
+
+static void settle(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (member->active && member->write->inbox)
+            batch->inbox.entries[member->entry].applied = true;
+    }
+    if (inbox_settle(&batch->inbox))
+        return;
+    batch->again = true;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        if (member->active && member->write->inbox && batch->inbox.entries[member->entry].barred)
+            member->barred = true;
+    }
+}
+
+static err take_claims_back(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct member *member = &batch->members[i];
+        if (member->once_taken && !member->active) {
+            const struct once_claim *claim = member->write->once;
+            TRY(once_take_back(&batch->tx, &claim, 1));
+        }
+    }
+    return OK;
+}
+
+static err keep_answers(struct batch *batch)
+{
+    struct arena *arena = batch->room->arena;
+    const struct once_claim **claims = arena_array(arena, const struct once_claim *, batch->count);
+    const struct answer **answers = arena_array(arena, const struct answer *, batch->count);
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct member *member = &batch->members[i];
+        const struct write *write = member->write;
+        if (!member->active || !write->once)
+            continue;
+        /* A key without a subject is answered by its own write, or never. */
+        ASSERT(write->answer.known || !uuid_is_nil(write->once->subject));
+        if (write->answer.known) {
+            claims[count] = write->once;
+            answers[count++] = &write->answer;
+        }
+    }
+    return once_keep(&batch->tx, claims, answers, count);
+}
+
+static err fix_answers(struct batch *batch)
+{
+    struct arena *arena = batch->room->arena;
+    struct uuid *subjects = arena_array(arena, struct uuid, batch->count);
+    const struct answer **answers = arena_array(arena, const struct answer *, batch->count);
+    struct write **writes = arena_array(arena, struct write *, batch->count);
+    bool *won = arena_array(arena, bool, batch->count);
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct write *write = batch->members[i].write;
+        if (!batch->members[i].active || uuid_is_nil(write->answers_subject))
+            continue;
+        subjects[count] = write->answers_subject;
+        answers[count] = &write->subject_answer;
+        writes[count++] = write;
+    }
+    TRY(once_fix(&batch->tx, subjects, answers, count, won));
+    for (size_t i = 0; i < count; i++)
+        writes[i]->answer_won = won[i];
+    return OK;
+}
+
+static err put_events(struct batch *batch)
+{
+    struct write **writes = arena_array(batch->room->arena, struct write *, batch->count);
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->members[i].active && batch->members[i].write->events)
+            writes[count++] = batch->members[i].write;
+    return outbox_put(&batch->tx, writes, count, &batch->room->position_last, &batch->written);
+}
+
+/* ---- one attempt ---- */
+
+/* As if nothing had happened yet: events and answers of a former attempt are forgotten. */
+static void restore(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct member *member = &batch->members[i];
+        struct write *write = member->write;
+        *member->events_tail = NULL;
+        write->events_tail = member->events_tail;
+        write->answer = member->answer;
+        write->subject_answer = member->subject_answer;
+        write->answers_subject = member->answers_subject;
+        write->answer_won = false;
+        member->active = true;
+        member->end = WRITE_DONE;
+        member->outcome = OK;
+        member->once_taken = false;
+    }
+}
+
+static err attempt(struct batch *batch)
+{
+    struct batch_room *room = batch->room;
+    TRY(tx_begin(room->db, room->arena, clock_wall_us(), &batch->tx));
+    TRY(claim_once(batch));
+    TRY(claim_inbox(batch));
+    TRY(run_groups(batch));
+    for (size_t i = 0; i < batch->count; i++) {
+        struct write *write = batch->members[i].write;
+        if (batch->members[i].active && write->make_answer)
+            write->make_answer(write);
+    }
+    settle(batch);
+    if (batch->again)
+        return OK;
+
+    TRY(take_claims_back(batch));
+    TRY(inbox_save(&batch->tx, &batch->inbox));
+    TRY(put_events(batch));
+    TRY(keep_answers(batch));
+    TRY(fix_answers(batch));
+
+    sync_yield(); /* a simulation may let others run between the rows and the disk */
+    int64_t began_us = clock_mono_us();
+    TRY(tx_commit(&batch->tx));
+    room->commit_us += clock_mono_us() - began_us;
+    room->commits++;
+    room->announced |= batch->written > 0;
+    return OK;
+}
+
+static void guard_arenas(struct batch *batch, jmp_buf *guard)
+{
+    arena_guard(batch->room->arena, guard);
+    for (size_t i = 0; i < batch->count; i++)
+        arena_guard(batch->members[i].write->arena, guard);
+}
+
+/* An arena over its ceiling, be it the batch's or a member's, fails the attempt. */
+static err attempt_guarded(struct batch *batch)
+{
+    jmp_buf guard;
+    err error;
+    if (setjmp(guard)) {
+        error = &TOO_LARGE;
+    } else {
+        guard_arenas(batch, &guard);
+        error = attempt(batch);
+    }
+    guard_arenas(batch, NULL);
+    return error;
+}
+
+/* Attempts until no member rests on one that failed: each time at least one more is barred. */
+static err attempt_all(struct batch *batch)
+{
+    err error;
+    do {
+        arena_reset(batch->room->arena);
+        restore(batch);
+        batch->again = false;
+        batch->tx = (struct tx){ .db = batch->room->db };
+        error = attempt_guarded(batch);
+        if (error != OK || batch->again)
+            tx_rollback(&batch->tx);
+    } while (error == OK && batch->again);
+    return error;
+}
+
+/* ---- telling ---- */
+
+/* The error in the memory of whom it is told to. */
+static err copied(struct write *write, err outcome)
+{
+    jmp_buf guard;
+    err copy;
+    if (setjmp(guard)) {
+        copy = &TOO_LARGE;
+    } else {
+        arena_guard(write->arena, &guard);
+        copy = err_copy(write->arena, outcome);
+    }
+    arena_guard(write->arena, NULL);
+    return copy;
+}
+
+static void tell(const struct member *member)
+{
+    struct write *write = member->write;
+    err outcome = member->outcome == OK || member->outcome == &TOO_LARGE
+                      ? member->outcome
+                      : copied(write, member->outcome);
+    if (outcome == OK && member->end == WRITE_DONE && write->after)
+        write->after(write);
+    if (write->done)
+        write->done(write, member->end, outcome); /* the write may be gone now */
+}
+
+static void run_members(struct batch_room *room, struct member *members, size_t count)
+{
+    struct batch batch = { .room = room, .members = members, .count = count };
+    for (size_t i = 0; i < count; i++)
+        members[i].barred = false;
+
+    err error = attempt_all(&batch);
+    if (error != OK && count > 1) {
+        run_members(room, members, count / 2);
+        run_members(room, members + count / 2, count - count / 2);
+        return;
+    }
+    if (error != OK)
+        refuse(&members[0], WRITE_DONE, error);
+    sync_yield();
+    for (size_t i = 0; i < count; i++)
+        tell(&members[i]);
+}
+
+void batch_run(struct batch_room *room, struct write *const *writes, size_t count)
+{
+    ASSERT(room && room->db && writes && count > 0 && count <= WRITES_BATCH_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        struct write *write = writes[i];
+        ASSERT(write->arena && write->events_tail);
+        room->members[i] = (struct member){
+            .write = write,
+            .events_tail = write->events_tail,
+            .answer = write->answer,
+            .subject_answer = write->subject_answer,
+            .answers_subject = write->answers_subject,
+        };
+    }
+    room->announced = false;
+    run_members(room, room->members, count);
+}
+
+/* ---- the room ---- */
+
+/* Where the outbox of a former run ends. */
+static int64_t find_position(struct batch_room *room)
+{
+    struct tx tx;
+    int64_t position = 0;
+    err error = tx_begin(room->db, room->arena, clock_wall_us(), &tx);
+    if (error == OK) {
+        error = outbox_newest(&tx, &position);
+        tx_rollback(&tx);
+    }
+    if (error != OK)
+        panic(ERR_PLACE, "the outbox cannot be read",
+              str_z(room->arena, err_describe(room->arena, error)));
+    return position;
+}
+
+void batch_room_init(struct batch_room *room, struct arena *life, struct db *db)
+{
+    ASSERT(room && life && db);
+    *room = (struct batch_room){
+        .db = db,
+        .arena = arena_open(BATCH_BYTES_MAX),
+        .members = arena_array(life, struct member, WRITES_BATCH_MAX),
+    };
+    room->position_last = find_position(room);
+}
+
+void batch_room_done(struct batch_room *room)
+{
+    ASSERT(room);
+    arena_close(room->arena);
+}

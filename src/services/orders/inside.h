@@ -1,0 +1,59 @@
+/* The inside of Orders, for service.c, api.c, reactions.c and jobs.c. Nobody else includes this. */
+#pragma once
+#include "chassis/obs.h"
+#include "services/orders/providers/simulator.h"
+#include "services/orders/service.h"
+#include "services/orders/store.h"
+
+enum { PROVIDERS_MAX = 4 };
+
+struct lanes;
+
+struct orders {
+    struct arena *arena;
+    const struct house *house;
+    struct service *service;
+    struct client *users, *products;
+    struct provider providers[PROVIDERS_MAX];
+    int providers_count;
+    struct simulator *simulator;
+    struct lanes *lanes;
+    struct timer *payments;
+    int64_t hold_us, payment_timeout_us;
+    bool capture_at_confirm;
+    time_us swept_to; /* how far payments without an order have been looked for */
+    struct series *reached[ORDER_CANCELLED + 1];
+    struct series *settle_time;
+};
+
+/* The provider of that name; NULL for "manual" and for one that the shop does not have. */
+const struct provider *orders_provider(const struct orders *self, str name);
+
+/* Reads an order to move it. Fails with NOT_FOUND. */
+err orders_load(struct orders *self, struct call *call, struct uuid id, struct order_save *out);
+
+/* Hands a moved order over: its rows, the events that it announces, the payment job that is due,
+ * and the answer of the call that placed it, if it has settled. Without moves nothing but the
+ * callback's id is written. */
+err orders_hand_over(struct orders *self, struct call *call, struct order_save *save,
+                     write_batch *batch);
+
+/* The order as it stands, with its parcels: for answers. */
+err orders_view(struct call *call, const struct order *order, const void **message);
+
+/* ---- jobs.c ---- */
+
+struct lanes *lanes_open(struct orders *self);
+void lanes_start(struct lanes *lanes, int count);
+
+/* Gives a payment job to the lanes, if it is not there already. Never waits. */
+void lanes_give(struct lanes *lanes, struct uuid order);
+void lanes_stop(struct lanes *lanes);
+void lanes_close(struct lanes *lanes); /* accepts NULL */
+
+/* Timers: see service.c. */
+err orders_give_due_payments(void *self, struct call *call);
+err orders_expire_holds(void *self, struct call *call);
+err orders_send_callbacks(void *self, struct call *call);
+err orders_sweep_orphans(void *self, struct call *call);
+err orders_sweep_payment_events(void *self, struct call *call);

@@ -1,0 +1,31 @@
+-- payment_authorize: maybe
+-- id uuid, token text, amount_minor int64, currency currency, known int32, at time -> known int32, asked int32
+-- The first call decides; a repeat finds what was decided and counts.
+insert into payments (id, token, amount_minor, currency, known, asked, changed_at) values ($1, $2, $3, $4, $5, 1, $6)
+on conflict (id) do update set asked = asked + 1
+returning known, asked;
+
+-- payment_change: maybe
+-- id uuid, from_known int32, to_known int32, at time -> known int32
+update payments set known = $3, changed_at = $4 where id = $1 and known = $2 returning known;
+
+-- payment_find: maybe
+-- id uuid -> known int32, asked int32
+select known, asked from payments where id = $1;
+
+-- payments_held: many
+-- since time, count int32 -> id uuid, known int32, changed_at time
+-- 2 is authorized, 3 is captured.
+select id, known, changed_at from payments where changed_at >= $1 and known in (2, 3) order by changed_at limit $2;
+
+-- callback_insert: run
+-- id uuid, payment_id uuid, known int32, due_at time
+insert into callbacks (id, payment_id, known, due_at) values ($1, $2, $3, $4);
+
+-- callbacks_due: many
+-- now time, count int32 -> id uuid, payment_id uuid, known int32
+select id, payment_id, known from callbacks where due_at <= $1 order by due_at limit $2;
+
+-- callback_drop: run
+-- id uuid
+delete from callbacks where id = $1;

@@ -1,0 +1,216 @@
+#include "gen/orders.sql.h"
+#include "os/clock.h"
+#include "services/orders/inside.h"
+
+enum {
+    PAYMENTS_TICK_MS = 250,
+    HOLDS_TICK_MS = 500,
+    CALLBACKS_TICK_MS = 250,
+    EVENTS_SWEEP_TICK_MS = 60000
+};
+
+/* ---- what the entry points share ---- */
+
+const struct provider *orders_provider(const struct orders *self, str name)
+{
+    for (int i = 0; i < self->providers_count; i++)
+        if (str_equal(str_of_z(self->providers[i].name), name))
+            return &self->providers[i];
+    return NULL;
+}
+
+err orders_load(struct orders *self, struct call *call, struct uuid id, struct order_save *out)
+{
+    struct db_reader *reader;
+    TRY(call_reader(call, &reader));
+    *out = (struct order_save){ 0 };
+    TRY(store_find_order(reader, call->arena, id, &out->order));
+    out->job_was = order_wants(&out->order, self->capture_at_confirm);
+    out->settled_was = order_is_settled(&out->order);
+    return OK;
+}
+
+err orders_view(struct call *call, const struct order *order, const void **message)
+{
+    struct db_reader *reader;
+    const struct fulfilment *fulfilments;
+    size_t count;
+    TRY(call_reader(call, &reader));
+    TRY(store_find_fulfilments(reader, call->arena, order->id, &fulfilments, &count));
+    *message = view_of_order(call->arena, order, fulfilments, count);
+    return OK;
+}
+
+static void announce_events(struct call *call, struct write *write, struct order_save *save)
+{
+    struct order *order = &save->order;
+    for (int i = 0; i < order->events_count; i++) {
+        const struct event_spec *spec;
+        const void *event = view_of_event(call->arena, order, order->events[i],
+                                          ++order->event_number, save->fulfilment, &spec);
+        write_announce(write, spec, event);
+    }
+}
+
+/* The answer of POST /orders: fixed by the write that settles the order. */
+static void fix_answer(struct call *call, struct write *write, const struct order_save *save)
+{
+    struct order now = save->order;
+    now.version++;
+    now.updated_at = call->now;
+    if (now.status != ORDER_REJECTED)
+        write_answer_subject(write, now.id, &orders_order_spec,
+                             view_of_order(call->arena, &now, NULL, 0), 201);
+    else if (str_equal(now.reason, STR("stock.insufficient")))
+        write_answer_subject_error(
+            write, now.id, view_short_error(call->arena, &now, save->shorts, save->shorts_count));
+    else
+        write_answer_subject_error(write, now.id, view_declined_error(call->arena, &now));
+}
+
+/* After the commit: counts what was reached and wakes a lane. */
+static void after_save(struct write *write)
+{
+    struct orders *self = write->after_subject;
+    const struct order_save *save = write->subject;
+    series_add(self->reached[save->order.status], save->order.steps_count > 0);
+    if (!save->settled_was && order_is_settled(&save->order))
+        series_time(self->settle_time, clock_wall_us() - save->order.created_at);
+    if (save->job != JOB_NONE && save->job != save->job_was)
+        lanes_give(self->lanes, save->order.id);
+}
+
+err orders_hand_over(struct orders *self, struct call *call, struct order_save *save,
+                     write_batch *batch)
+{
+    save->job = order_wants(&save->order, self->capture_at_confirm);
+    struct write *write = call_write(call, batch, save);
+    announce_events(call, write, save);
+    if (!save->settled_was && order_is_settled(&save->order))
+        fix_answer(call, write, save);
+    write->after = after_save;
+    write->after_subject = self;
+    return OK;
+}
+
+/* The order as it stands, for a call whose time to wait is up. */
+static err standing(void *subject, struct call *call, struct uuid id, const void **message)
+{
+    struct order_save save;
+    TRY(orders_load(subject, call, id, &save));
+    return orders_view(call, &save.order, message);
+}
+
+/* ---- opening ---- */
+
+static str database_url(struct arena *arena, const struct conf *conf, enum setting setting,
+                        const char *name)
+{
+    str url = conf_text(conf, setting);
+    return url.len ? url
+                   : str_format(arena, "sqlite:%" STR_F "/%s.db",
+                                STR_A(conf_text(conf, CONF_DATA_DIR)), name);
+}
+
+static err open_providers(struct orders *self, struct arena *arena, const struct conf *conf)
+{
+    str url = str_format(arena, "sqlite:%" STR_F "/payments-simulator.db",
+                         STR_A(conf_text(conf, CONF_DATA_DIR)));
+    TRY(simulator_open(arena, url, conf_text(conf, CONF_PAYMENT_SIMULATOR_SECRET),
+                       &self->simulator));
+    self->providers[self->providers_count++] = simulator_provider(self->simulator);
+    return OK;
+}
+
+static err read_settings(struct orders *self, struct arena *arena, const struct conf *conf)
+{
+    str capture = conf_text(conf, CONF_PAYMENT_CAPTURE);
+    self->capture_at_confirm = str_equal(capture, STR("confirm"));
+    if (!self->capture_at_confirm && !str_equal(capture, STR("fulfil")))
+        return fail(arena, SETTING_INVALID,
+                    "PAYMENT_CAPTURE is \"%" STR_F "\"; allowed: confirm, fulfil", STR_A(capture));
+    self->hold_us = conf_int(conf, CONF_HOLD_TIME) * TIME_MS;
+    self->payment_timeout_us = conf_int(conf, CONF_PAYMENT_TIMEOUT) * TIME_MS;
+    return OK;
+}
+
+static void open_timers(struct orders *self, const struct conf *conf)
+{
+    uint32_t sweep_ms = (uint32_t)conf_int(conf, CONF_PAYMENT_SWEEP_INTERVAL);
+    self->payments =
+        service_every(self->service, "payments", PAYMENTS_TICK_MS, orders_give_due_payments);
+    service_every(self->service, "holds", HOLDS_TICK_MS, orders_expire_holds);
+    service_every(self->service, "callbacks", CALLBACKS_TICK_MS, orders_send_callbacks);
+    service_every(self->service, "orphans", sweep_ms, orders_sweep_orphans);
+    service_every(self->service, "payment-events", EVENTS_SWEEP_TICK_MS,
+                  orders_sweep_payment_events);
+}
+
+static void open_metrics(struct orders *self)
+{
+    for (int i = ORDER_PLACED; i <= ORDER_CANCELLED; i++)
+        self->reached[i] =
+            metric_series(METRIC_ORDERS, order_status_word((enum order_status)i), NULL, NULL);
+    self->settle_time = metric_series(METRIC_ORDER_SETTLE_SECONDS, NULL, NULL, NULL);
+}
+
+static err open_parts(struct orders *self, struct arena *arena, const struct conf *conf)
+{
+    TRY(read_settings(self, arena, conf));
+    struct service_config config = { .spec = &orders_service_spec,
+                                     .schema = &orders_schema,
+                                     .house = self->house,
+                                     .database_url = database_url(
+                                         arena, conf, CONF_DATABASE_URL_ORDERS, "orders"),
+                                     .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
+                                     .self = self,
+                                     .standing = standing };
+    TRY(service_open(arena, &config, &self->service));
+    TRY(open_providers(self, arena, conf));
+    self->lanes = lanes_open(self);
+    open_timers(self, conf);
+    open_metrics(self);
+    return OK;
+}
+
+err orders_open(struct arena *arena, const struct house *house, struct client *users,
+                struct client *products, struct orders **out)
+{
+    ASSERT(arena && house && users && products && out);
+    struct arena *own = arena_open(SIZE_MAX);
+    struct orders *self = arena_new(own, struct orders);
+    *self = (struct orders){ .arena = own, .house = house, .users = users, .products = products };
+    err error = open_parts(self, arena, house->conf);
+    if (error != OK) {
+        orders_close(self);
+        return error;
+    }
+    *out = self;
+    return OK;
+}
+
+struct service *orders_service(struct orders *self) { return self->service; }
+
+void orders_start(struct orders *self)
+{
+    service_start(self->service);
+    lanes_start(self->lanes, (int)conf_int(self->house->conf, CONF_PAYMENT_LANES));
+}
+
+void orders_stop(struct orders *self)
+{
+    lanes_stop(self->lanes);
+    service_stop(self->service);
+}
+
+void orders_close(struct orders *self)
+{
+    if (!self)
+        return;
+    lanes_close(self->lanes);
+    service_close(self->service);
+    simulator_close(self->simulator);
+    client_close(self->users);
+    client_close(self->products);
+    arena_close(self->arena);
+}

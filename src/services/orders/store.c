@@ -1,0 +1,433 @@
+#include "services/orders/store.h"
+#include "base/arena.h"
+#include "gen/orders.sql.h"
+
+enum { SWEEP_COUNT = 200 };
+
+static const char *const job_words[] = { [JOB_NONE] = "",
+                                         [JOB_AUTHORIZE] = "authorize",
+                                         [JOB_CAPTURE] = "capture",
+                                         [JOB_VOID] = "void",
+                                         [JOB_REFUND] = "refund" };
+
+static enum payment_job job_of(str word)
+{
+    for (int i = JOB_AUTHORIZE; i <= JOB_REFUND; i++)
+        if (str_equal(str_of_z(job_words[i]), word))
+            return (enum payment_job)i;
+    return JOB_NONE;
+}
+
+static str present(str s) { return s.ptr ? s : STR(""); }
+
+/* ---- reading ---- */
+
+static err find_lines(struct db_reader *reader, struct arena *arena, struct order *order)
+{
+    struct sql_lines_of_order_row *rows;
+    TRY(sql_lines_of_order(reader, arena, &(struct sql_lines_of_order){ .order_id = order->id },
+                           &rows, &order->lines_count));
+    order->lines = arena_array(arena, struct order_line, order->lines_count);
+    for (size_t i = 0; i < order->lines_count; i++)
+        order->lines[i] =
+            (struct order_line){ .sku = rows[i].sku,
+                                 .title = rows[i].title,
+                                 .variant_title = rows[i].variant_title,
+                                 .quantity = rows[i].quantity,
+                                 .shipped = rows[i].shipped,
+                                 .unit_price = { .minor = rows[i].unit_minor,
+                                                 .currency = order->total.currency } };
+    return OK;
+}
+
+err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid id,
+                     struct order *out)
+{
+    struct sql_order_by_id_row row;
+    bool found;
+    TRY(sql_order_by_id(reader, arena, &(struct sql_order_by_id){ .id = id }, &row, &found));
+    if (!found)
+        return fail(arena, NOT_FOUND, "no such order");
+    *out = (struct order){ .id = row.id,
+                           .customer = row.customer,
+                           .status = order_status_of(row.status),
+                           .payment = payment_status_of(row.payment),
+                           .fulfilment = fulfilment_status_of(row.fulfilment),
+                           .total = { .minor = row.total_minor, .currency = row.currency },
+                           .captured_minor = row.captured_minor,
+                           .refunded_minor = row.refunded_minor,
+                           .provider = row.provider,
+                           .payment_token = row.payment_token,
+                           .address = row.address,
+                           .reason = row.reason,
+                           .hold_until = row.hold_until,
+                           .created_at = row.created_at,
+                           .updated_at = row.updated_at,
+                           .version = row.version,
+                           .event_number = row.event_number };
+    TRY(find_lines(reader, arena, out));
+    order_assert(out);
+    return OK;
+}
+
+err store_find_fulfilments(struct db_reader *reader, struct arena *arena, struct uuid order,
+                           const struct fulfilment **fulfilments, size_t *count)
+{
+    struct sql_fulfilments_of_order_row *rows;
+    TRY(sql_fulfilments_of_order(
+        reader, arena, &(struct sql_fulfilments_of_order){ .order_id = order }, &rows, count));
+    struct fulfilment *out = arena_array(arena, struct fulfilment, *count);
+    for (size_t i = 0; i < *count; i++) {
+        out[i] = (struct fulfilment){ .id = rows[i].id,
+                                      .carrier = rows[i].carrier,
+                                      .tracking = rows[i].tracking,
+                                      .created_at = rows[i].created_at };
+        TRY(view_unpack_shipment(arena, rows[i].lines, &out[i].lines, &out[i].lines_count));
+    }
+    *fulfilments = out;
+    return OK;
+}
+
+err store_find_steps(struct db_reader *reader, struct arena *arena, struct uuid order,
+                     struct past_step **steps, size_t *count)
+{
+    struct sql_steps_of_order_row *rows;
+    TRY(sql_steps_of_order(reader, arena, &(struct sql_steps_of_order){ .order_id = order }, &rows,
+                           count));
+    *steps = arena_array(arena, struct past_step, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*steps)[i] = (struct past_step){ .at = rows[i].at,
+                                          .what = rows[i].what,
+                                          .actor = rows[i].actor,
+                                          .actor_id = rows[i].actor_id,
+                                          .reason = rows[i].reason };
+    return OK;
+}
+
+err store_find_prices(struct db_reader *reader, struct arena *arena, const str *skus, size_t count,
+                      struct price *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sql_price_by_sku_row row;
+        bool found;
+        TRY(sql_price_by_sku(reader, arena, &(struct sql_price_by_sku){ .sku = skus[i] }, &row,
+                             &found));
+        out[i] = (struct price){ 0 };
+        if (found)
+            out[i] = (struct price){ .sku = row.sku,
+                                     .title = row.title,
+                                     .variant_title = row.variant_title,
+                                     .product = row.product_id,
+                                     .unit = { .minor = row.unit_minor, .currency = row.currency },
+                                     .number = row.number,
+                                     .known = true,
+                                     .for_sale = row.for_sale };
+    }
+    return OK;
+}
+
+static err list_ids(struct db_reader *reader, struct arena *arena, const struct order_page *page,
+                    struct uuid **ids, size_t *count)
+{
+    if (uuid_is_nil(page->customer)) {
+        struct sql_orders_of_all_row *rows;
+        struct sql_orders_of_all asked = { .before = page->before,
+                                           .before_id = page->before_id,
+                                           .status = page->status,
+                                           .count = page->count };
+        TRY(sql_orders_of_all(reader, arena, &asked, &rows, count));
+        *ids = arena_array(arena, struct uuid, *count);
+        for (size_t i = 0; i < *count; i++)
+            (*ids)[i] = rows[i].id;
+        return OK;
+    }
+    struct sql_orders_of_customer_row *rows;
+    struct sql_orders_of_customer asked = { .customer = page->customer,
+                                            .before = page->before,
+                                            .before_id = page->before_id,
+                                            .status = page->status,
+                                            .count = page->count };
+    TRY(sql_orders_of_customer(reader, arena, &asked, &rows, count));
+    *ids = arena_array(arena, struct uuid, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*ids)[i] = rows[i].id;
+    return OK;
+}
+
+err store_list_orders(struct db_reader *reader, struct arena *arena, const struct order_page *page,
+                      struct order **orders, size_t *count)
+{
+    struct uuid *ids;
+    TRY(list_ids(reader, arena, page, &ids, count));
+    *orders = arena_array(arena, struct order, *count);
+    for (size_t i = 0; i < *count; i++)
+        TRY(store_find_order(reader, arena, ids[i], &(*orders)[i]));
+    return OK;
+}
+
+err store_find_expired(struct db_reader *reader, struct arena *arena, time_us now,
+                       int32_t count_max, struct uuid **ids, size_t *count)
+{
+    struct sql_orders_on_hold_until_row *rows;
+    TRY(sql_orders_on_hold_until(
+        reader, arena, &(struct sql_orders_on_hold_until){ .now = now, .count = count_max }, &rows,
+        count));
+    *ids = arena_array(arena, struct uuid, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*ids)[i] = rows[i].id;
+    return OK;
+}
+
+err store_find_job(struct db_reader *reader, struct arena *arena, struct uuid order,
+                   struct due_job *job, bool *found)
+{
+    struct sql_job_of_order_row row;
+    TRY(sql_job_of_order(reader, arena, &(struct sql_job_of_order){ .order_id = order }, &row,
+                         found));
+    if (*found)
+        *job = (struct due_job){ .order = order, .kind = job_of(row.kind), .tries = row.tries };
+    return OK;
+}
+
+err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us now,
+                        int32_t count_max, struct due_job **jobs, size_t *count)
+{
+    struct sql_jobs_due_row *rows;
+    TRY(sql_jobs_due(reader, arena, &(struct sql_jobs_due){ .now = now, .count = count_max }, &rows,
+                     count));
+    *jobs = arena_array(arena, struct due_job, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*jobs)[i] = (struct due_job){ .order = rows[i].order_id,
+                                       .kind = job_of(rows[i].kind),
+                                       .tries = rows[i].tries };
+    return OK;
+}
+
+/* ---- writing ---- */
+
+/* Rows that several orders of a batch add; each kind goes to the engine in one piece. */
+struct added_rows {
+    struct sql_line_insert *lines;
+    struct sql_line_ship *ships;
+    struct sql_step_insert *steps;
+    size_t lines_count, ships_count, steps_count;
+};
+
+static struct added_rows rows_for(struct tx *tx, struct write *const *writes, size_t writes_count)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < writes_count; i++)
+        lines += ((const struct order_save *)writes[i]->subject)->order.lines_count;
+    return (struct added_rows){ .lines = arena_array(tx->arena, struct sql_line_insert, lines),
+                                .ships = arena_array(tx->arena, struct sql_line_ship, lines),
+                                .steps = arena_array(tx->arena, struct sql_step_insert,
+                                                     writes_count * ORDER_STEPS_MAX) };
+}
+
+static void add_steps(struct added_rows *rows, const struct order *order, int64_t version,
+                      time_us now)
+{
+    for (int i = 0; i < order->steps_count; i++)
+        rows->steps[rows->steps_count++] =
+            (struct sql_step_insert){ .order_id = order->id,
+                                      .version = version,
+                                      .position = i,
+                                      .at = now,
+                                      .what = str_of_z(order->steps[i].what),
+                                      .actor = str_of_z(actor_word(order->steps[i].actor.kind)),
+                                      .actor_id = order->steps[i].actor.id,
+                                      .reason = present(order->steps[i].reason) };
+}
+
+static void add_lines(struct added_rows *rows, const struct order *order)
+{
+    for (size_t i = 0; i < order->lines_count; i++)
+        rows->lines[rows->lines_count++] =
+            (struct sql_line_insert){ .order_id = order->id,
+                                      .position = (int32_t)i,
+                                      .sku = order->lines[i].sku,
+                                      .title = present(order->lines[i].title),
+                                      .variant_title = present(order->lines[i].variant_title),
+                                      .quantity = order->lines[i].quantity,
+                                      .unit_minor = order->lines[i].unit_price.minor };
+}
+
+static struct sql_order_insert order_row_of(const struct order *order)
+{
+    return (struct sql_order_insert){ .id = order->id,
+                                      .customer = order->customer,
+                                      .status = str_of_z(order_status_word(order->status)),
+                                      .payment = str_of_z(payment_status_word(order->payment)),
+                                      .fulfilment =
+                                          str_of_z(fulfilment_status_word(order->fulfilment)),
+                                      .total_minor = order->total.minor,
+                                      .currency = order->total.currency,
+                                      .provider = order->provider,
+                                      .payment_token = present(order->payment_token),
+                                      .address = present(order->address),
+                                      .reason = present(order->reason),
+                                      .hold_until = order->hold_until,
+                                      .event_number = order->event_number,
+                                      .created_at = order->created_at };
+}
+
+err store_place_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                       err *outcomes)
+{
+    struct sql_order_insert *orders = arena_array(tx->arena, struct sql_order_insert, writes_count);
+    struct added_rows rows = rows_for(tx, writes, writes_count);
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct order_save *save = writes[i]->subject;
+        orders[i] = order_row_of(&save->order);
+        add_lines(&rows, &save->order);
+        add_steps(&rows, &save->order, 1, tx->now);
+        outcomes[i] = OK;
+    }
+    TRY(sql_order_insert_many(tx, orders, writes_count, NULL));
+    TRY(sql_line_insert_many(tx, rows.lines, rows.lines_count, NULL));
+    return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
+}
+
+static struct sql_order_update update_row_of(const struct order *order, time_us now)
+{
+    return (struct sql_order_update){ .id = order->id,
+                                      .version = order->version,
+                                      .status = str_of_z(order_status_word(order->status)),
+                                      .payment = str_of_z(payment_status_word(order->payment)),
+                                      .fulfilment =
+                                          str_of_z(fulfilment_status_word(order->fulfilment)),
+                                      .captured_minor = order->captured_minor,
+                                      .refunded_minor = order->refunded_minor,
+                                      .reason = present(order->reason),
+                                      .hold_until = order->hold_until,
+                                      .event_number = order->event_number,
+                                      .updated_at = now };
+}
+
+static err save_fulfilment(struct tx *tx, struct added_rows *rows, const struct order_save *save)
+{
+    const struct fulfilment *parcel = save->fulfilment;
+    if (!parcel)
+        return OK;
+    for (size_t i = 0; i < save->order.lines_count; i++)
+        rows->ships[rows->ships_count++] =
+            (struct sql_line_ship){ .order_id = save->order.id,
+                                    .position = (int32_t)i,
+                                    .shipped = save->order.lines[i].shipped };
+    struct sql_fulfilment_insert row = { .id = parcel->id,
+                                         .order_id = save->order.id,
+                                         .carrier = present(parcel->carrier),
+                                         .tracking = present(parcel->tracking),
+                                         .lines = view_pack_shipment(tx->arena, parcel->lines,
+                                                                     parcel->lines_count),
+                                         .created_at = tx->now };
+    return sql_fulfilment_insert(tx, &row, NULL);
+}
+
+static err save_job(struct tx *tx, const struct order_save *save)
+{
+    if (save->job == save->job_was)
+        return OK;
+    if (save->job == JOB_NONE)
+        return sql_job_drop(tx, &(struct sql_job_drop){ .order_id = save->order.id }, NULL);
+    struct sql_job_save row = { .order_id = save->order.id,
+                                .kind = str_of_z(job_words[save->job]),
+                                .now = tx->now };
+    return sql_job_save(tx, &row, NULL);
+}
+
+/* Whether the callback that told this was taken before; claims it else. */
+static err take_event(struct tx *tx, const struct order_save *save, bool *taken_before)
+{
+    int64_t inserted = 1;
+    if (save->event_id.len > 0) {
+        struct sql_payment_event_insert row = { .provider = save->event_provider,
+                                                .event_id = save->event_id,
+                                                .at = tx->now };
+        TRY(sql_payment_event_insert(tx, &row, &inserted));
+    }
+    *taken_before = inserted == 0;
+    return OK;
+}
+
+static err conflict_of(struct write *write)
+{
+    return fail(write->arena, VERSION_CONFLICT, "the order was changed at the same time");
+}
+
+static err save_one(struct tx *tx, struct write *write, struct added_rows *rows, err *outcome)
+{
+    const struct order_save *save = write->subject;
+    struct sql_order_update row = update_row_of(&save->order, tx->now);
+    int64_t changed = 1;
+    *outcome = OK;
+    if (save->order.steps_count > 0)
+        TRY(sql_order_update(tx, &row, &changed));
+    if (changed == 0) {
+        *outcome = conflict_of(write);
+        return OK;
+    }
+    bool taken_before;
+    TRY(take_event(tx, save, &taken_before));
+    ASSERT(!taken_before || save->order.steps_count == 0);
+    add_steps(rows, &save->order, save->order.version + 1, tx->now);
+    TRY(save_fulfilment(tx, rows, save));
+    return save_job(tx, save);
+}
+
+err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                      err *outcomes)
+{
+    struct added_rows rows = rows_for(tx, writes, writes_count);
+    for (size_t i = 0; i < writes_count; i++)
+        TRY(save_one(tx, writes[i], &rows, &outcomes[i]));
+    if (rows.ships_count > 0)
+        TRY(sql_line_ship_many(tx, rows.ships, rows.ships_count, NULL));
+    return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
+}
+
+err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_count,
+                      err *outcomes)
+{
+    struct sql_price_save *rows = arena_array(tx->arena, struct sql_price_save, writes_count);
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct price *price = writes[i]->subject;
+        rows[i] = (struct sql_price_save){ .sku = price->sku,
+                                           .number = price->number,
+                                           .product_id = price->product,
+                                           .title = present(price->title),
+                                           .variant_title = present(price->variant_title),
+                                           .unit_minor = price->unit.minor,
+                                           .currency = price->unit.currency,
+                                           .for_sale = price->for_sale };
+        outcomes[i] = OK;
+    }
+    return sql_price_save_many(tx, rows, writes_count, NULL);
+}
+
+err store_postpone_jobs(struct tx *tx, struct write *const *writes, size_t writes_count,
+                        err *outcomes)
+{
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct job_postponement *subject = writes[i]->subject;
+        struct sql_job_postpone row = { .order_id = subject->order,
+                                        .kind = str_of_z(job_words[subject->kind]),
+                                        .due_at = subject->due_at };
+        TRY(sql_job_postpone(tx, &row, NULL));
+        outcomes[i] = OK;
+    }
+    return OK;
+}
+
+err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
+                               err *outcomes)
+{
+    for (size_t i = 0; i < writes_count; i++) {
+        const time_us *before = writes[i]->subject;
+        TRY(sql_payment_events_sweep(
+            tx, &(struct sql_payment_events_sweep){ .before = *before, .count = SWEEP_COUNT },
+            NULL));
+        outcomes[i] = OK;
+    }
+    return OK;
+}

@@ -1,0 +1,84 @@
+/* Orders to rows and back: reads on a snapshot, writes as batch functions. */
+#pragma once
+#include "chassis/call.h"
+#include "services/orders/view.h"
+
+enum { ORDERS_PAGE_MAX = 100, TAKEN_EVENT_ID_MAX = 100 };
+
+/* An order that was read and moved, to be saved where nobody else has moved it meanwhile. */
+struct order_save {
+    struct order order;
+    enum payment_job job_was, job; /* before and after the moves */
+    bool settled_was;
+    const struct fulfilment *fulfilment; /* a parcel that leaves now, or NULL */
+    const struct order_short *shorts;    /* why stock was refused */
+    size_t shorts_count;
+    str event_provider, event_id; /* the callback that told it: taken once; none else */
+};
+
+/* Fails with NOT_FOUND. */
+err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid id,
+                     struct order *out);
+err store_find_fulfilments(struct db_reader *reader, struct arena *arena, struct uuid order,
+                           const struct fulfilment **fulfilments, size_t *count);
+err store_find_steps(struct db_reader *reader, struct arena *arena, struct uuid order,
+                     struct past_step **steps, size_t *count);
+
+/* Our copies of the prices of `skus`; those that we do not have are not `known`. */
+err store_find_prices(struct db_reader *reader, struct arena *arena, const str *skus, size_t count,
+                      struct price *out);
+
+/* A page of orders, newest first, before (`before`, `before_id`); of one customer, or of all where
+ * `customer` is nil. `status` is a word or empty. */
+struct order_page {
+    struct uuid customer;
+    str status;
+    time_us before;
+    struct uuid before_id;
+    int32_t count;
+};
+err store_list_orders(struct db_reader *reader, struct arena *arena, const struct order_page *page,
+                      struct order **orders, size_t *count);
+
+/* Ids of orders whose hold has run out. */
+err store_find_expired(struct db_reader *reader, struct arena *arena, time_us now,
+                       int32_t count_max, struct uuid **ids, size_t *count);
+
+/* Payment jobs that are due. */
+struct due_job {
+    struct uuid order;
+    enum payment_job kind;
+    int32_t tries;
+};
+err store_find_job(struct db_reader *reader, struct arena *arena, struct uuid order,
+                   struct due_job *job, bool *found);
+err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us now,
+                        int32_t count_max, struct due_job **jobs, size_t *count);
+
+/* ---- batch functions ---- */
+
+/* Subjects: struct order_save with a new order. */
+err store_place_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                       err *outcomes);
+
+/* Subjects: struct order_save. VERSION_CONFLICT where somebody else was first; OK without effect
+ * where the callback had been taken before. */
+err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                      err *outcomes);
+
+/* Subjects: struct price. The last number wins. */
+err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_count,
+                      err *outcomes);
+
+/* Subjects: struct job_postponement. */
+struct job_postponement {
+    struct uuid order;
+    enum payment_job kind;
+    time_us due_at;
+};
+err store_postpone_jobs(struct tx *tx, struct write *const *writes, size_t writes_count,
+                        err *outcomes);
+
+/* Subjects: time_us: callbacks taken before it are forgotten, some at a time. */
+err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
+                               err *outcomes);

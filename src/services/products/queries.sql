@@ -1,0 +1,417 @@
+-- The statements of Products. The format: tools/queries/generate.py.
+
+-- ---- one product ----
+
+-- product_by_id: maybe
+-- id uuid -> id uuid, status text, version int64, document bytes
+select id, status, version, document from products where id = $1;
+
+-- product_by_handle: maybe
+-- handle text -> id uuid, status text, version int64, document bytes
+select id, status, version, document from products where handle = $1;
+
+-- product_holder: maybe -- who has a handle, without reading its document
+-- handle text -> id uuid
+select id from products where handle = $1;
+
+-- product_state: maybe
+-- id uuid -> number int64, version int64
+select number, version from products where id = $1;
+
+-- product_by_number: maybe
+-- number int64 -> id uuid, document bytes
+select id, document from products where number = $1;
+
+-- product_insert: run
+-- id uuid, handle text, status text, title_key text, price_minor int64, availability int32,
+-- version int64, document bytes
+insert into products (id, handle, status, title_key, price_minor, availability, version, document)
+values ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- product_update: run
+-- id uuid, handle text, status text, title_key text, price_minor int64, availability int32,
+-- version int64, document bytes
+update products set handle = $2, status = $3, title_key = $4, price_minor = $5, availability = $6,
+    version = $7, document = $8
+where id = $1;
+
+-- product_redraw: run -- what it shows has changed, not what it is
+-- id uuid, availability int32, version int64, document bytes
+update products set availability = $2, version = $3, document = $4 where id = $1;
+
+-- facets_clear: run
+-- product int64
+delete from product_facets where product = $1;
+
+-- facet_add: run
+-- facet text, product int64
+insert into product_facets (facet, product) values ($1, $2) on conflict do nothing;
+
+-- words_clear: run
+-- product int64
+delete from product_words where rowid = $1;
+
+-- words_add: run
+-- product int64, title text, tags text, sku text, vendor text, kind text, description text
+insert into product_words (rowid, title, tags, sku, vendor, kind, description)
+values ($1, $2, $3, $4, $5, $6, $7);
+
+-- ---- lists: a page each, from behind a position, in the order of an index ----
+-- A null filter does not filter. `bits` holds a bit for each availability that is asked for.
+
+-- list_newest: many
+-- status text, number int64, price_min int64, price_max int64, bits int32, category uuid?,
+-- tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- number int64, document bytes
+select p.number, p.document
+from products p
+where p.status = $1 and p.number < $2 and p.price_minor between $3 and $4
+    and (p.availability & $5) <> 0
+    and ($6 is null or exists (
+        select 1 from product_categories c where c.category = $6 and c.product = p.number))
+    and ($7 is null or exists (
+        select 1 from product_facets f where f.facet = $7 and f.product = p.number))
+    and ($8 is null or exists (
+        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+    and ($9 is null or exists (
+        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+    and ($10 is null or p.number in (
+        select rowid from product_words where product_words match $10))
+order by p.number desc
+limit $11;
+
+-- list_by_title: many
+-- status text, title_key text, number int64, price_min int64, price_max int64, bits int32,
+-- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- number int64, title_key text, document bytes
+select p.number, p.title_key, p.document
+from products p
+where p.status = $1 and (p.title_key, p.number) > ($2, $3) and p.price_minor between $4 and $5
+    and (p.availability & $6) <> 0
+    and ($7 is null or exists (
+        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+    and ($8 is null or exists (
+        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+    and ($9 is null or exists (
+        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+    and ($10 is null or exists (
+        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
+    and ($11 is null or p.number in (
+        select rowid from product_words where product_words match $11))
+order by p.title_key, p.number
+limit $12;
+
+-- list_cheapest: many
+-- status text, price_minor int64, number int64, price_min int64, price_max int64, bits int32,
+-- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- number int64, price_minor int64, document bytes
+select p.number, p.price_minor, p.document
+from products p
+where p.status = $1 and (p.price_minor, p.number) > ($2, $3) and p.price_minor between $4 and $5
+    and (p.availability & $6) <> 0
+    and ($7 is null or exists (
+        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+    and ($8 is null or exists (
+        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+    and ($9 is null or exists (
+        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+    and ($10 is null or exists (
+        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
+    and ($11 is null or p.number in (
+        select rowid from product_words where product_words match $11))
+order by p.price_minor, p.number
+limit $12;
+
+-- list_dearest: many
+-- status text, price_minor int64, number int64, price_min int64, price_max int64, bits int32,
+-- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- number int64, price_minor int64, document bytes
+select p.number, p.price_minor, p.document
+from products p
+where p.status = $1 and (p.price_minor, p.number) < ($2, $3) and p.price_minor between $4 and $5
+    and (p.availability & $6) <> 0
+    and ($7 is null or exists (
+        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+    and ($8 is null or exists (
+        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+    and ($9 is null or exists (
+        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+    and ($10 is null or exists (
+        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
+    and ($11 is null or p.number in (
+        select rowid from product_words where product_words match $11))
+order by p.price_minor desc, p.number desc
+limit $12;
+
+-- list_relevant: many -- the score is an integer, so that a cursor can name it
+-- status text, score int64, number int64, price_min int64, price_max int64, bits int32,
+-- category uuid?, tag text?, vendor text?, type text?, query text, rows_max int32 ->
+-- number int64, score int64, document bytes
+select p.number, w.score, p.document
+from (
+    select rowid as number,
+        cast(-1000000 * bm25(product_words, 10, 5, 5, 3, 3, 1) as integer) as score
+    from product_words where product_words match $11
+) w join products p on p.number = w.number
+where p.status = $1 and (w.score, p.number) < ($2, $3) and p.price_minor between $4 and $5
+    and (p.availability & $6) <> 0
+    and ($7 is null or exists (
+        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+    and ($8 is null or exists (
+        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+    and ($9 is null or exists (
+        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+    and ($10 is null or exists (
+        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
+order by w.score desc, p.number desc
+limit $12;
+
+-- ---- variants: what a SKU costs ----
+
+-- variant_by_sku: maybe
+-- sku text -> id uuid, product uuid, present bool, title text, variant_title text,
+-- price_minor int64, currency currency, for_sale bool, number int64
+select id, product, present, title, variant_title, price_minor, currency, for_sale, number
+from variants where sku = $1;
+
+-- variant_save: run
+-- sku text, id uuid, product uuid, present bool, title text, variant_title text,
+-- price_minor int64, currency currency, for_sale bool, number int64
+insert into variants
+    (sku, id, product, present, title, variant_title, price_minor, currency, for_sale, number)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (sku) do update set id = $2, product = $3, present = $4, title = $5,
+    variant_title = $6, price_minor = $7, currency = $8, for_sale = $9, number = $10;
+
+-- ---- categories ----
+
+-- categories_all: many
+-- -> id uuid, handle text, name text, parent text?, products_count int64, version int64
+select c.id, c.handle, c.name, p.handle, (
+        select count(*) from product_categories m join products x on x.number = m.product
+        where m.category = c.id and x.status = 'active'),
+    c.version
+from categories c left join categories p on p.id = c.parent
+order by c.handle;
+
+-- category_by_id: maybe
+-- id uuid -> id uuid, handle text, name text, parent text?, products_count int64, version int64
+select c.id, c.handle, c.name, p.handle, (
+        select count(*) from product_categories m join products x on x.number = m.product
+        where m.category = c.id and x.status = 'active'),
+    c.version
+from categories c left join categories p on p.id = c.parent
+where c.id = $1;
+
+-- category_holder: maybe
+-- handle text -> id uuid, parent uuid?
+select id, parent from categories where handle = $1;
+
+-- category_parent: maybe
+-- id uuid -> parent uuid?, version int64
+select parent, version from categories where id = $1;
+
+-- category_insert: run
+-- id uuid, handle text, name text, parent uuid?, version int64
+insert into categories (id, handle, name, parent, version) values ($1, $2, $3, $4, $5);
+
+-- category_update: run
+-- id uuid, handle text, name text, parent uuid?, version int64
+update categories set handle = $2, name = $3, parent = $4, version = $5 where id = $1;
+
+-- category_delete: run
+-- id uuid
+delete from categories where id = $1;
+
+-- category_uses: one
+-- id uuid -> products int64, children int64
+select (select count(*) from product_categories where category = $1),
+    (select count(*) from categories where parent = $1);
+
+-- product_categories_clear: run
+-- product int64
+delete from product_categories where product = $1;
+
+-- product_category_add: run
+-- category uuid, product int64
+insert into product_categories (category, product) values ($1, $2) on conflict do nothing;
+
+-- product_categories_of: many
+-- product int64 -> handle text
+select c.handle from product_categories m join categories c on c.id = m.category
+where m.product = $1 order by c.handle;
+
+-- ---- stock ----
+
+-- stock_by_sku: maybe
+-- sku text -> on_hand int64, reserved int64, version int64, updated_at time
+select on_hand, reserved, version, updated_at from stock where sku = $1;
+
+-- stock_insert: run
+-- sku text, on_hand int64, updated_at time
+insert into stock (sku, on_hand, reserved, version, updated_at) values ($1, $2, 0, 1, $3);
+
+-- stock_change: run
+-- sku text, on_hand int64, reserved int64, changes int64, updated_at time
+-- Deltas: one row a SKU and batch.
+update stock set on_hand = on_hand + $2, reserved = reserved + $3, version = version + $4,
+    updated_at = $5
+where sku = $1;
+
+-- ledger_add: run
+-- id uuid, sku text, kind text, delta int64, on_hand_after int64, reason text?, note text?,
+-- order_id uuid?, actor uuid?, at time
+insert into ledger
+    (id, sku, kind, delta, on_hand_after, reason, note, order_id, actor, at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- ledger_page: many
+-- sku text, number int64, rows_max int32 ->
+-- number int64, id uuid, kind text, delta int64, on_hand_after int64, reason text?, note text?,
+-- order_id uuid?, actor uuid?, at time
+select number, id, kind, delta, on_hand_after, reason, note, order_id, actor, at
+from ledger where sku = $1 and number < $2 order by number desc limit $3;
+
+-- ---- what orders hold ----
+
+-- reservation_by_order: maybe
+-- order_id uuid -> state text, number int64
+select state, number from reservations where order_id = $1;
+
+-- reservation_save: run
+-- order_id uuid, state text, number int64, updated_at time
+insert into reservations (order_id, state, number, updated_at) values ($1, $2, $3, $4)
+on conflict (order_id) do update set state = $2, number = $3, updated_at = $4;
+
+-- reservations_over: many -- those that can be forgotten
+-- before time, rows_max int32 -> order_id uuid
+-- Not where units are away: they may come back.
+select order_id from reservations r
+where state <> 'reserved' and updated_at < $1 and not exists (
+    select 1 from holds h where h.order_id = r.order_id and h.shipped > h.returned)
+order by updated_at limit $2;
+
+-- reservation_forget: run
+-- order_id uuid
+delete from reservations where order_id = $1;
+
+-- holds_forget: run
+-- order_id uuid
+delete from holds where order_id = $1;
+
+-- hold_add: run
+-- order_id uuid, sku text, quantity int64
+insert into holds (order_id, sku, quantity, shipped, returned, released)
+values ($1, $2, $3, 0, 0, 0);
+
+-- holds_of: many
+-- order_id uuid -> sku text, quantity int64, shipped int64, returned int64, released int64
+select sku, quantity, shipped, returned, released from holds where order_id = $1 order by sku;
+
+-- hold_save: run
+-- order_id uuid, sku text, shipped int64, returned int64, released int64
+update holds set shipped = $3, returned = $4, released = $5 where order_id = $1 and sku = $2;
+
+-- ---- imports ----
+
+-- import_insert: run
+-- id uuid, currency currency, bytes int64, created_at time
+insert into imports (id, status, currency, bytes, position, line, created, changed, unchanged,
+    refused, message, created_at, updated_at)
+values ($1, 'waiting', $2, $3, 0, 1, 0, 0, 0, 0, null, $4, $4);
+
+-- import_chunk_add: run
+-- import uuid, number int64, bytes bytes
+insert into import_chunks (import, number, bytes) values ($1, $2, $3);
+
+-- import_by_id: maybe
+-- id uuid -> status text, currency currency, bytes int64, position int64, line int32,
+-- created int32, changed int32, unchanged int32, refused int32, message text?, created_at time,
+-- updated_at time
+select status, currency, bytes, position, line, created, changed, unchanged, refused, message,
+    created_at, updated_at
+from imports where id = $1;
+
+-- import_next: maybe -- the oldest that is not over
+-- -> id uuid, currency currency, bytes int64, position int64, line int32
+select id, currency, bytes, position, line from imports
+where status in ('waiting', 'running') order by created_at limit 1;
+
+-- import_chunks: many
+-- import uuid, number_from int64, number_to int64 -> bytes bytes
+select bytes from import_chunks where import = $1 and number >= $2 and number < $3 order by number;
+
+-- import_advance: run
+-- id uuid, position_before int64, status text, position int64, line int32, created int32,
+-- changed int32, unchanged int32, refused int32, message text?, updated_at time
+update imports set status = $3, position = $4, line = $5, created = created + $6,
+    changed = changed + $7, unchanged = unchanged + $8, refused = refused + $9, message = $10,
+    updated_at = $11
+where id = $1 and position = $2 and status in ('waiting', 'running');
+
+-- import_line_add: run
+-- import uuid, line int32, handle text, outcome text, message text?
+insert into import_lines (import, line, handle, outcome, message) values ($1, $2, $3, $4, $5);
+
+-- import_line_of: maybe -- a handle that the same file had before
+-- import uuid, handle text -> line int32
+select line from import_lines
+where import = $1 and handle = $2 and outcome <> 'refused' order by line limit 1;
+
+-- import_lines_page: many
+-- import uuid, line int32, rows_max int32 ->
+-- line int32, handle text, outcome text, message text?
+select line, handle, outcome, message from import_lines
+where import = $1 and line > $2 order by line limit $3;
+
+-- import_chunks_spent: many -- chunks of imports that are over
+-- rows_max int32 -> import uuid, number int64
+select c.import, c.number from import_chunks c join imports i on i.id = c.import
+where i.status in ('done', 'failed') limit $1;
+
+-- import_chunk_drop: run
+-- import uuid, number int64
+delete from import_chunks where import = $1 and number = $2;
+
+-- imports_old: many
+-- before time, rows_max int32 -> import uuid, line int32
+select l.import, l.line from import_lines l
+where l.import in (select id from imports where created_at < $1 and status in ('done', 'failed')
+    order by created_at limit 1)
+limit $2;
+
+-- import_line_drop: run
+-- import uuid, line int32
+delete from import_lines where import = $1 and line = $2;
+
+-- imports_drop_empty: run -- without lines and chunks
+-- before time
+delete from imports where created_at < $1 and status in ('done', 'failed')
+    and not exists (select 1 from import_lines l where l.import = imports.id)
+    and not exists (select 1 from import_chunks c where c.import = imports.id);
+
+-- ---- documents that must be made anew ----
+
+-- stale_add_category: run
+-- category uuid
+insert into stale_products (product) select product from product_categories where category = $1
+on conflict do nothing;
+
+-- stale_add_all: run
+insert into stale_products (product) select number from products where true on conflict do nothing;
+
+-- stale_next: many
+-- rows_max int32 -> product int64
+select product from stale_products limit $1;
+
+-- stale_drop: run
+-- product int64
+delete from stale_products where product = $1;
+
+-- fact_by_name: maybe
+-- name text -> number int64
+select number from facts where name = $1;
+
+-- fact_save: run
+-- name text, number int64
+insert into facts (name, number) values ($1, $2) on conflict (name) do update set number = $2;

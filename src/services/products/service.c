@@ -1,0 +1,59 @@
+/* Composition: the database, what the settings say, the jobs. */
+#include "services/products/service.h"
+#include "gen/products.sql.h"
+#include "services/products/inside.h"
+
+static str database_url(struct arena *arena, const struct conf *conf)
+{
+    str url = conf_text(conf, CONF_DATABASE_URL_PRODUCTS);
+
+    if (url.len > 0)
+        return url;
+    return str_format(arena, "sqlite:%" STR_F "/products.db",
+                      STR_A(conf_text(conf, CONF_DATA_DIR)));
+}
+
+err products_open(struct arena *arena, const struct house *house, struct products **out)
+{
+    ASSERT(arena && house && out);
+
+    const struct conf *conf = house->conf;
+    struct products *self = arena_new(arena, struct products);
+    str currency = conf_text(conf, CONF_SHOP_CURRENCY);
+    if (currency_parse(arena, currency, &self->currency) != OK)
+        return fail(arena, SETTING_INVALID,
+                    "SHOP_CURRENCY is %" STR_F ": give an ISO 4217 code, such as EUR",
+                    STR_A(currency));
+    self->stock_low = conf_int(conf, CONF_STOCK_LOW);
+
+    struct service_config config = {
+        .spec = &products_service_spec,
+        .schema = &products_schema,
+        .house = house,
+        .database_url = database_url(arena, conf),
+        .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
+        .self = self,
+    };
+    TRY(service_open(arena, &config, &self->service));
+    jobs_add(self);
+    *out = self;
+    return OK;
+}
+
+struct service *products_service(struct products *self) { return self->service; }
+
+void products_start(struct products *self)
+{
+    service_start(self->service);
+}
+
+void products_stop(struct products *self)
+{
+    service_stop(self->service);
+}
+
+void products_close(struct products *self)
+{
+    if (self)
+        service_close(self->service);
+}

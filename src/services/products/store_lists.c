@@ -1,0 +1,241 @@
+/* Pages of products: one statement for each order, each along its own index. */
+#include "gen/products.sql.h"
+#include "services/products/store.h"
+
+enum { ANY_AVAILABILITY = 1 << AVAILABILITY_IN_STOCK | 1 << AVAILABILITY_LOW | 1 << AVAILABILITY_OUT };
+
+/* What every list has in common, as the statements take it. */
+struct filters {
+    str status;
+    int64_t price_min, price_max;
+    int32_t bits;
+    struct uuid category;
+    str tag, vendor, type, query;
+    int32_t rows_max; /* one more than the page: tells whether there is a next one */
+};
+
+/* Where a page begins: the number of a product and what it is sorted by. */
+struct place {
+    int64_t number;
+    str key;      /* by title */
+    int64_t rank; /* by price or score */
+};
+
+/* Rows of any list: documents, and the place of each. */
+struct rows {
+    str *documents;
+    struct place *places;
+    size_t count;
+};
+
+static struct rows rows_of(struct arena *arena, size_t count)
+{
+    return (struct rows){ .documents = arena_array(arena, str, count + 1),
+                          .places = arena_array(arena, struct place, count + 1),
+                          .count = count };
+}
+
+/* ---- positions: "number key" ---- */
+
+static str position_of(struct arena *arena, enum product_sort sort, const struct place *place)
+{
+    if (sort == PRODUCT_BY_TITLE)
+        return str_format(arena, "%lld %" STR_F, (long long)place->number, STR_A(place->key));
+    return str_format(arena, "%lld %lld", (long long)place->number, (long long)place->rank);
+}
+
+/* Before the first of all, in each order. */
+static struct place first_place(enum product_sort sort)
+{
+    bool descends = sort == PRODUCT_BY_NEWEST || sort == PRODUCT_BY_PRICE_DESCENDING ||
+                    sort == PRODUCT_BY_RELEVANCE;
+
+    return (struct place){ .number = descends ? INT64_MAX : -1,
+                           .key = STR(""),
+                           .rank = descends ? INT64_MAX : -1 };
+}
+
+static err place_of(struct arena *arena, const struct product_list *list, struct place *out)
+{
+    *out = first_place(list->sort);
+    if (!list->position.ptr)
+        return OK;
+
+    str rest = list->position, number = str_cut(&rest, ' ');
+    bool fits = str_to_int64(number, 0, INT64_MAX, &out->number) && rest.ptr;
+    if (list->sort == PRODUCT_BY_TITLE)
+        out->key = rest;
+    else
+        fits = fits && str_to_int64(rest, INT64_MIN, INT64_MAX, &out->rank);
+    return fits ? OK : fail(arena, CURSOR_INVALID, "it names no place in this list");
+}
+
+/* ---- filters ---- */
+
+static str facet_of(struct arena *arena, const char *kind, str word)
+{
+    if (word.len == 0)
+        return STR_NONE;
+    return str_format(arena, "%s:%" STR_F, kind, STR_A(product_key(arena, word)));
+}
+
+/* *nothing tells that no product can pass: there is no such category. */
+static err filters_of(struct db_reader *reader, struct arena *arena,
+                      const struct product_list *list, struct filters *out, bool *nothing)
+{
+    struct sql_category_holder_row category;
+    bool found = true;
+
+    *out = (struct filters){ .status = product_status_word(list->status),
+                             .price_min = list->price_min,
+                             .price_max = list->price_max,
+                             .bits = list->availability ? 1 << list->availability
+                                                        : ANY_AVAILABILITY,
+                             .tag = facet_of(arena, "tag", list->tag),
+                             .vendor = facet_of(arena, "vendor", list->vendor),
+                             .type = facet_of(arena, "type", list->type),
+                             .query = list->query,
+                             .rows_max = list->rows_max + 1 };
+    if (list->category.len > 0) {
+        TRY(sql_category_holder(reader, arena, &(struct sql_category_holder){ list->category },
+                                &category, &found));
+        out->category = category.id;
+    }
+    *nothing = !found;
+    return OK;
+}
+
+/* ---- one for each order ---- */
+
+static err read_newest(struct db_reader *reader, struct arena *arena, const struct filters *f,
+                       const struct place *from, struct rows *out)
+{
+    struct sql_list_newest query = { f->status, from->number, f->price_min, f->price_max,
+                                     f->bits,   f->category,  f->tag,       f->vendor,
+                                     f->type,   f->query,     f->rows_max };
+    struct sql_list_newest_row *rows;
+    size_t count;
+
+    TRY(sql_list_newest(reader, arena, &query, &rows, &count));
+    *out = rows_of(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        out->documents[i] = rows[i].document;
+        out->places[i] = (struct place){ .number = rows[i].number };
+    }
+    return OK;
+}
+
+static err read_by_title(struct db_reader *reader, struct arena *arena, const struct filters *f,
+                         const struct place *from, struct rows *out)
+{
+    struct sql_list_by_title query = { f->status,    from->key, from->number, f->price_min,
+                                       f->price_max, f->bits,   f->category,  f->tag,
+                                       f->vendor,    f->type,   f->query,     f->rows_max };
+    struct sql_list_by_title_row *rows;
+    size_t count;
+
+    TRY(sql_list_by_title(reader, arena, &query, &rows, &count));
+    *out = rows_of(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        out->documents[i] = rows[i].document;
+        out->places[i] = (struct place){ .number = rows[i].number, .key = rows[i].title_key };
+    }
+    return OK;
+}
+
+static err read_cheapest(struct db_reader *reader, struct arena *arena, const struct filters *f,
+                         const struct place *from, struct rows *out)
+{
+    struct sql_list_cheapest query = { f->status,    from->rank, from->number, f->price_min,
+                                       f->price_max, f->bits,    f->category,  f->tag,
+                                       f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_cheapest_row *rows;
+    size_t count;
+
+    TRY(sql_list_cheapest(reader, arena, &query, &rows, &count));
+    *out = rows_of(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        out->documents[i] = rows[i].document;
+        out->places[i] = (struct place){ .number = rows[i].number, .rank = rows[i].price_minor };
+    }
+    return OK;
+}
+
+static err read_dearest(struct db_reader *reader, struct arena *arena, const struct filters *f,
+                        const struct place *from, struct rows *out)
+{
+    struct sql_list_dearest query = { f->status,    from->rank, from->number, f->price_min,
+                                      f->price_max, f->bits,    f->category,  f->tag,
+                                      f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_dearest_row *rows;
+    size_t count;
+
+    TRY(sql_list_dearest(reader, arena, &query, &rows, &count));
+    *out = rows_of(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        out->documents[i] = rows[i].document;
+        out->places[i] = (struct place){ .number = rows[i].number, .rank = rows[i].price_minor };
+    }
+    return OK;
+}
+
+static err read_relevant(struct db_reader *reader, struct arena *arena, const struct filters *f,
+                         const struct place *from, struct rows *out)
+{
+    struct sql_list_relevant query = { f->status,    from->rank, from->number, f->price_min,
+                                       f->price_max, f->bits,    f->category,  f->tag,
+                                       f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_relevant_row *rows;
+    size_t count;
+
+    ASSERT(f->query.ptr);
+    TRY(sql_list_relevant(reader, arena, &query, &rows, &count));
+    *out = rows_of(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        out->documents[i] = rows[i].document;
+        out->places[i] = (struct place){ .number = rows[i].number, .rank = rows[i].score };
+    }
+    return OK;
+}
+
+static err read_rows(struct db_reader *reader, struct arena *arena, enum product_sort sort,
+                     const struct filters *filters, const struct place *from, struct rows *out)
+{
+    switch (sort) {
+    case PRODUCT_BY_NEWEST: return read_newest(reader, arena, filters, from, out);
+    case PRODUCT_BY_TITLE: return read_by_title(reader, arena, filters, from, out);
+    case PRODUCT_BY_PRICE: return read_cheapest(reader, arena, filters, from, out);
+    case PRODUCT_BY_PRICE_DESCENDING: return read_dearest(reader, arena, filters, from, out);
+    case PRODUCT_BY_RELEVANCE: return read_relevant(reader, arena, filters, from, out);
+    }
+    panic(ERR_PLACE, "a sort", __func__);
+}
+
+err store_list_products(struct db_reader *reader, struct arena *arena,
+                        const struct product_list *list, Products__ProductList *out, str *next)
+{
+    struct filters filters;
+    struct place from;
+    struct rows rows = { 0 };
+    bool nothing;
+
+    ASSERT(list->rows_max > 0);
+    *next = STR_NONE;
+    TRY(place_of(arena, list, &from));
+    TRY(filters_of(reader, arena, list, &filters, &nothing));
+    if (nothing)
+        return OK;
+    TRY(read_rows(reader, arena, list->sort, &filters, &from, &rows));
+
+    bool has_more = rows.count > (size_t)list->rows_max;
+    out->n_items = has_more ? (size_t)list->rows_max : rows.count;
+    out->items = arena_array(arena, Products__Product *, out->n_items + 1);
+    for (size_t i = 0; i < out->n_items; i++) {
+        void *document;
+        TRY(message_unpack(arena, rows.documents[i], &products_product_spec, &document));
+        out->items[i] = document;
+    }
+    if (has_more)
+        *next = position_of(arena, list->sort, &rows.places[out->n_items - 1]);
+    return OK;
+}

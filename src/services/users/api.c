@@ -1,0 +1,477 @@
+/* What each call of contracts/users/v1/users.proto does: read, decide, hand over one write. */
+#include "chassis/message.h"
+#include "chassis/obs.h"
+#include "gen/users.h"
+#include "services/users/inside.h"
+#include "services/users/store.h"
+#include "services/users/view.h"
+
+enum { PAGE_STANDARD = 20, PAGE_MAX = 100, SALT_BYTES = 16 };
+
+/* ---- what several calls do ---- */
+
+/* Answers with an account as it stands, or will once the write is on disk. */
+static err answer_user(struct call *call, const struct user *user)
+{
+    call_etag(call, user->version);
+    return call_answer(call, user_view(call->arena, user));
+}
+
+static err answer_nothing(struct call *call)
+{
+    return call_answer(call, message_new(call->arena, &duka_empty_spec));
+}
+
+/* The hash of a password that the policy takes. Slow: on a password lane only. */
+static err hash_password(struct users *self, struct call *call, ProtobufCBinaryData field,
+                         str email_key, unsigned roles, str *out)
+{
+    str password = password_normal(call->arena, text_of(field));
+    TRY(password_check(call->arena, password, email_key, roles, &self->policy));
+
+    uint8_t salt[SALT_BYTES];
+    call_random(call, salt, sizeof salt);
+    call_read_end(call); /* nobody else waits for its connection meanwhile */
+    return password_hash(call->arena, password, salt, out);
+}
+
+struct account_form {
+    ProtobufCBinaryData email, password, name, phone;
+    unsigned roles;
+    str what;
+};
+
+static err create_user(struct users *self, struct call *call, const struct account_form *form)
+{
+    struct email email;
+    struct user taken;
+    bool found;
+    str password_hash;
+    TRY(email_parse(call->arena, text_of(form->email), &email));
+    TRY(store_find_user_by_email(call, email.key, &taken, &found));
+    if (found)
+        return fail(call->arena, EMAIL_TAKEN, "another account has this address");
+    TRY(hash_password(self, call, form->password, email.key, form->roles, &password_hash));
+
+    struct user *user = arena_new(call->arena, struct user);
+    *user = user_make(&(struct user_new){ .id = call_new_id(call),
+                                          .email = email,
+                                          .name = text_of(form->name),
+                                          .phone = text_of(form->phone),
+                                          .roles = form->roles,
+                                          .password_hash = password_hash },
+                      call->now);
+    struct user_adding *adding = arena_new(call->arena, struct user_adding);
+    *adding = (struct user_adding){ .user = user, .what = form->what };
+    call_write(call, store_add_users, adding);
+    return answer_user(call, user);
+}
+
+/* Writes an account over the version that was read. */
+static void save_user(struct call *call, const struct user_saving *saving)
+{
+    call_write(call, store_save_users, arena_copy(call->arena, saving, sizeof *saving));
+}
+
+static str access_token(struct users *self, struct call *call, const struct user *user,
+                        struct uuid session)
+{
+    struct signing_key key = keys_newest(self->keys, call->now);
+    struct token_claims claims = { .user = user->id,
+                                   .session = session,
+                                   .version = user->version,
+                                   .roles = user->roles,
+                                   .issued_at = call->now,
+                                   .expires_at = call->now + self->access_ttl };
+    return token_make(call->arena, str_of_z(key.kid), &key.pair, self->issuer, self->audience,
+                      &claims);
+}
+
+/* A new refresh token, and what is kept of it. */
+static str refresh_token(struct call *call, struct sha256 *hash)
+{
+    uint8_t bytes[REFRESH_TOKEN_BYTES];
+    call_random(call, bytes, sizeof bytes);
+    *hash = sha256_of(str_of(bytes, sizeof bytes));
+    return refresh_token_of(call->arena, bytes);
+}
+
+/* ---- anyone ---- */
+
+err users_register(struct users *self, struct call *call, const Users__RegisterRequest *in)
+{
+    struct account_form form = { .email = in->email,
+                                 .password = in->password,
+                                 .name = in->name,
+                                 .phone = in->phone,
+                                 .roles = ROLE_BIT_CUSTOMER,
+                                 .what = STR("registered") };
+    return create_user(self, call, &form);
+}
+
+/* Whether there is such an account does not show: the same work, the same words. */
+static err check_credentials(struct call *call, const Users__LoginRequest *in, struct user *user)
+{
+    struct email email;
+    bool found = false;
+    if (email_parse(call->arena, text_of(in->email), &email) == OK)
+        TRY(store_find_user_by_email(call, email.key, user, &found));
+    call_read_end(call);
+
+    str password = password_normal(call->arena, text_of(in->password));
+    str hash = found ? user->password_hash : password_hash_of_nobody();
+    if (!password_verify(hash, password) || !found)
+        return fail(call->arena, CREDENTIALS_INVALID, "the address or the password is not right");
+    if (user->status != USER_STATUS_ACTIVE)
+        return fail(call->arena, USER_SUSPENDED, "the account is suspended");
+    return OK;
+}
+
+err users_login(struct users *self, struct call *call, const Users__LoginRequest *in)
+{
+    struct user user;
+    TRY(check_credentials(call, in, &user));
+
+    struct session_adding *adding = arena_new(call->arena, struct session_adding);
+    adding->session = session_begin(call_new_id(call), user.id, call->now, self->refresh_ttl);
+    adding->user_version = user.version;
+    str refresh = refresh_token(call, &adding->refresh);
+    str access = access_token(self, call, &user, adding->session.id);
+
+    call_write(call, store_add_sessions, adding);
+    return call_answer(call, tokens_view(call->arena, access, refresh, self->access_ttl));
+}
+
+/* The token was used twice, by its owner and by a thief: nobody goes on with it. Written at once,
+ * for the answer is a refusal, and a refusal writes nothing. */
+static err end_reused_session(struct call *call, const struct refresh *refresh)
+{
+    struct session_ending *ending = arena_new(call->arena, struct session_ending);
+    *ending = (struct session_ending){ .session = refresh->session, .user = refresh->user };
+    TRY(job_write(call, write_new(call->arena, store_end_sessions, ending)));
+    LOG(LOG_WARN, "session.token_reused",
+        LOG_TEXT("session", uuid_text(call->arena, refresh->session)));
+    return OK;
+}
+
+static err find_refresh(struct call *call, const Users__RefreshRequest *in, struct sha256 *hash,
+                        struct refresh *refresh)
+{
+    bool found = false;
+    if (refresh_token_hash(call->arena, text_of(in->refresh_token), hash))
+        TRY(store_find_refresh(call, hash, refresh, &found));
+
+    enum refresh_verdict verdict = found ? refresh_judge(refresh, call->now) : REFRESH_GONE;
+    if (verdict == REFRESH_REUSED)
+        TRY(end_reused_session(call, refresh));
+    if (verdict != REFRESH_GOOD)
+        return fail(call->arena, REFRESH_INVALID, "it is unknown, spent or expired");
+    return OK;
+}
+
+err users_refresh(struct users *self, struct call *call, const Users__RefreshRequest *in)
+{
+    struct session_refreshing *refreshing = arena_new(call->arena, struct session_refreshing);
+    struct refresh known;
+    struct user user;
+    TRY(find_refresh(call, in, &refreshing->spent, &known));
+    TRY(store_find_user(call, known.user, &user));
+    if (user.status != USER_STATUS_ACTIVE)
+        return fail(call->arena, REFRESH_INVALID, "the account is suspended");
+
+    refreshing->session = known.session;
+    refreshing->user_version = user.version;
+    refreshing->expires_at = call->now + self->refresh_ttl;
+    str refresh = refresh_token(call, &refreshing->refresh);
+    str access = access_token(self, call, &user, known.session);
+
+    call_write(call, store_refresh_sessions, refreshing);
+    return call_answer(call, tokens_view(call->arena, access, refresh, self->access_ttl));
+}
+
+err users_keys(struct users *self, struct call *call, const Users__KeysRequest *in)
+{
+    (void)in;
+    struct auth_key keys[AUTH_KEYS_MAX];
+    size_t count = keys_verifying(self->keys, keys);
+    return call_answer(call, key_set_view(call->arena, keys, count));
+}
+
+/* ---- oneself ---- */
+
+err users_logout(struct users *self, struct call *call, const Users__LogoutRequest *in)
+{
+    (void)self, (void)in;
+    struct session_ending *ending = arena_new(call->arena, struct session_ending);
+    *ending = (struct session_ending){ .session = call->who.session, .user = call->who.user };
+    call_write(call, store_end_sessions, ending);
+    return answer_nothing(call);
+}
+
+err users_get_me(struct users *self, struct call *call, const Users__GetMeRequest *in)
+{
+    (void)self, (void)in;
+    struct user user;
+    TRY(store_find_user(call, call->who.user, &user));
+    return answer_user(call, &user);
+}
+
+err users_update_me(struct users *self, struct call *call, const Users__UpdateMeRequest *in)
+{
+    (void)self;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(store_find_user(call, call->who.user, user));
+    TRY(call_if_match(call, user->version));
+
+    bool names_name = message_names(in, &users_update_me_request_spec, "name");
+    bool names_phone = message_names(in, &users_update_me_request_spec, "phone");
+    str name = names_name ? text_of(in->name) : user->name;
+    str phone = names_phone ? text_of(in->phone) : user->phone;
+    if (str_equal(name, user->name) && str_equal(phone, user->phone))
+        return answer_user(call, user);
+
+    user_set_profile(user, name, phone, call->now);
+    save_user(call, &(struct user_saving){ .user = user });
+    return answer_user(call, user);
+}
+
+err users_list_addresses(struct users *self, struct call *call,
+                         const Users__ListAddressesRequest *in)
+{
+    (void)self, (void)in;
+    struct address *addresses;
+    size_t count;
+    TRY(store_list_addresses(call, call->who.user, &addresses, &count));
+    return call_answer(call, address_list_view(call->arena, addresses, count));
+}
+
+/* Hands over an address as it shall stand, and answers with it. */
+static err write_address(struct call *call, write_batch *batch, struct address address)
+{
+    struct address *subject = arena_copy(call->arena, &address, sizeof address);
+    call_write(call, batch, subject);
+    return call_answer(call, address_view(call->arena, subject));
+}
+
+err users_create_address(struct users *self, struct call *call,
+                         const Users__CreateAddressRequest *in)
+{
+    (void)self;
+    return write_address(call, store_add_addresses,
+                         address_of(in->address, call_new_id(call), call->who.user, call->now));
+}
+
+err users_get_address(struct users *self, struct call *call, const Users__GetAddressRequest *in)
+{
+    (void)self;
+    struct address address;
+    TRY(store_find_address(call, call->who.user, uuid_of_field(in->id), &address));
+    return call_answer(call, address_view(call->arena, &address));
+}
+
+err users_update_address(struct users *self, struct call *call,
+                         const Users__UpdateAddressRequest *in)
+{
+    (void)self;
+    struct address before;
+    TRY(store_find_address(call, call->who.user, uuid_of_field(in->id), &before));
+
+    struct address address = address_of(in->address, before.id, before.user, call->now);
+    address.created_at = before.created_at;
+    return write_address(call, store_save_addresses, address);
+}
+
+err users_delete_address(struct users *self, struct call *call,
+                         const Users__DeleteAddressRequest *in)
+{
+    (void)self;
+    struct address *address = arena_new(call->arena, struct address);
+    *address = (struct address){ .id = uuid_of_field(in->id), .user = call->who.user };
+    call_write(call, store_drop_addresses, address);
+    return answer_nothing(call);
+}
+
+/* ---- staff ---- */
+
+static const struct uuid ID_LAST = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                       0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+
+/* A cursor's position is "microseconds id". */
+static err page_place(struct call *call, str after, struct users_page *page)
+{
+    str position;
+    page->created_at = INT64_MAX;
+    page->id = ID_LAST;
+    if (after.len == 0)
+        return OK;
+    TRY(cursor_read(call, after, &position));
+    str created_at = str_cut(&position, ' ');
+    if (!str_to_int64(created_at, 0, INT64_MAX, &page->created_at) ||
+        !uuid_parse(position, &page->id))
+        return fail(call->arena, CURSOR_INVALID, "the cursor holds no place in this list");
+    return OK;
+}
+
+static str page_next(struct call *call, const struct user *last)
+{
+    return cursor_write(call, str_format(call->arena, "%lld %" STR_F, (long long)last->created_at,
+                                         STR_A(uuid_text(call->arena, last->id))));
+}
+
+static str status_filter(Users__UserStatus status)
+{
+    if (status == USERS__USER_STATUS__USER_STATUS_ACTIVE)
+        return STR("active");
+    return status == USERS__USER_STATUS__USER_STATUS_SUSPENDED ? STR("suspended") : STR("");
+}
+
+err users_list_users(struct users *self, struct call *call, const Users__ListUsersRequest *in)
+{
+    (void)self;
+    int32_t limit = in->limit > 0 ? in->limit : PAGE_STANDARD;
+    struct users_page page = { .roles = role_bit_of(in->role),
+                               .status = status_filter(in->status),
+                               .email_key = STR(""),
+                               .rows_max =
+                                   limit + 1 }; /* one more tells whether there is a next page */
+    struct email email;
+    struct user *users = NULL;
+    size_t count = 0;
+    ASSERT(limit <= PAGE_MAX);
+    TRY(page_place(call, text_of(in->after), &page));
+    if (in->email.len > 0) {
+        if (email_parse(call->arena, text_of(in->email), &email) != OK)
+            return call_answer(call, user_list_view(call->arena, users, count, STR("")));
+        page.email_key = email.key;
+    }
+    TRY(store_list_users(call, &page, &users, &count));
+
+    str next = STR("");
+    if (count > (size_t)limit) {
+        count = (size_t)limit;
+        next = page_next(call, &users[count - 1]);
+    }
+    return call_answer(call, user_list_view(call->arena, users, count, next));
+}
+
+err users_get_user(struct users *self, struct call *call, const Users__GetUserRequest *in)
+{
+    (void)self;
+    struct user user;
+    TRY(store_find_user(call, uuid_of_field(in->id), &user));
+    return answer_user(call, &user);
+}
+
+/* Suspends or restores: reads, lets the rules decide, and takes away what tokens of before could
+ * do. */
+static err move_user(struct call *call, struct uuid id, enum user_status to, str what, str reason)
+{
+    struct user before, *user = arena_new(call->arena, struct user);
+    TRY(store_find_user(call, id, &before));
+    *user = before;
+    TRY(user_move(call->arena, user, to, call->who.roles, call->now));
+
+    save_user(call, &(struct user_saving){ .user = user,
+                                           .what = what,
+                                           .reason = reason,
+                                           .actor = call->who.user,
+                                           .takes_admin = user_takes_admin(&before, user),
+                                           .ends_sessions = to == USER_STATUS_SUSPENDED,
+                                           .revokes = true });
+    return answer_user(call, user);
+}
+
+err users_suspend_user(struct users *self, struct call *call, const Users__SuspendUserRequest *in)
+{
+    (void)self;
+    return move_user(call, uuid_of_field(in->id), USER_STATUS_SUSPENDED, STR("suspended"),
+                     text_of(in->reason));
+}
+
+err users_restore_user(struct users *self, struct call *call, const Users__RestoreUserRequest *in)
+{
+    (void)self;
+    return move_user(call, uuid_of_field(in->id), USER_STATUS_ACTIVE, STR("restored"), STR(""));
+}
+
+err users_set_roles(struct users *self, struct call *call, const Users__SetRolesRequest *in)
+{
+    (void)self;
+    unsigned roles;
+    struct user before, *user = arena_new(call->arena, struct user);
+    TRY(roles_of(call->arena, in->roles, in->n_roles, &roles));
+    TRY(store_find_user(call, uuid_of_field(in->id), &before));
+    *user = before;
+    if (roles == before.roles)
+        return answer_user(call, user);
+
+    TRY(user_set_roles(call->arena, user, roles, call->now));
+    save_user(call, &(struct user_saving){ .user = user,
+                                           .what = STR("roles"),
+                                           .reason = STR(""),
+                                           .actor = call->who.user,
+                                           .takes_admin = user_takes_admin(&before, user),
+                                           .revokes = true });
+    return answer_user(call, user);
+}
+
+/* ---- neighbours ---- */
+
+err users_find_address(struct users *self, struct call *call, const Users__FindAddressRequest *in)
+{
+    (void)self;
+    struct address address;
+    TRY(store_find_address(call, uuid_of_field(in->user_id), uuid_of_field(in->address_id),
+                           &address));
+    return call_answer(call, address_view(call->arena, &address));
+}
+
+err users_changes_since(struct users *self, struct call *call, const Users__ChangesSinceRequest *in)
+{
+    struct revocation *revocations;
+    struct auth_key keys[AUTH_KEYS_MAX];
+    Users__Changes *changes = message_new(call->arena, &users_changes_spec);
+    TRY(store_list_revocations(call, in->position, &revocations, &changes->n_revocations,
+                               &changes->position));
+    changes->revocations = revocations_view(call->arena, revocations, changes->n_revocations);
+    changes->n_keys = keys_verifying(self->keys, keys);
+    changes->keys = keys_view(call->arena, keys, changes->n_keys);
+    return call_answer(call, changes);
+}
+
+/* ---- the operator ---- */
+
+err users_operator_create_user(struct users *self, struct call *call,
+                               const Users__OperatorCreateUserRequest *in)
+{
+    struct account_form form = { .email = in->email,
+                                 .password = in->password,
+                                 .name = in->name,
+                                 .roles = ROLE_BIT_STAFF,
+                                 .what = STR("created") };
+    if (in->n_roles > 0)
+        TRY(roles_of(call->arena, in->roles, in->n_roles, &form.roles));
+    return create_user(self, call, &form);
+}
+
+err users_operator_set_password(struct users *self, struct call *call,
+                                const Users__OperatorSetPasswordRequest *in)
+{
+    struct email email;
+    bool found;
+    str password_hash;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(email_parse(call->arena, text_of(in->email), &email));
+    TRY(store_find_user_by_email(call, email.key, user, &found));
+    if (!found)
+        return fail(call->arena, NOT_FOUND, "no account has this address");
+    TRY(hash_password(self, call, in->password, email.key, user->roles, &password_hash));
+
+    user_set_password(user, password_hash, call->now);
+    save_user(call, &(struct user_saving){ .user = user,
+                                           .what = STR("password"),
+                                           .reason = STR(""),
+                                           .ends_sessions = true,
+                                           .revokes = true });
+    return answer_user(call, user);
+}

@@ -1,0 +1,162 @@
+-- What Users asks its database. The format stands in tools/queries/generate.py.
+
+-- ==== accounts ====
+
+-- user_by_id: one
+-- id uuid -> id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text,
+-- version int64, created_at time, updated_at time
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+from users where id = $1;
+
+-- user_by_email: maybe
+-- email_key text -> id uuid, email text, email_key text, name text, phone text, roles int32, status text,
+-- password_hash text, version int64, created_at time, updated_at time
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+from users where email_key = $1;
+
+-- users_page: many
+-- created_at time, id uuid, roles int32, status text, email_key text, limit_rows int32 ->
+-- id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text,
+-- version int64, created_at time, updated_at time
+-- Newest first, from a place on. No roles, no status, no address: not asked for.
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+from users
+where (created_at, id) < ($1, $2) and (roles & $3) = $3 and ($4 = '' or status = $4) and ($5 = '' or email_key = $5)
+order by created_at desc, id desc limit $6;
+
+-- user_insert: run
+-- id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text, version int64,
+-- created_at time, updated_at time
+insert into users (id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+on conflict (email_key) do nothing;
+
+-- user_update: run
+-- id uuid, version_before int64, name text, phone text, roles int32, status text, password_hash text, version int64,
+-- updated_at time
+update users set name = $3, phone = $4, roles = $5, status = $6, password_hash = $7, version = $8, updated_at = $9
+where id = $1 and version = $2;
+
+-- admins_besides: one
+-- id uuid -> admins int64
+select count(*) from users where (roles & 4) <> 0 and status = 'active' and id <> $1;
+
+-- user_log_insert: run
+-- user_id uuid, version int64, at time, what text, actor uuid?, reason text
+insert into user_log (user_id, version, at, what, actor, reason) values ($1, $2, $3, $4, $5, $6);
+
+-- ==== sessions ====
+
+-- refresh_by_hash: maybe
+-- hash bytes -> session_id uuid, user_id uuid, expires_at time, spent_at time?, ended_at time?
+select refresh_tokens.session_id, sessions.user_id, refresh_tokens.expires_at, refresh_tokens.spent_at, sessions.ended_at
+from refresh_tokens join sessions on sessions.id = refresh_tokens.session_id
+where refresh_tokens.hash = $1;
+
+-- session_insert: run
+-- id uuid, user_id uuid, created_at time, expires_at time, user_version int64
+-- Only for the account as it was when its password was checked.
+insert into sessions (id, user_id, created_at, expires_at)
+select $1, $2, $3, $4 where exists (select 1 from users where id = $2 and version = $5 and status = 'active');
+
+-- sessions_trim: run
+-- user_id uuid, ended_at time, keep int32
+-- Ends those beyond the newest.
+update sessions set ended_at = $2
+where id in (select id from sessions where user_id = $1 order by created_at desc, id desc limit 100 offset $3)
+    and ended_at is null;
+
+-- session_extend: run
+-- id uuid, expires_at time
+update sessions set expires_at = $2 where id = $1;
+
+-- session_end: run
+-- id uuid, user_id uuid, ended_at time
+update sessions set ended_at = $3 where id = $1 and user_id = $2 and ended_at is null;
+
+-- sessions_end_all: run
+-- user_id uuid, ended_at time
+update sessions set ended_at = $2 where user_id = $1 and ended_at is null;
+
+-- refresh_insert: run
+-- hash bytes, session_id uuid, expires_at time
+insert into refresh_tokens (hash, session_id, expires_at) values ($1, $2, $3);
+
+-- refresh_spend: run
+-- hash bytes, spent_at time, user_version int64
+-- Once, in a session that lives, for the account as it was read.
+update refresh_tokens set spent_at = $2
+where hash = $1 and spent_at is null and exists (
+    select 1 from sessions join users on users.id = sessions.user_id
+    where sessions.id = refresh_tokens.session_id and sessions.ended_at is null
+        and users.version = $3 and users.status = 'active');
+
+-- ==== addresses ====
+
+-- addresses_of_user: many
+-- user_id uuid -> id uuid, name text, company text, line1 text, line2 text, city text, region text, postal_code text,
+-- country text, phone text, created_at time, updated_at time
+select id, name, company, line1, line2, city, region, postal_code, country, phone, created_at, updated_at
+from addresses where user_id = $1 order by created_at, id;
+
+-- address_of_user: one
+-- id uuid, user_id uuid -> id uuid, name text, company text, line1 text, line2 text, city text, region text,
+-- postal_code text, country text, phone text, created_at time, updated_at time
+select id, name, company, line1, line2, city, region, postal_code, country, phone, created_at, updated_at
+from addresses where id = $1 and user_id = $2;
+
+-- address_insert: run
+-- id uuid, user_id uuid, name text, company text, line1 text, line2 text, city text, region text, postal_code text,
+-- country text, phone text, created_at time, updated_at time, keep int32
+-- Counted here, where nobody else adds one meanwhile.
+insert into addresses (id, user_id, name, company, line1, line2, city, region, postal_code, country, phone, created_at,
+    updated_at)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+where (select count(*) from addresses where user_id = $2) < $14;
+
+-- address_update: run
+-- id uuid, user_id uuid, name text, company text, line1 text, line2 text, city text, region text, postal_code text,
+-- country text, phone text, updated_at time
+update addresses set name = $3, company = $4, line1 = $5, line2 = $6, city = $7, region = $8, postal_code = $9,
+    country = $10, phone = $11, updated_at = $12
+where id = $1 and user_id = $2;
+
+-- address_delete: run
+-- id uuid, user_id uuid
+delete from addresses where id = $1 and user_id = $2;
+
+-- ==== revocations ====
+
+-- revocation_insert: run
+-- user_id uuid, session_id uuid?, version_min int64, at time
+insert into revocations (user_id, session_id, version_min, at) values ($1, $2, $3, $4);
+
+-- revocations_last: one
+-- -> position int64
+select coalesce(max(position), 0) from revocations;
+
+-- revocations_since: many
+-- position int64, limit_rows int32 -> position int64, user_id uuid, session_id uuid?, version_min int64, at time
+select position, user_id, session_id, version_min, at from revocations where position > $1 order by position limit $2;
+
+-- ==== sweeping ====
+
+-- refresh_sweep: run
+-- expired_before time, limit_rows int32
+delete from refresh_tokens
+where hash in (select hash from refresh_tokens where expires_at < $1 order by expires_at limit $2);
+
+-- sessions_sweep: run
+-- expired_before time, limit_rows int32
+delete from sessions where id in (select id from sessions where expires_at < $1 order by expires_at limit $2);
+
+-- revocations_sweep: run
+-- revoked_before time, limit_rows int32
+delete from revocations
+where position in (select position from revocations where at < $1 order by at limit $2);
+
+-- sweep_due: one
+-- expired_before time, revoked_before time -> due bool
+-- So that an idle shop writes nothing.
+select exists (select 1 from refresh_tokens where expires_at < $1) or exists (select 1 from sessions where expires_at < $1)
+    or exists (select 1 from revocations where at < $2);

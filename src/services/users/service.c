@@ -1,0 +1,110 @@
+#include "services/users/service.h"
+#include "chassis/obs.h"
+#include "gen/users.h"
+#include "gen/users.sql.h"
+#include "services/users/inside.h"
+#include "services/users/jobs.h"
+
+static str path_or(struct arena *arena, const struct conf *conf, enum setting setting,
+                   const char *scheme, const char *name)
+{
+    str given = conf_text(conf, setting);
+    if (given.len > 0)
+        return given;
+    return str_format(arena, "%s%" STR_F "/%s", scheme, STR_A(conf_text(conf, CONF_DATA_DIR)),
+                      name);
+}
+
+static err open_keys(struct arena *arena, struct users *self, const struct conf *conf)
+{
+    bool makes_first = conf_text(conf, CONF_KEYS_DIR).len == 0;
+    TRY(keys_open(arena, path_or(self->arena, conf, CONF_KEYS_DIR, "", "keys"), makes_first,
+                  &self->keys));
+
+    struct auth_key keys[AUTH_KEYS_MAX];
+    auth_set_keys(self->house->auth, keys, keys_verifying(self->keys, keys));
+    return OK;
+}
+
+static err open_service(struct arena *arena, struct users *self, const struct conf *conf)
+{
+    struct service_config config = {
+        .spec = &users_service_spec,
+        .schema = &users_schema,
+        .house = self->house,
+        .database_url = path_or(self->arena, conf, CONF_DATABASE_URL_USERS, "sqlite:", "users.db"),
+        .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
+        .self = self,
+    };
+    TRY(service_open(arena, &config, &self->service));
+    service_every(self->service, "users.follow", FOLLOW_TICK_MS, users_follow);
+    service_every(self->service, "users.keys", KEYS_TICK_MS, users_reload_keys);
+    service_every(self->service, "users.sweep", SWEEP_TICK_MS, users_sweep);
+    return OK;
+}
+
+err users_open(struct arena *arena, const struct house *house, struct users **out)
+{
+    ASSERT(arena && house && house->auth && house->conf && out);
+
+    const struct conf *conf = house->conf;
+    struct arena *own = arena_open(SIZE_MAX);
+    struct users *self = arena_new(own, struct users);
+    *self = (struct users){
+        .arena = own,
+        .house = house,
+        .policy = { .length_min = conf_int(conf, CONF_PASSWORD_LENGTH_MIN),
+                    .length_min_staff = conf_int(conf, CONF_PASSWORD_LENGTH_MIN_STAFF) },
+        .issuer = conf_text(conf, CONF_TOKEN_ISSUER),
+        .audience = conf_text(conf, CONF_TOKEN_AUDIENCE),
+        .access_ttl = conf_int(conf, CONF_ACCESS_TOKEN_TTL) * TIME_MS,
+        .refresh_ttl = conf_int(conf, CONF_REFRESH_TOKEN_TTL) * TIME_MS,
+    };
+    err error = open_keys(arena, self, conf);
+    if (error == OK)
+        error = open_service(arena, self, conf);
+    if (error != OK) {
+        users_close(self);
+        return error;
+    }
+    *out = self;
+    return OK;
+}
+
+struct service *users_service(struct users *self)
+{
+    ASSERT(self);
+    return self->service;
+}
+
+/* What was revoked before the restart is refused from the first request on. */
+static void follow_first(struct users *self)
+{
+    struct call *call = service_job_open(self->service, "users.follow");
+    err error = users_follow(self, call);
+    if (error != OK)
+        LOG(LOG_ERROR, "users.follow_failed", LOG_TEXT("error", err_describe(call->arena, error)));
+    service_job_close(call);
+}
+
+void users_start(struct users *self)
+{
+    ASSERT(self);
+    follow_first(self);
+    service_start(self->service);
+}
+
+void users_stop(struct users *self)
+{
+    if (self)
+        service_stop(self->service);
+}
+
+void users_close(struct users *self)
+{
+    if (!self)
+        return;
+    service_close(self->service);
+    keys_close(self->keys);
+    arena_close(self->arena);
+}

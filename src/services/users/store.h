@@ -1,0 +1,104 @@
+/* How accounts, sessions and addresses lie in tables: reads on a call's snapshot, writes as batch
+ * functions. No decisions, but those that only hold under the writer's lock. */
+#pragma once
+#include "chassis/call.h"
+#include "services/users/address.h"
+#include "services/users/session.h"
+#include "services/users/user.h"
+
+/* ---- reading ---- */
+
+/* An account. Fails with NOT_FOUND. */
+err store_find_user(struct call *call, struct uuid id, struct user *out);
+err store_find_user_by_email(struct call *call, str email_key, struct user *out, bool *found);
+
+/* A place in the list of accounts, and what it is filtered by. */
+struct users_page {
+    time_us created_at; /* accounts older than this one, in the order of time and id */
+    struct uuid id;
+    unsigned roles; /* 0: any */
+    str status;     /* "": any */
+    str email_key;  /* "": any */
+    int32_t rows_max;
+};
+err store_list_users(struct call *call, const struct users_page *page, struct user **out,
+                     size_t *count);
+
+/* What is known of a refresh token. */
+err store_find_refresh(struct call *call, const struct sha256 *hash, struct refresh *out,
+                       bool *found);
+
+/* The addresses of an account, oldest first; one of them, or NOT_FOUND. */
+err store_list_addresses(struct call *call, struct uuid user, struct address **out, size_t *count);
+err store_find_address(struct call *call, struct uuid user, struct uuid id, struct address *out);
+
+enum { REVOCATIONS_PAGE_MAX = 1000 };
+
+/* Revocations after a position, oldest first, at most REVOCATIONS_PAGE_MAX; a position beyond the
+ * last one (the database was restored) begins anew. `*position` is where the next page begins. */
+err store_list_revocations(struct call *call, int64_t since, struct revocation **out, size_t *count,
+                           int64_t *position);
+
+/* ---- writing: batch functions, and what they work on ---- */
+
+/* A new account; EMAIL_TAKEN where there is one. */
+struct user_adding {
+    const struct user *user;
+    str what; /* "registered" or "created" */
+};
+err store_add_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* A changed account over the one of the version before; VERSION_CONFLICT where it has changed
+ * meanwhile. */
+struct user_saving {
+    const struct user *user;
+    str what; /* for the log; none: a profile */
+    str reason;
+    struct uuid actor; /* nil: the operator, or the account itself */
+    bool takes_admin;  /* USER_STATE where no other active admin is left */
+    bool ends_sessions;
+    bool revokes; /* tokens of earlier versions */
+};
+err store_save_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* A session with its first refresh token, for the account of the version whose password was
+ * checked. */
+struct session_adding {
+    struct session session;
+    struct sha256 refresh;
+    int64_t user_version;
+};
+err store_add_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* A refresh token spent for the next one. */
+struct session_refreshing {
+    struct uuid session;
+    struct sha256 spent, refresh;
+    int64_t user_version;
+    time_us expires_at;
+};
+err store_refresh_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* A session that ends, its tokens refused from now on. One that has ended already stays so. */
+struct session_ending {
+    struct uuid session, user;
+};
+err store_end_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* Addresses: a `const struct address` each. ADDRESSES_TOO_MANY; NOT_FOUND for others'. */
+err store_add_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_save_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_drop_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* Deletes up to SWEEP_ROWS_MAX of each that nobody can use any more; `left` tells whether there may
+ * be more. */
+struct sweep {
+    time_us expired_before; /* sessions and refresh tokens */
+    time_us revoked_before;
+    bool left;
+};
+enum { SWEEP_ROWS_MAX = 200 };
+
+/* Tells whether there is anything to delete. */
+err store_sweep_due(struct call *call, const struct sweep *sweep, bool *due);
+err store_sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);

@@ -1,0 +1,195 @@
+#include "services/users/view.h"
+#include "chassis/message.h"
+
+static const struct {
+    unsigned bit;
+    Users__Role role;
+} ROLES[] = {
+    { ROLE_BIT_CUSTOMER, USERS__ROLE__ROLE_CUSTOMER },
+    { ROLE_BIT_STAFF, USERS__ROLE__ROLE_STAFF },
+    { ROLE_BIT_ADMIN, USERS__ROLE__ROLE_ADMIN },
+};
+enum { ROLES_COUNT = sizeof ROLES / sizeof ROLES[0] };
+
+/* ---- roles ---- */
+
+unsigned role_bit_of(Users__Role role)
+{
+    for (size_t i = 0; i < ROLES_COUNT; i++)
+        if (ROLES[i].role == role)
+            return ROLES[i].bit;
+    return 0;
+}
+
+err roles_of(struct arena *arena, const Users__Role *roles, size_t count, unsigned *out)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned bit = role_bit_of(roles[i]);
+        if (bit == 0)
+            return fail_field(arena, ROLE_INVALID, str_format(arena, "/roles/%zu", i),
+                              "it is customer, staff or admin");
+        bits |= bit;
+    }
+    *out = bits;
+    return OK;
+}
+
+static Users__Role *roles_view(struct arena *arena, unsigned bits, size_t *count)
+{
+    Users__Role *roles = arena_array(arena, Users__Role, ROLES_COUNT);
+    *count = 0;
+    for (size_t i = 0; i < ROLES_COUNT; i++)
+        if (bits & ROLES[i].bit)
+            roles[(*count)++] = ROLES[i].role;
+    return roles;
+}
+
+/* ---- accounts ---- */
+
+static Users__UserStatus status_view(enum user_status status)
+{
+    return status == USER_STATUS_ACTIVE ? USERS__USER_STATUS__USER_STATUS_ACTIVE
+                                        : USERS__USER_STATUS__USER_STATUS_SUSPENDED;
+}
+
+Users__User *user_view(struct arena *arena, const struct user *user)
+{
+    Users__User *message = message_new(arena, &users_user_spec);
+    message->id = field_of_uuid(arena, user->id);
+    message->email = field_of(user->email);
+    message->name = field_of(user->name);
+    message->phone = field_of(user->phone);
+    message->roles = roles_view(arena, user->roles, &message->n_roles);
+    message->status = status_view(user->status);
+    message->version = user->version;
+    message->created_at = field_of_time(arena, user->created_at);
+    message->updated_at = field_of_time(arena, user->updated_at);
+    return message;
+}
+
+Users__UserList *user_list_view(struct arena *arena, const struct user *users, size_t count,
+                                str next)
+{
+    Users__UserList *list = message_new(arena, &users_user_list_spec);
+    list->items = arena_array(arena, Users__User *, count);
+    for (size_t i = 0; i < count; i++)
+        list->items[i] = user_view(arena, &users[i]);
+    list->n_items = count;
+    list->next = field_of(next);
+    return list;
+}
+
+Users__Tokens *tokens_view(struct arena *arena, str access_token, str refresh_token,
+                           time_us access_ttl)
+{
+    Users__Tokens *tokens = message_new(arena, &users_tokens_spec);
+    tokens->access_token = field_of(access_token);
+    tokens->token_type = field_of(STR("Bearer"));
+    tokens->expires_in = (int32_t)(access_ttl / TIME_SECOND);
+    tokens->refresh_token = field_of(refresh_token);
+    return tokens;
+}
+
+/* ---- keys ---- */
+
+static Users__Key *key_view(struct arena *arena, const struct auth_key *key)
+{
+    Users__Key *message = message_new(arena, &users_key_spec);
+    message->kty = field_of(STR("OKP"));
+    message->crv = field_of(STR("Ed25519"));
+    message->use = field_of(STR("sig"));
+    message->alg = field_of(STR("EdDSA"));
+    message->kid = field_of(str_copy(arena, str_of_z(key->kid)));
+    message->x = field_of(base64url(arena, str_of(key->public, sizeof key->public)));
+    return message;
+}
+
+Users__Key **keys_view(struct arena *arena, const struct auth_key *keys, size_t count)
+{
+    Users__Key **messages = arena_array(arena, Users__Key *, count);
+    for (size_t i = 0; i < count; i++)
+        messages[i] = key_view(arena, &keys[i]);
+    return messages;
+}
+
+Users__KeySet *key_set_view(struct arena *arena, const struct auth_key *keys, size_t count)
+{
+    Users__KeySet *set = message_new(arena, &users_key_set_spec);
+    set->keys = keys_view(arena, keys, count);
+    set->n_keys = count;
+    return set;
+}
+
+static Users__Revocation *revocation_view(struct arena *arena, const struct revocation *revocation)
+{
+    Users__Revocation *message = message_new(arena, &users_revocation_spec);
+    message->user_id = field_of_uuid(arena, revocation->user);
+    if (!uuid_is_nil(revocation->session))
+        message->session_id = field_of_uuid(arena, revocation->session);
+    message->version_min = revocation->version_min;
+    message->at = field_of_time(arena, revocation->at);
+    return message;
+}
+
+Users__Revocation **revocations_view(struct arena *arena, const struct revocation *revocations,
+                                     size_t count)
+{
+    Users__Revocation **messages = arena_array(arena, Users__Revocation *, count);
+    for (size_t i = 0; i < count; i++)
+        messages[i] = revocation_view(arena, &revocations[i]);
+    return messages;
+}
+
+/* ---- addresses ---- */
+
+Users__SavedAddress *address_view(struct arena *arena, const struct address *address)
+{
+    Duka__Address *fields = message_new(arena, &duka_address_spec);
+    fields->name = field_of(address->name);
+    fields->company = field_of(address->company);
+    fields->line1 = field_of(address->line1);
+    fields->line2 = field_of(address->line2);
+    fields->city = field_of(address->city);
+    fields->region = field_of(address->region);
+    fields->postal_code = field_of(address->postal_code);
+    fields->country = field_of(address->country);
+    fields->phone = field_of(address->phone);
+
+    Users__SavedAddress *message = message_new(arena, &users_saved_address_spec);
+    message->id = field_of_uuid(arena, address->id);
+    message->address = fields;
+    message->created_at = field_of_time(arena, address->created_at);
+    message->updated_at = field_of_time(arena, address->updated_at);
+    return message;
+}
+
+Users__AddressList *address_list_view(struct arena *arena, const struct address *addresses,
+                                      size_t count)
+{
+    Users__AddressList *list = message_new(arena, &users_address_list_spec);
+    list->items = arena_array(arena, Users__SavedAddress *, count);
+    for (size_t i = 0; i < count; i++)
+        list->items[i] = address_view(arena, &addresses[i]);
+    list->n_items = count;
+    return list;
+}
+
+struct address address_of(const Duka__Address *message, struct uuid id, struct uuid user,
+                          time_us now)
+{
+    ASSERT(message);
+    return (struct address){ .id = id,
+                             .user = user,
+                             .name = text_of(message->name),
+                             .company = text_of(message->company),
+                             .line1 = text_of(message->line1),
+                             .line2 = text_of(message->line2),
+                             .city = text_of(message->city),
+                             .region = text_of(message->region),
+                             .postal_code = text_of(message->postal_code),
+                             .country = text_of(message->country),
+                             .phone = text_of(message->phone),
+                             .created_at = now,
+                             .updated_at = now };
+}

@@ -1,0 +1,141 @@
+#include "tests/api/users_shop.h"
+#include "os/clock.h"
+
+static void shop_close(void *subject)
+{
+    struct users_shop *shop = subject;
+    users_stop(shop->users);
+    users_close(shop->users);
+    shop->users = NULL;
+}
+
+static void shop_open_users(struct users_shop *shop)
+{
+    CHECK_OK(users_open(shop->t->arena, shop->house, &shop->users));
+    users_start(shop->users);
+    shop->anyone =
+        inline_client(shop->t, shop->house, inline_handle_service, users_service(shop->users));
+    shop->operator_ = shop->anyone;
+    shop->operator_.operator_ = true;
+}
+
+struct users_shop *users_shop_open(struct test *t, const char *const *settings)
+{
+    struct users_shop *shop = arena_new(t->arena, struct users_shop);
+    shop->t = t;
+    shop->house = inline_house(t, settings);
+    arena_defer(t->arena, shop_close, shop);
+    shop_open_users(shop);
+    return shop;
+}
+
+void users_shop_restart(struct users_shop *shop)
+{
+    shop_close(shop);
+    shop_open_users(shop);
+}
+
+static struct uuid id_of(struct test *t, const struct answer_seen *answer)
+{
+    struct uuid id;
+    CHECK(uuid_parse(inline_text(t, answer, "/id"), &id));
+    return id;
+}
+
+struct uuid users_shop_register(struct users_shop *shop, const char *email)
+{
+    struct test *t = shop->t;
+    str body = str_format(t->arena, "{\"email\":\"%s\",\"password\":\"" PASSWORD "\"}", email);
+    struct answer_seen answer = inline_post(&shop->anyone, "/users", str_z(t->arena, body));
+    CHECK_STATUS(answer, 201);
+    return id_of(t, &answer);
+}
+
+struct uuid users_shop_create(struct users_shop *shop, const char *email, const char *roles)
+{
+    struct test *t = shop->t;
+    str body = str_format(
+        t->arena, "{\"email\":\"%s\",\"password\":\"" PASSWORD "\",\"roles\":[%s]}", email, roles);
+    struct answer_seen answer =
+        inline_post(&shop->operator_, "/operator/users", str_z(t->arena, body));
+    CHECK_STATUS(answer, 201);
+    return id_of(t, &answer);
+}
+
+struct answer_seen users_shop_try_login(struct users_shop *shop, const char *email,
+                                        const char *password)
+{
+    str body =
+        str_format(shop->t->arena, "{\"email\":\"%s\",\"password\":\"%s\"}", email, password);
+    return inline_post(&shop->anyone, "/users/login", str_z(shop->t->arena, body));
+}
+
+struct answer_seen users_shop_try_refresh(struct users_shop *shop, str refresh)
+{
+    str body = str_format(shop->t->arena, "{\"refresh_token\":\"%" STR_F "\"}", STR_A(refresh));
+    return inline_post(&shop->anyone, "/users/refresh", str_z(shop->t->arena, body));
+}
+
+static struct tokens tokens_of(struct test *t, struct answer_seen answer)
+{
+    CHECK_STATUS(answer, 200);
+    CHECK_STR(inline_text(t, &answer, "/token_type"), "Bearer");
+    return (struct tokens){ inline_text(t, &answer, "/access_token"),
+                            inline_text(t, &answer, "/refresh_token") };
+}
+
+struct tokens users_shop_login(struct users_shop *shop, const char *email)
+{
+    return tokens_of(shop->t, users_shop_try_login(shop, email, PASSWORD));
+}
+
+struct tokens users_shop_refresh(struct users_shop *shop, str refresh)
+{
+    return tokens_of(shop->t, users_shop_try_refresh(shop, refresh));
+}
+
+struct inline_client users_shop_client(struct users_shop *shop, str access)
+{
+    struct inline_client client = shop->anyone;
+    client.token = access;
+    return client;
+}
+
+struct inline_client users_shop_client_of(struct users_shop *shop, const char *email)
+{
+    return users_shop_client(shop, users_shop_login(shop, email).access);
+}
+
+struct token_seen {
+    struct users_shop *shop;
+    str access;
+};
+
+static bool is_revoked(void *subject)
+{
+    struct token_seen *seen = subject;
+    struct test *t = seen->shop->t;
+    struct inline_client client = users_shop_client(seen->shop, seen->access);
+    struct answer_seen answer = inline_get(&client, "/users/me");
+    if (answer.status == 200)
+        return false;
+    CHECK_PROBLEM(answer, 401, "auth.token_revoked");
+    return true;
+}
+
+void users_shop_wait_revoked(struct users_shop *shop, str access)
+{
+    int64_t begun_us = clock_mono_us();
+    struct token_seen seen = { shop, access };
+    CHECK(inline_until(is_revoked, &seen));
+    CHECK(clock_mono_us() - begun_us < 5 * TIME_SECOND);
+}
+
+const char *users_shop_path(struct users_shop *shop, const char *format, struct uuid id)
+{
+    const char *at = strstr(format, "%s");
+    CHECK(at);
+    str text = uuid_text(shop->t->arena, id);
+    return str_z(shop->t->arena, str_format(shop->t->arena, "%.*s%" STR_F "%s", (int)(at - format),
+                                            format, STR_A(text), at + 2));
+}

@@ -1,0 +1,52 @@
+"""What the black-box tests share: one shop for each module, with the settings that the module names."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from shop import Shop  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def shop(request, tmp_path_factory):
+    """A running shop; a module's SETTINGS are its settings. It must end well and have logged no fault."""
+    settings = getattr(request.module, "SETTINGS", {})
+    place = tmp_path_factory.mktemp(request.module.__name__)
+    with Shop(place / "data", **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def new_shop(tmp_path):
+    """Makes shops with settings of their own, not yet started; ends them with the test."""
+    made = []
+
+    def make(**settings):
+        made.append(Shop(tmp_path / f"data{len(made)}", **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture(scope="module")
+def staff(shop):
+    return shop.staff
+
+
+@pytest.fixture(scope="module")
+def admin(shop):
+    return shop.admin
+
+
+@pytest.fixture(scope="module")
+def customer(shop):
+    return shop.customer()
+
+
+@pytest.fixture(scope="module")
+def anonymous(shop):
+    return shop.anonymous()

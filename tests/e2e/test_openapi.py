@@ -1,0 +1,86 @@
+"""The OpenAPI document and its page."""
+import json
+
+import jsonschema
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from shop import ROOT, accepted, told
+
+
+@pytest.fixture(scope="module")
+def document(anonymous):
+    return accepted(anonymous.get("/openapi.json"))
+
+
+def test_the_document_is_valid_openapi_3_1_and_the_one_that_is_committed(document):
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    assert document == json.loads((ROOT / "contracts/openapi/duka.json").read_text())
+
+
+def resolved(document, value):
+    while "$ref" in value:
+        for name in value["$ref"].removeprefix("#/").split("/"):
+            found = (found if name != "components" else document)[name]  # noqa: F821
+        value = found
+    return value
+
+
+def schema_of(document, schema):
+    """A schema that stands by itself."""
+    return {**schema, "components": document["components"]}
+
+
+def test_every_example_fits_its_schema(document):
+    checked = 0
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            for content in call.get("requestBody", {}).get("content", {}).values():
+                if "example" in content and isinstance(content["example"], (dict, list)):
+                    OAS31Validator(schema_of(document, content["schema"])).validate(content["example"])
+                    checked += 1
+    assert checked >= 15
+
+
+def test_a_wrong_example_is_seen(document):
+    content = document["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]
+    with pytest.raises(jsonschema.ValidationError):
+        OAS31Validator(schema_of(document, content["schema"])).validate({**content["example"], "lines": 7})
+
+
+def fits(document, answer, method, path):
+    """Checks an answer against what the document says of it."""
+    response = resolved(document, document["paths"][path][method]["responses"][str(answer.status_code)])
+    kind = answer.headers["content-type"]
+    OAS31Validator(schema_of(document, response["content"][kind]["schema"])).validate(answer.json())
+
+
+def test_answers_are_as_the_document_says(shop, staff, document):
+    person, stranger = shop.customer(), shop.anonymous()
+    sku = staff.new_sku(on_hand=2)
+    placed = person.place(sku)
+    order = accepted(placed, 201)["id"]
+    fits(document, placed, "post", "/orders")
+    fits(document, person.place([(sku, 5)]), "post", "/orders")
+    fits(document, person.place(sku, "decline"), "post", "/orders")
+    fits(document, person.place([(sku, 0)]), "post", "/orders")
+    fits(document, person.get("/orders"), "get", "/orders")
+    fits(document, person.get(f"/orders/{order}"), "get", "/orders/{id}")
+    fits(document, stranger.get(f"/orders/{order}"), "get", "/orders/{id}")
+    fits(document, person.get(f"/orders/{order}/timeline"), "get", "/orders/{id}/timeline")
+    fits(document, stranger.get("/products"), "get", "/products")
+    fits(document, stranger.get("/products/nothing-here"), "get", "/products/{id}")
+    fits(document, stranger.get("/users/.well-known/jwks.json"), "get", "/users/.well-known/jwks.json")
+    fits(document, person.get("/users/me"), "get", "/users/me")
+    fits(document, staff.get(f"/products/stock/{sku}"), "get", "/products/stock/{sku}")
+    fits(document, staff.get(f"/products/stock/{sku}/ledger"), "get", "/products/stock/{sku}/ledger")
+
+
+def test_the_page_needs_nothing_from_elsewhere(anonymous):
+    page = anonymous.get("/docs")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html"), told(page)
+    text = page.text
+    for word in ('src="http', "src='http", "src=//", 'href="http', "@import", "cdn."):
+        assert word not in text, f"the page asks elsewhere: {word}"
+    assert anonymous.get("/docs", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
