@@ -1,8 +1,11 @@
-/* What a write costs: orders of two lines with a stock delta, an event and an idempotency key, durable, by batch size.
+/* What a write costs: orders of two lines with a stock delta, an event and an idempotency key,
+ * durable, by batch size.
  *
- *     ninja -C BUILD tests/writer-bench && BUILD/tests/writer-bench [FOLDER [SECONDS [durable|lost]]]
+ *     ninja -C BUILD tests/writer-bench && BUILD/tests/writer-bench [FOLDER [SECONDS
+ * [durable|lost]]]
  *
- * CPU is that of the writer's thread: SQLite, the batch and the system calls, but not the waits for the disk. */
+ * CPU is that of the writer's thread: SQLite, the batch and the system calls, but not the waits for
+ * the disk. */
 #include "chassis/outbox.h"
 #include "chassis/write.h"
 #include "gen/shelf.sql.h"
@@ -82,26 +85,38 @@ static struct write *order_new(struct arena *arena, int64_t number)
     struct place *place = arena_new(arena, struct place);
     struct uuid id = id_new(), customer = customer_of(random_u64());
     place->order = (struct sql_order_insert){
-        .id = id, .customer = customer, .status = STR("placed"), .total_minor = 1299,
-        .currency = { "EUR" }, .created_at = clock_wall_us(),
+        .id = id,
+        .customer = customer,
+        .status = STR("placed"),
+        .total_minor = 1299,
+        .currency = { "EUR" },
+        .created_at = clock_wall_us(),
     };
     for (int i = 0; i < 2; i++)
         place->lines[i] = (struct sql_line_insert){
-            .order_id = id, .position = i + 1, .quantity = 1, .unit_minor = 650,
+            .order_id = id,
+            .position = i + 1,
+            .quantity = 1,
+            .unit_minor = 650,
             .sku = str_format(arena, "sku-%06d", (int)(random_u64() % SKUS)),
         };
     place->stock = (struct sql_stock_reserve){ .sku = place->lines[0].sku, .delta = 1 };
 
     struct write *write = write_new(arena, place_orders, place);
     write->once = arena_new(arena, struct once_claim);
-    write->once->scope = str_format(arena, "%" STR_F " POST /orders", STR_A(uuid_text(arena, customer)));
-    write->once->key = str_format(arena, "key-%d-%016llx", (int)(number % 7), (unsigned long long)random_u64());
+    write->once->scope =
+        str_format(arena, "%" STR_F " POST /orders", STR_A(uuid_text(arena, customer)));
+    write->once->key =
+        str_format(arena, "key-%d-%016llx", (int)(number % 7), (unsigned long long)random_u64());
     write->once->subject = id;
 
     static char payload[160];
     struct outbox_event *event = arena_new(arena, struct outbox_event);
     *event = (struct outbox_event){
-        .spec = &spec, .key = uuid_text(arena, id), .number = 1, .payload = str_of(payload, sizeof payload),
+        .spec = &spec,
+        .key = uuid_text(arena, id),
+        .number = 1,
+        .payload = str_of(payload, sizeof payload),
     };
     *write->events_tail = event;
     write->events_tail = &event->next;
@@ -137,19 +152,23 @@ static void measure(struct writer *writer, struct arena *arena, size_t batch, in
         orders += (int64_t)batch;
     }
     double each = (double)orders;
-    printf("batch %4zu: %7lld orders, %7.0f/s, CPU each %6.1f us user %6.1f us system, %lld failed\n",
-           batch, (long long)orders, each * 1e6 / (double)wall_us,
-           (double)(state.writer.user_us - before.user_us) / each,
-           (double)(state.writer.system_us - before.system_us) / each, (long long)state.failed);
+    printf(
+        "batch %4zu: %7lld orders, %7.0f/s, CPU each %6.1f us user %6.1f us system, %lld failed\n",
+        batch, (long long)orders, each * 1e6 / (double)wall_us,
+        (double)(state.writer.user_us - before.user_us) / each,
+        (double)(state.writer.system_us - before.system_us) / each, (long long)state.failed);
 }
 
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : ".";
-    int64_t seconds = argc > 2 ? atoll(argv[2]) : 3;
+    int64_t seconds = 3;
+    if (argc > 2 && !str_to_int64(str_of_z(argv[2]), 1, 600, &seconds))
+        return 2;
     struct arena *arena = arena_open(ARENA_BYTES_MAX), *life = arena_open(ARENA_BYTES_MAX);
     struct db_config config = { .readers_max = 2, .durable = argc < 4 || argv[3][0] != 'l' };
-    config.url = str_format(life, "sqlite:%s/bench-%d.db", folder, (int)(clock_wall_us() % 1000000));
+    config.url =
+        str_format(life, "sqlite:%s/bench-%d.db", folder, (int)(clock_wall_us() % 1000000));
     lock_init(&state.lock);
     cond_init(&state.changed);
 

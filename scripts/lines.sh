@@ -10,13 +10,13 @@ TOKEN=$(curl -sS "$SHOP/users/login" -H 'Content-Type: application/json' \
 
 # Browse, and search.
 curl -sS "$SHOP/products?limit=2"; echo
-curl -sS "$SHOP/products?q=@WORD@&limit=1"; echo
+curl -sS "$SHOP/products?q=coffee&limit=1"; echo
 
 # Order one. The key makes it safe to send again: a repeat hears the first answer.
 KEY=$(date +%s%N)-$$
 ORDER=$(curl -sS "$SHOP/orders" -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY" \
     -H 'Prefer: wait=10' -H 'Content-Type: application/json' \
-    -d '{"lines":[{"sku":"@SKU@","quantity":1}],"payment":{"provider":"simulator","token":"approve"}}')
+    -d '{"lines":[{"sku":"lamu-peaberry-coffee-whole-bean-250-g","quantity":1}],"payment":{"provider":"simulator","token":"approve"}}')
 printf '%s\n' "$ORDER"
 
 # Read it back, and what happened to it.
@@ -36,7 +36,7 @@ IMPORT=$(curl -sS "$SHOP/products/imports" -H "Authorization: Bearer $STAFF" -H 
 curl -sS "$SHOP/products/imports/$IMPORT?limit=1" -H "Authorization: Bearer $STAFF"; echo
 
 # Ten more of one SKU come in.
-curl -sS "$SHOP/products/stock/@SKU@/adjustments" -H "Authorization: Bearer $STAFF" \
+curl -sS "$SHOP/products/stock/lamu-peaberry-coffee-whole-bean-250-g/adjustments" -H "Authorization: Bearer $STAFF" \
     -H "Idempotency-Key: $(date +%s%N)-$$" -H 'Content-Type: application/json' \
     -d '{"delta":10,"reason":"received"}'; echo
 

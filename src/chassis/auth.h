@@ -1,11 +1,10 @@
 /* Who calls: access tokens (JWT, RFC 7519; EdDSA, RFC 8037; checked as RFC 8725 says), remembered
  * and revoked.
  *
- * Each service holds one `struct auth`. A verified token is remembered by its SHA-256 (bounded) and
- * checked on each hit against a small set of revocations, tailed from Users by a poll every second
- * (auth_poll): log-out, suspension, change of roles take effect everywhere within 5 seconds. If
- * Users has been unreachable for over 60 s, staff calls fail closed (AUTH_UNAVAILABLE), customers
- * go on. */
+ * A verified token is remembered by its SHA-256 (bounded) and checked on each hit against a small
+ * set of revocations, tailed from Users every second: log-out, suspension, change of roles take
+ * effect everywhere within 5 seconds. If Users has been unreachable for over 60 s, staff calls fail
+ * closed (AUTH_UNAVAILABLE), customers go on. */
 #pragma once
 #include "chassis/token.h"
 
@@ -23,8 +22,10 @@ struct auth_config {
 };
 
 struct auth;
+
+/* Knows no key yet. The caller closes; NULL is accepted. */
 struct auth *auth_open(const struct auth_config *config);
-void auth_close(struct auth *auth); /* accepts NULL */
+void auth_close(struct auth *auth);
 
 /* Replaces the keys that verify. Thread-safe, like all below. */
 void auth_set_keys(struct auth *auth, const struct auth_key *keys, size_t count);

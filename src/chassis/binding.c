@@ -114,20 +114,23 @@ static err read_idempotency_key(struct call *call, const struct request *request
     return OK;
 }
 
-/* RFC 7240: wait=N and respond-async; what is not known is ignored, as the RFC says. */
+/* RFC 7240: wait=N and respond-async (with both, it waits first); what is not known is ignored, as
+ * the RFC says. */
 static void read_prefer(struct call *call, const struct request *request)
 {
-    call->wait_ms = WAIT_STANDARD_MS;
+    int32_t waits_ms = -1;
+    bool is_async = false;
     for (str rest = request_header(request, STR("prefer")); rest.ptr;) {
         str value = str_trim(str_cut(&rest, ','));
         str name = str_trim(str_cut(&value, '='));
         int64_t seconds;
         if (str_equal_fold(name, STR("respond-async")))
-            call->wait_ms = 0;
+            is_async = true;
         else if (str_equal_fold(name, STR("wait")) && value.ptr &&
                  str_to_int64(str_trim(value), 0, INT32_MAX, &seconds))
-            call->wait_ms = (int32_t)(seconds > WAIT_MAX_S ? WAIT_MAX_S : seconds) * 1000;
+            waits_ms = (int32_t)(seconds > WAIT_MAX_S ? WAIT_MAX_S : seconds) * 1000;
     }
+    call->wait_ms = waits_ms >= 0 ? waits_ms : is_async ? 0 : WAIT_STANDARD_MS;
 }
 
 err binding_read_headers(struct call *call, const struct request *request)
@@ -198,6 +201,12 @@ static str location_of(struct call *call, const void *message)
     return text_str(&out);
 }
 
+bool binding_is_known(const struct request *request, str etag)
+{
+    str listed = request_header(request, STR("if-none-match"));
+    return listed.ptr && etag_listed(listed, etag);
+}
+
 static void answer_etag(struct call *call, struct request *request)
 {
     struct response *response = &request->response;
@@ -206,8 +215,7 @@ static void answer_etag(struct call *call, struct request *request)
     if (!etag.ptr)
         return;
     response_add(response, STR("etag"), etag);
-    str listed = request_header(request, STR("if-none-match"));
-    if (reads && listed.ptr && etag_listed(listed, etag)) {
+    if (reads && binding_is_known(request, etag)) {
         response->status = 304;
         response->body = STR_NONE;
         response->content_type = STR_NONE;

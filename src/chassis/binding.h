@@ -10,12 +10,15 @@ err binding_read(struct call *call, const struct route_match *match, const struc
                  const void **out);
 
 /* Reads the headers that the contract wants: Idempotency-Key, If-Match, Prefer. Fails with
- * IDEMPOTENCY_KEY_REQUIRED, VERSION_REQUIRED, HEADER_INVALID. */
+ * IDEMPOTENCY_KEY_REQUIRED, VERSION_REQUIRED. */
 err binding_read_headers(struct call *call, const struct request *request);
 
 /* Fills the response of a call that went well: body, status, ETag, Location; 304 where
  * If-None-Match matches. */
 void binding_answer(struct call *call, struct request *request, const void *message, int status);
+
+/* Tells whether If-None-Match lists the ETag (weak comparison): then the answer is 304. */
+bool binding_is_known(const struct request *request, str etag);
 
 /* The request's target without paging (`after`, `limit`): what a cursor is bound to. */
 str binding_asked(struct arena *arena, const struct request *request);

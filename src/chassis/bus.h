@@ -26,10 +26,10 @@ int bus_shard(str key);
 
 struct bus;
 
-/* A consumer's side: takes a batch of one shard, in order, and returns how many of them, from the
- * first, have taken effect (or were seen before, or are kept in its own database): those are acked.
- * The rest come again after a while. Called on a thread of the bus's consumer; may wait for
- * commits. */
+/* A consumer's side: takes a batch, in order per key, and returns how many of them, from the first,
+ * have taken effect (or were seen before, or are kept in its own database): those are acked. The
+ * rest come again after a while, still in order. Called on a thread of the bus's consumer; may wait
+ * for commits. */
 struct bus_consumer {
     const char *name; /* the consuming service */
     void *self;

@@ -22,6 +22,12 @@ struct item {
     struct item *next;
     struct parcel *parcel;
     int64_t not_before_us;
+    int shard;
+};
+
+/* After a delivery that was not taken the shard rests, so that none of a key overtakes another. */
+struct rest {
+    int64_t until_us, backoff_us;
 };
 
 struct side {
@@ -32,7 +38,7 @@ struct side {
     struct item *first, **last;
     struct cond wake;
     struct thread *thread;
-    int64_t backoff_us;
+    struct rest rests[BUS_SHARDS];
 };
 
 struct bus {
@@ -126,7 +132,8 @@ static void enqueue(struct side *side, struct parcel *parcel)
         struct item *item = malloc(sizeof(*item));
         ASSERT(item);
         *item = (struct item){ .parcel = parcel,
-                               .not_before_us = delay_us ? clock_mono_us() + delay_us : 0 };
+                               .not_before_us = delay_us ? clock_mono_us() + delay_us : 0,
+                               .shard = bus_shard(parcel->event.key) };
         parcel->waiting++;
         append(side, item);
     }
@@ -155,7 +162,7 @@ static void publish_one(struct bus *bus, const struct bus_event *event,
 void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
                  void (*acked)(void *subject, const struct uuid *ids, size_t count), void *subject)
 {
-    ASSERT(bus && acked && (events || count == 0));
+    ASSERT(bus && acked && (events || count == 0) && count <= bus->parcels_max);
     lock_take(&bus->lock);
     while (bus->parcels + count > bus->parcels_max && !bus->stopping)
         cond_wait(&bus->room, &bus->lock);
@@ -177,6 +184,12 @@ int64_t bus_backlog(struct bus *bus)
 
 /* ---- delivering ---- */
 
+static int64_t due_us(const struct side *side, const struct item *item)
+{
+    int64_t rested_us = side->rests[item->shard].until_us;
+    return item->not_before_us > rested_us ? item->not_before_us : rested_us;
+}
+
 /* Unlinks up to BUS_BATCH_MAX items that are due, in their order; *next_us is when the first of the
  * others is. */
 static size_t take_due(struct side *side, struct item **items, int64_t now_us, int64_t *next_us)
@@ -185,9 +198,10 @@ static size_t take_due(struct side *side, struct item **items, int64_t now_us, i
     *next_us = INT64_MAX;
     for (struct item **link = &side->first; *link && count < BUS_BATCH_MAX;) {
         struct item *item = *link;
-        if (item->not_before_us > now_us) {
-            if (item->not_before_us < *next_us)
-                *next_us = item->not_before_us;
+        int64_t item_us = due_us(side, item);
+        if (item_us > now_us) {
+            if (item_us < *next_us)
+                *next_us = item_us;
             link = &item->next;
             continue;
         }
@@ -200,15 +214,21 @@ static size_t take_due(struct side *side, struct item **items, int64_t now_us, i
     return count;
 }
 
-/* Puts back, before everything else, what was not acked; it comes again after a while. */
+/* The first that was not taken is what failed: its shard rests for a while, longer each time. Those
+ * behind it in the batch may be well, and come again at once. */
+static void let_rest(struct side *side, const struct item *item)
+{
+    struct rest *rest = &side->rests[item->shard];
+    rest->backoff_us = rest->backoff_us ? rest->backoff_us * 2 : RETRY_US_MIN;
+    if (rest->backoff_us > RETRY_US_MAX)
+        rest->backoff_us = RETRY_US_MAX;
+    rest->until_us = clock_mono_us() + rest->backoff_us;
+}
+
+/* Puts back, before everything else, what was not acked. */
 static void put_back(struct side *side, struct item **items, size_t count)
 {
-    side->backoff_us = side->backoff_us ? side->backoff_us * 2 : RETRY_US_MIN;
-    if (side->backoff_us > RETRY_US_MAX)
-        side->backoff_us = RETRY_US_MAX;
-    int64_t again_us = clock_mono_us() + side->backoff_us;
     for (size_t i = count; i-- > 0;) {
-        items[i]->not_before_us = again_us;
         items[i]->next = side->first;
         if (!side->first)
             side->last = &items[i]->next;
@@ -241,10 +261,11 @@ static void deliver(struct side *side, struct item **items, size_t count)
     size_t taken = side->consumer.take(side->consumer.self, events, count);
     lock_take(&bus->lock);
     ASSERT(taken <= count);
+    for (size_t i = 0; i < taken; i++)
+        side->rests[items[i]->shard].backoff_us = 0;
     if (taken < count)
-        put_back(side, items + taken, count - taken);
-    else
-        side->backoff_us = 0;
+        let_rest(side, items[taken]);
+    put_back(side, items + taken, count - taken);
     ack(bus, items, taken);
 }
 

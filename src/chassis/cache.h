@@ -1,10 +1,10 @@
 /* Ready answers of public reads, in memory, bounded by bytes: a hit is answered on the loop thread,
  * with no worker, no database and no encoding.
  *
- * An entry stands under the path of its request and carries the id of the one resource that it shows.
- * The writer drops what a commit has changed before anyone hears of that commit, so nobody who was
- * told of a change reads what was there before. An answer made from an older snapshot is not taken
- * in. Thread-safe. */
+ * An entry stands under the path of its request and carries the id of the one resource that it
+ * shows. The writer drops what a commit has changed before anyone hears of that commit, so nobody
+ * who was told of a change reads what was there before. An answer made from an older snapshot is
+ * not taken in. Thread-safe. */
 #pragma once
 #include "base/str.h"
 #include "base/uuid.h"

@@ -3,6 +3,7 @@
 #include "chassis/answer.h"
 #include "chassis/binding.h"
 #include "chassis/service.h"
+#include "os/clock.h"
 #include "os/random.h"
 
 err call_reader(struct call *call, struct db_reader **out)
@@ -18,6 +19,12 @@ void call_read_end(struct call *call)
 {
     db_read_end(call->reader_);
     call->reader_ = NULL;
+}
+
+time_us call_time(const struct call *call)
+{
+    ASSERT(call);
+    return clock_wall_us();
 }
 
 struct uuid call_new_id(struct call *call)
@@ -59,7 +66,8 @@ err call_answer_with(struct call *call,
 
 err call_answer_when_settled(struct call *call, struct uuid subject, const void *message)
 {
-    ASSERT(call && call->write && call->spec && call->spec->settles && !uuid_is_nil(subject));
+    ASSERT(call && call->write && call->spec && !uuid_is_nil(subject));
+    ASSERT(call->spec->settles && call->spec->once); /* its key is what the answer is fixed under */
     call->settles = subject;
     call->answer = message;
     call->answer_status = 202;
@@ -103,6 +111,12 @@ void write_answer_subject_error(struct write *write, struct uuid subject, err er
     write->subject_answer = answer_of_error(write->arena, error);
 }
 
+void call_cacheable(struct call *call, struct uuid subject)
+{
+    ASSERT(call && call->spec && call->spec->access == ACCESS_ANYONE);
+    call->shows = subject;
+}
+
 /* ---- paging ---- */
 
 enum { CURSOR_SEAL_BYTES = 8 };
@@ -130,13 +144,14 @@ str cursor_write(struct call *call, str position)
 
 err cursor_read(struct call *call, str cursor, str *position)
 {
-    str bytes;
+    str bytes, sealed;
     bool fits = base64url_parse(call->arena, cursor, &bytes) && bytes.len >= CURSOR_SEAL_BYTES;
     if (fits) {
-        *position = str_slice(bytes, CURSOR_SEAL_BYTES, bytes.len);
-        fits = secret_equal(cursor_seal(call, *position), str_slice(bytes, 0, CURSOR_SEAL_BYTES));
+        sealed = str_slice(bytes, CURSOR_SEAL_BYTES, bytes.len);
+        fits = secret_equal(cursor_seal(call, sealed), str_slice(bytes, 0, CURSOR_SEAL_BYTES));
     }
     if (!fits)
         return fail(call->arena, CURSOR_INVALID, "the cursor does not belong to this list");
+    *position = sealed;
     return OK;
 }

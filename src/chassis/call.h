@@ -49,12 +49,13 @@ struct call {
     struct db_reader *reader_; /* opened at the first read */
     struct write *write;       /* the one write, or NULL */
     const void *answer;        /* message of spec->response */
-    const void *(*answer_view)(struct arena *arena,
-                               const void *subject); /* makes it after the batch function ran */
+    /* Makes the answer of its subject after the batch function ran. */
+    const void *(*answer_view)(struct arena *arena, const void *subject);
     const void *answer_subject;
     int answer_status;   /* 0: the contract's */
     struct uuid settles; /* subject whose settling answers, or nil */
     const void *(*settled_view)(struct arena *arena, const void *row);
+    struct uuid shows;                 /* what a kept answer shows; nil: it is not kept */
     str etag;     /* with its quotes; none: made from the body */
     str location; /* overrides the contract's template */
 };
@@ -64,6 +65,9 @@ err call_reader(struct call *call, struct db_reader **out);
 
 /* Ends the snapshot, before waiting for somebody else; the next call_reader begins a new one. */
 void call_read_end(struct call *call);
+
+/* The wall time as it is now, for a job that has waited for somebody; `now` stays. */
+time_us call_time(const struct call *call);
 
 /* A new id. */
 struct uuid call_new_id(struct call *call);
@@ -98,6 +102,10 @@ err call_if_match(struct call *call, int64_t version);
 void write_answer_subject(struct write *write, struct uuid subject, const struct message_spec *spec,
                           const void *message, int status);
 void write_answer_subject_error(struct write *write, struct uuid subject, err error);
+
+/* The answer of this public read shows the resource `subject` and nothing else, and is the same for
+ * everyone: it may be kept in memory until a commit changes that (tx_note_change). */
+void call_cacheable(struct call *call, struct uuid subject);
 
 /* ---- paging ---- */
 

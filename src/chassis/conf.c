@@ -81,14 +81,12 @@ static bool takes_next(enum setting setting, const char *next)
 
     if (!next || strncmp(next, "--", 2) == 0)
         return false;
-    const struct setting_spec *spec =
-        setting == SETTINGS_COUNT ? NULL : setting_spec(setting);
+    const struct setting_spec *spec = setting == SETTINGS_COUNT ? NULL : setting_spec(setting);
     return !spec || spec->type != SETTING_BOOL || setting_parse(spec, str_of_z(next), &number);
 }
 
 /* Reads the flag at argv[*at] and moves past it and its value. */
-static err read_flag(struct loader *self, char *const *argv, int argc, int *at,
-                     struct given *given)
+static err read_flag(struct loader *self, char *const *argv, int argc, int *at, struct given *given)
 {
     str value = str_of_z(argv[*at] + 2);
     bool is_joined = str_find_byte(value, '=') >= 0;
@@ -174,8 +172,7 @@ static err read_variable(struct loader *self, str variable, struct given *given)
 
 static err read_entry(struct loader *self, const struct conf_entry *entry, struct given *given)
 {
-    str origin = str_format(self->arena, "file %" STR_F " line %d", STR_A(self->file),
-                            entry->line);
+    str origin = str_format(self->arena, "file %" STR_F " line %d", STR_A(self->file), entry->line);
     bool is_file;
     enum setting setting = setting_find(entry->key, &is_file);
 
@@ -213,15 +210,15 @@ static err read_secret(struct arena *arena, enum setting setting, struct value *
 
     err error = disk_read(arena, path, (size_t)spec->max + 2, &bytes);
     if (error)
-        return fail_over(arena, SETTING_INVALID, error, "%s_FILE (%" STR_F "): %" STR_F,
-                         spec->name, STR_A(value->given.origin), STR_A(error->detail));
+        return fail_over(arena, SETTING_INVALID, error, "%s_FILE (%" STR_F "): %" STR_F, spec->name,
+                         STR_A(value->given.origin), STR_A(error->detail));
     if (str_ends(bytes, STR("\n")))
         bytes.len--;
     if (str_ends(bytes, STR("\r")))
         bytes.len--;
     value->text = bytes;
-    value->given.origin = str_format(arena, "%" STR_F ", read from %" STR_F,
-                                     STR_A(value->given.origin), STR_A(path));
+    value->given.origin =
+        str_format(arena, "%" STR_F ", read from %" STR_F, STR_A(value->given.origin), STR_A(path));
     return OK;
 }
 

@@ -1,4 +1,5 @@
-/* Settings: contracts/settings.tbl declares each once; flags win over environment over file over default.
+/* Settings: contracts/settings.tbl declares each once; flags win over environment over file over
+ * default.
  *
  * NAME=value in the environment, `--name value` or `--name=value` as a flag, `name: value` in the
  * YAML file that --config or DUKA_CONFIG names. A setting marked secret can also be given as
@@ -24,10 +25,10 @@ enum setting {
 
 struct conf;
 
-/* Reads them all. Fails with SETTING_UNKNOWN or SETTING_INVALID: name, value (never a secret's), what
- * is allowed. An empty variable of the environment counts as not set, and those that are no settings
- * are nobody's business. `argv` may hold operands after the flags: *operands is the index of the
- * first; where it is NULL there must be none. Lives in the arena. */
+/* Reads them all. Fails with SETTING_UNKNOWN or SETTING_INVALID: name, value (never a secret's),
+ * what is allowed. An empty variable of the environment counts as not set, and those that are no
+ * settings are nobody's business. `argv` may hold operands after the flags: *operands is the index
+ * of the first; where it is NULL there must be none. Lives in the arena. */
 err conf_load(struct arena *arena, int argc, char *const *argv, char *const *environment,
               const struct conf **out, int *operands);
 

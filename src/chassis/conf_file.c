@@ -39,8 +39,8 @@ static err next(struct reader *self, struct event *out)
 
     *out = (struct event){ .type = event.type, .line = event.start_mark.line };
     if (event.type == YAML_SCALAR_EVENT)
-        out->text = str_copy(self->arena,
-                             str_of(event.data.scalar.value, event.data.scalar.length));
+        out->text =
+            str_copy(self->arena, str_of(event.data.scalar.value, event.data.scalar.length));
     yaml_event_delete(&event);
     return OK;
 }

@@ -10,14 +10,10 @@ static const struct group {
     enum setting first;
     const char *title;
 } groups[] = {
-    { CONF_DATA_DIR, "Data and addresses" },
-    { CONF_DATABASE_URL_USERS, "Databases" },
-    { CONF_KEYS_DIR, "Accounts and tokens" },
-    { CONF_PASSWORD_LANES, "Threads" },
-    { CONF_SHOP_CURRENCY, "The shop" },
-    { CONF_PAYMENT_LANES, "Payment" },
-    { CONF_ROUTES_FILE, "The gateway" },
-    { CONF_HEAD_BYTES_MAX, "Limits of the HTTP servers" },
+    { CONF_DATA_DIR, "Data and addresses" },  { CONF_DATABASE_URL_USERS, "Databases" },
+    { CONF_KEYS_DIR, "Accounts and tokens" }, { CONF_PASSWORD_LANES, "Threads" },
+    { CONF_SHOP_CURRENCY, "The shop" },       { CONF_PAYMENT_LANES, "Payment" },
+    { CONF_ROUTES_FILE, "The gateway" },      { CONF_HEAD_BYTES_MAX, "Limits of the HTTP servers" },
     { CONF_DRAIN_TIME, "Running" },
 };
 enum { GROUPS_COUNT = sizeof(groups) / sizeof(groups[0]) };
@@ -37,7 +33,8 @@ static void pad_to(struct text *out, size_t line_start, size_t column)
     while (out->len - line_start < column);
 }
 
-/* Adds words from the column in hand on; what does not fit goes on in the next line, at `column`. */
+/* Adds words from the column in hand on; what does not fit goes on in the next line, at `column`.
+ */
 static void wrap(struct text *out, size_t line_start, size_t column, str words)
 {
     for (str rest = words, word; rest.ptr && (word = str_cut(&rest, ' '), true);) {
@@ -63,8 +60,7 @@ static str bounds_text(struct arena *arena, const struct setting_spec *spec)
     str min = STR_NONE, max = STR_NONE;
 
     switch (spec->type) {
-    case SETTING_TEXT:
-        return *standard ? str_format(arena, " (default %s)", standard) : STR("");
+    case SETTING_TEXT: return *standard ? str_format(arena, " (default %s)", standard) : STR("");
     case SETTING_SECRET:
         return *standard ? STR(" (secret, has a default for trying out)") : STR(" (secret)");
     case SETTING_BOOL: return str_format(arena, " (true or false, default %s)", standard);

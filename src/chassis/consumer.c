@@ -164,6 +164,7 @@ static err run_reaction(struct delivery *delivery)
         error = react(delivery);
     } else {
         static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
+        arena_raise(delivery->arena, ARENA_CHUNK_BYTES); /* for its dead letter */
         error = &too_large;
     }
     arena_guard(delivery->arena, NULL);

@@ -24,7 +24,8 @@ err db_open(struct arena *arena, const struct db_config *config, const struct db
             continue;
         if (!SCHEMES[i].driver)
             return fail(arena, SETTING_INVALID,
-                        "The database URL \"%" STR_F "\" asks for an engine that this build does not have:"
+                        "The database URL \"%" STR_F
+                        "\" asks for an engine that this build does not have:"
                         " use sqlite:PATH.",
                         STR_A(config->url));
         str place = str_slice(config->url, SCHEMES[i].scheme.len, config->url.len);
@@ -260,4 +261,14 @@ struct db_stats db_stats_of(struct db *db)
 {
     ASSERT(db);
     return db->driver->stats(db);
+}
+
+/* ---- changes ---- */
+
+void tx_note_change(struct tx *tx, struct uuid subject)
+{
+    ASSERT(tx && !uuid_is_nil(subject));
+    size_t bytes = tx->changed_count * sizeof *tx->changed;
+    tx->changed = arena_grow(tx->arena, tx->changed, bytes, bytes + sizeof *tx->changed);
+    tx->changed[tx->changed_count++] = subject;
 }

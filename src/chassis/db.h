@@ -104,7 +104,13 @@ struct tx {
     struct db *db;
     struct db_connection *connection; /* the driver's */
     int64_t epoch;                    /* grows with each batch */
+    struct uuid *changed;             /* what tx_note_change named */
+    size_t changed_count;
 };
+
+/* Notes that the resource `subject` is changed by this transaction: caches drop it after the
+ * commit, before anyone hears of it. */
+void tx_note_change(struct tx *tx, struct uuid subject);
 
 /* The same as for reading, inside the transaction (sees its own writes). */
 err tx_one(struct tx *tx, const struct query *query, const void *params, void *row);
@@ -131,7 +137,8 @@ bool tx_is_gone(const struct tx *tx);
  * Writer only. */
 void db_maintain(struct db *db);
 
-/* Copies the whole database to a file while it is in use. Writer only. */
+/* Copies what is committed to a new file, which must not be there yet, while the database is in
+ * use: on any thread, in a snapshot of its own. */
 err db_backup(struct db *db, struct arena *arena, str path);
 
 /* For metrics. */

@@ -1,6 +1,8 @@
-/* What stands behind db.h: a table of functions for each engine, and the faults that a test puts before it.
+/* What stands behind db.h: a table of functions for each engine, and the faults that a test puts
+ * before it.
  *
- * Only db.c and the drivers include this. A driver embeds `struct db` as the first member of its own. */
+ * Only db.c and the drivers include this. A driver embeds `struct db` as the first member of its
+ * own. */
 #pragma once
 #include "chassis/db.h"
 #include "chassis/db_faults.h"
@@ -11,12 +13,12 @@ struct db {
     const struct db_driver *driver;
     const struct db_schema *schema;
     void (*on_fatal)(const char *what);
-    int64_t epoch; /* of the latest transaction; the writer's */
+    int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
     bool faults_armed;
     struct db_fault_plan {
-        int64_t steps;   /* how many were taken */
-        int64_t at;      /* which of them fails; 0: none */
+        int64_t steps; /* how many were taken */
+        int64_t at;    /* which of them fails; 0: none */
         enum db_fault fault;
     } faults[DB_STEPS_COUNT];
 };

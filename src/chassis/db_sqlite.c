@@ -10,28 +10,21 @@
 enum { LIFE_BYTES_MAX = 16 * 1024 * 1024 };
 
 static const char *const WRITER_PRAGMAS[] = {
-    "pragma journal_mode=wal",
-    "pragma foreign_keys=on",
-    "pragma temp_store=memory",
-    "pragma cache_size=-4096",
-    "pragma mmap_size=0",
-    "pragma journal_size_limit=8388608",
+    "pragma journal_mode=wal",   "pragma foreign_keys=on", "pragma temp_store=memory",
+    "pragma cache_size=-4096",   "pragma mmap_size=0",     "pragma journal_size_limit=8388608",
     "pragma trusted_schema=off",
 };
 
 static const char *const READER_PRAGMAS[] = {
-    "pragma query_only=on",
-    "pragma temp_store=memory",
-    "pragma cache_size=-1024",
-    "pragma mmap_size=0",
-    "pragma trusted_schema=off",
+    "pragma query_only=on", "pragma temp_store=memory",  "pragma cache_size=-1024",
+    "pragma mmap_size=0",   "pragma trusted_schema=off",
 };
 
 static struct db_sqlite *of(struct db *db) { return (struct db_sqlite *)db; }
 
 /* ---- connections ---- */
 
-/* No lock inside the library (each connection has one thread at a time), and no counting of memory. */
+/* No locks inside the library, for a connection has one thread at a time; no counting of memory. */
 static void configure_library(void)
 {
     sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
@@ -84,15 +77,28 @@ static err connection_open(struct db_connection *connection, struct arena *arena
     return code == SQLITE_OK ? OK : sqlite_error(connection, arena, code, "open");
 }
 
+/* Only our own: a virtual table (FTS5) keeps statements of its own on the connection. */
+static void finalize_statements(struct db_connection *connection)
+{
+    const struct db_schema *schemas[SPACES_COUNT] = { &chassis_schema,
+                                                      connection->owner->db.schema };
+    for (int i = 0; i < SPACES_COUNT; i++)
+        for (int j = 0; connection->statements[i] && j < schemas[i]->queries_count; j++) {
+            sqlite3_finalize(connection->statements[i][j]);
+            connection->statements[i][j] = NULL;
+        }
+    sqlite3_finalize(connection->begin);
+    sqlite3_finalize(connection->commit);
+    sqlite3_finalize(connection->rollback);
+}
+
 /* Can be opened again. */
 static void connection_close(struct db_connection *connection)
 {
     if (!connection || !connection->handle)
         return;
     sqlite_settle(connection);
-    sqlite3_stmt *statement;
-    while ((statement = sqlite3_next_stmt(connection->handle, NULL)))
-        sqlite3_finalize(statement);
+    finalize_statements(connection);
     int code = sqlite3_close(connection->handle);
     ASSERT(code == SQLITE_OK);
     connection->handle = NULL;
@@ -107,9 +113,10 @@ static err check_log(struct db_connection *writer, struct arena *arena)
     bool is_wal = sqlite3_step(statement) == SQLITE_ROW &&
                   str_equal(str_of_z((const char *)sqlite3_column_text(statement, 0)), STR("wal"));
     sqlite3_finalize(statement);
-    return is_wal ? OK
-                  : fail(arena, DB_FAILED, "%s cannot have a write-ahead log: use a local file system",
-                         writer->owner->path);
+    return is_wal
+               ? OK
+               : fail(arena, DB_FAILED, "%s cannot have a write-ahead log: use a local file system",
+                      writer->owner->path);
 }
 
 static err writer_connect(struct db_sqlite *self, struct arena *arena)
@@ -125,7 +132,8 @@ static err writer_connect(struct db_sqlite *self, struct arena *arena)
     if (code != SQLITE_OK)
         return sqlite_error(writer, arena, code, synchronous);
 
-    sqlite3_wal_hook(writer->handle, &on_commit, self); /* takes the automatic checkpoint off, too */
+    sqlite3_wal_hook(writer->handle, &on_commit,
+                     self); /* takes the automatic checkpoint off, too */
     sqlite3_file_control(writer->handle, "main", SQLITE_FCNTL_FILE_POINTER, &self->file);
     return OK;
 }
@@ -171,7 +179,8 @@ static err take_place(struct db_sqlite *self, struct arena *arena)
     return OK;
 }
 
-static err check_queries(struct db_sqlite *self, struct arena *arena, const struct db_schema *schema)
+static err check_queries(struct db_sqlite *self, struct arena *arena,
+                         const struct db_schema *schema)
 {
     for (int i = 0; i < schema->queries_count; i++) {
         ASSERT(schema->queries[i]->index == i);
@@ -226,7 +235,7 @@ static err sqlite_open(struct arena *arena, const struct db_config *config, str 
 
 /* ---- readers ---- */
 
-/* A free connection, or a new one that is not open yet; NULL if none came in time. With the lock. */
+/* A free connection, or a new one that is not open yet; NULL if none came in time. Locked. */
 static struct db_connection *reader_take(struct db_sqlite *self)
 {
     int64_t deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;

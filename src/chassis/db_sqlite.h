@@ -1,8 +1,8 @@
 /* Inside the SQLite driver: connections and statements. Only db_sqlite*.c include this.
  *
- * One connection does all writing and all checkpoints; it belongs to the writer's thread. Readers are
- * read-only, in a pool, each used by one thread at a time. A file lock keeps other processes out:
- * SQLite before 3.51.3 can corrupt a log that two connections write or checkpoint at once. */
+ * One connection does all writing and all checkpoints; it belongs to the writer's thread. Readers
+ * are read-only, in a pool, each used by one thread at a time. A file lock keeps other processes
+ * out: SQLite before 3.51.3 can corrupt a log that two connections write or checkpoint at once. */
 #pragma once
 #include "chassis/db_driver.h"
 #include "os/disk.h"
@@ -60,7 +60,8 @@ err sqlite_prepare_plain(struct db_connection *connection, struct arena *arena, 
                          sqlite3_stmt **out);
 
 /* Steps such a statement to its end, and resets it. */
-err sqlite_step_plain(struct db_connection *connection, struct arena *arena, sqlite3_stmt *statement);
+err sqlite_step_plain(struct db_connection *connection, struct arena *arena,
+                      sqlite3_stmt *statement);
 
 /* Prepares a query and holds it against its declaration, without keeping it. */
 err sqlite_check(struct db_connection *connection, struct arena *arena, const struct query *query);

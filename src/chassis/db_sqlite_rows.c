@@ -36,6 +36,8 @@ err sqlite_error(struct db_connection *connection, struct arena *arena, int code
     enum err_code ours = code_of(connection->handle, code);
     if (is_writer && ours == DB_CORRUPT && self->opened)
         db_fatal(&self->db, "the database file is damaged; restore a backup");
+    if (is_writer && ours == DB_FULL)
+        self->checkpoint_at_frames = 0; /* a log that begins anew needs no new room */
     return fail(arena, ours, "%s: %s (%s, code %d)", what, sqlite3_errmsg(connection->handle),
                 self->path, code);
 }
@@ -46,17 +48,18 @@ err sqlite_prepare_plain(struct db_connection *connection, struct arena *arena, 
                          sqlite3_stmt **out)
 {
     ASSERT(connection && sql && out);
-    int code = sqlite3_prepare_v3(connection->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+    int code =
+        sqlite3_prepare_v3(connection->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
     return code == SQLITE_OK ? OK : sqlite_error(connection, arena, code, sql);
 }
 
-err sqlite_step_plain(struct db_connection *connection, struct arena *arena, sqlite3_stmt *statement)
+err sqlite_step_plain(struct db_connection *connection, struct arena *arena,
+                      sqlite3_stmt *statement)
 {
     ASSERT(connection && statement);
     sqlite3_step(statement);
     int code = sqlite3_reset(statement);
-    return code == SQLITE_OK ? OK
-                             : sqlite_error(connection, arena, code, sqlite3_sql(statement));
+    return code == SQLITE_OK ? OK : sqlite_error(connection, arena, code, sqlite3_sql(statement));
 }
 
 static err prepare(struct db_connection *connection, struct arena *arena, const struct query *query,
@@ -72,8 +75,9 @@ static err prepare(struct db_connection *connection, struct arena *arena, const 
                   !sqlite3_stmt_readonly(statement) == query->writes;
     if (!agrees) {
         sqlite3_finalize(statement);
-        return fail(arena, DB_FAILED, "%s does not do what queries.sql declares: parameters, columns"
-                                      " or whether it writes differ",
+        return fail(arena, DB_FAILED,
+                    "%s does not do what queries.sql declares: parameters, columns"
+                    " or whether it writes differ",
                     query->name);
     }
     *out = statement;
@@ -157,7 +161,8 @@ static int bind_currency(sqlite3_stmt *statement, int at, const struct currency 
     return sqlite3_bind_text(statement, at, currency->letters, 3, SQLITE_STATIC);
 }
 
-static int bind_one(sqlite3_stmt *statement, int at, const struct column *column, const char *params)
+static int bind_one(sqlite3_stmt *statement, int at, const struct column *column,
+                    const char *params)
 {
     const void *place = params + column->offset;
     switch (column->type) {
@@ -251,8 +256,9 @@ static err take_row(sqlite3_stmt *statement, const struct query *query, struct a
     for (int i = 0; i < query->columns_count; i++) {
         const struct column *column = &query->columns[i];
         if (__builtin_expect(!take_column(statement, i, column, arena, row), 0))
-            return fail(arena, DB_FAILED, "%s: column %s is not what queries.sql declares (is it null?)",
-                        query->name, column->name);
+            return fail(arena, DB_FAILED,
+                        "%s: column %s is not what queries.sql declares (is it null?)", query->name,
+                        column->name);
     }
     return OK;
 }

@@ -168,9 +168,9 @@ err dead_letters_parked(struct db_reader *reader, struct arena *arena,
 {
     ASSERT(reader && arena && after && rows_max > 0 && keys && count);
 
-    struct sql_dead_letters_parked params = {
-        .topic = after->topic, .key = after->key, .rows_max = rows_max
-    };
+    struct sql_dead_letters_parked params = { .topic = after->topic,
+                                              .key = after->key,
+                                              .rows_max = rows_max };
     struct sql_dead_letters_parked_row *rows;
     size_t rows_count;
     TRY(sql_dead_letters_parked(reader, arena, &params, &rows, &rows_count));

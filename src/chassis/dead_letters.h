@@ -1,7 +1,8 @@
 /* Dead letters: events that no reaction could take, kept with the reason until a person decides.
  *
- * A dead letter parks its key: later events of the key join it, in order, so that none overtakes it. Requeued letters
- * are tried again from the table by the consumer; a claim that says INBOX_DEAD drops the letter when it applied. */
+ * A dead letter parks its key: later events of the key join it, in order, so that none overtakes
+ * it. Requeued letters are tried again from the table by the consumer; a claim that says INBOX_DEAD
+ * drops the letter when it applied. */
 #pragma once
 #include "chassis/inbox.h"
 
@@ -19,17 +20,18 @@ struct dead_letter_place {
     int64_t number;
 };
 
-/* Batch function: puts a letter aside, again if it was requeued; one that was held is held no more. Its subject is a
- * const struct dead_letter. */
+/* Batch function: puts a letter aside, again if it was requeued; one that was held is held no more.
+ * Its subject is a const struct dead_letter. */
 write_batch dead_letter_put;
 
-/* Batch function: the letters of a key are to be tried again, in order. Its subject is a const struct
- * dead_letter_place; NOT_FOUND where no letter of the key is dead. */
+/* Batch function: the letters of a key are to be tried again, in order. Its subject is a const
+ * struct dead_letter_place; NOT_FOUND where no letter of the key is dead. */
 write_batch dead_letters_requeue;
 
-/* A write that gives a letter up: its number counts as taken, the letter stays for the record, the others of its key
- * are requeued. TRANSITION_NOT_YET if it is not the first of its key, NOT_FOUND if it does not wait, WRITE_REPEATED if
- * it took effect. `state`: the events of its key carry state. */
+/* A write that gives a letter up: its number counts as taken, the letter stays for the record, the
+ * others of its key are requeued. TRANSITION_NOT_YET if it is not the first of its key, NOT_FOUND
+ * if it does not wait, WRITE_REPEATED if it took effect. `state`: the events of its key carry
+ * state. */
 struct write *dead_letter_skip(struct arena *arena, struct dead_letter_place place, bool state);
 
 /* Letters after a place (empty: from the first), skipped ones too. */

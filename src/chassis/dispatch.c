@@ -20,6 +20,7 @@ struct task {
     struct once_claim once;
     struct waiter waiter;
     struct answer settled; /* what the settling write fixed */
+    int64_t cache_mark;    /* of the cache, before the snapshot */
     err failure;           /* outcome of the write */
     int runs;
     void (*phase)(struct task *task);
@@ -55,11 +56,14 @@ static void count_call(struct task *task, err error)
         LOG_TEXT("trace_id", str_of_z(task->request->trace_id)));
 }
 
-/* From here on the task is the transport's: it may be gone. */
+/* From here on the task is the transport's: it may be gone; and so may the service be, once it was
+ * told that this call has ended. */
 static void respond(struct task *task)
 {
+    struct service *service = task->service;
     arena_guard(task->call.arena, NULL);
     request_respond(task->request);
+    __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
 }
 
 static void answer_error_now(struct task *task, err error)
@@ -70,10 +74,24 @@ static void answer_error_now(struct task *task, err error)
     respond(task);
 }
 
+/* Whole answers to plain requests only: what stands under a path is for everyone. */
+static void keep_in_cache(struct task *task)
+{
+    const struct request *request = task->request;
+    const struct response *response = &request->response;
+    if (uuid_is_nil(task->call.shows) || response->status != 200 || request->query.ptr)
+        return;
+    struct cached answer = { .body = response->body,
+                             .content_type = response->content_type,
+                             .etag = task->call.etag };
+    cache_put(task->service->cache, request->path, task->call.shows, task->cache_mark, &answer);
+}
+
 static void answer_message_now(struct task *task, const void *message, int status)
 {
     call_read_end(&task->call);
     binding_answer(&task->call, task->request, message, status);
+    keep_in_cache(task);
     count_call(task, OK);
     respond(task);
 }
@@ -164,6 +182,7 @@ void dispatch_committed(struct service *service, const struct write *write)
     while (waiter) {
         struct task *task = task_of_waiter(waiter);
         waiter = waiter->next;
+        arena_raise(task->call.arena, write->subject_answer.message.len); /* nobody catches here */
         task->settled = answer_copy(task->call.arena, &write->subject_answer);
         resume(task, phase_settled);
     }
@@ -245,8 +264,13 @@ static void write_done(struct write *write, enum write_end end, err outcome)
         resume(task, phase_repeat);
         return;
     }
+    /* Where it fixed its own answer, this call is woken here and may be gone. */
+    bool woken = waits && outcome == OK && write->answer_won &&
+                 uuid_equal(write->answers_subject, task->call.settles);
     if (outcome == OK)
         dispatch_committed(service, write);
+    if (woken)
+        return;
     task->failure = outcome;
     if (err_is(outcome, VERSION_CONFLICT) && task->runs < RUNS_MAX)
         resume(task, phase_run);
@@ -310,6 +334,9 @@ static void reset_call(struct task *task)
     call->answer_status = 0;
     call->settles = (struct uuid){ { 0 } };
     call->etag = call->location = STR_NONE;
+    call->shows = (struct uuid){ { 0 } };
+    if (call->spec->access == ACCESS_ANYONE && call->spec->method == HTTP_GET)
+        task->cache_mark = cache_mark(task->service->cache);
     call->now = clock_wall_us();
 }
 
@@ -351,9 +378,16 @@ static void make_claim(struct task *task)
     memcpy(task->once.body_hash.bytes, hash.bytes, sizeof(hash.bytes));
 }
 
+/* Whatever the answer is, also where it is an error. */
 static void mark_replayed(struct task *task)
 {
-    response_add(&task->request->response, STR("idempotent-replayed"), STR("true"));
+    struct request *request = task->request;
+    for (int i = 0; i < request->extra_count; i++)
+        if (str_equal(request->extra[i].name, STR("idempotent-replayed")))
+            return;
+    ASSERT(request->extra_count < (int)(sizeof request->extra / sizeof request->extra[0]));
+    request->extra[request->extra_count++] =
+        (struct header){ STR("idempotent-replayed"), STR("true") };
 }
 
 /* The answer of the subject as it stands on disk, in memory of its own: the task may be woken by
@@ -448,14 +482,12 @@ static void phase_begin(struct task *task)
         phase_run(task);
 }
 
-static void refuse_route(struct service *service, struct request *request, unsigned allow)
+static void refuse_route(struct request *request, unsigned allow)
 {
-    (void)service;
+    request->route = "none";
     if (allow == 0) {
-        request->route = "none";
         response_problem(request, fail(request->arena, ROUTE_UNKNOWN, "no such path"));
     } else {
-        request->route = "none";
         response_problem(request,
                          fail(request->arena, METHOD_NOT_ALLOWED, "this path does not take %" STR_F,
                               STR_A(request->method_text)));
@@ -489,12 +521,61 @@ static void submit(struct task *task)
     answer_error_now(task, error);
 }
 
+/* Counts the call, so that service_stop waits for its answer; false if the service stops. */
+static bool begin_call(struct service *service)
+{
+    __atomic_fetch_add(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&service->stopping, __ATOMIC_SEQ_CST))
+        return true;
+    __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
+    return false;
+}
+
+void dispatch_stop(struct service *service)
+{
+    enum { LOOK_US = 2000 };
+    __atomic_store_n(&service->stopping, true, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&service->calls_under_way, __ATOMIC_SEQ_CST) > 0) {
+        dispatch_due(service, INT64_MAX);
+        sleep_until(clock_mono_us() + LOOK_US);
+    }
+}
+
+/* A public read whose answer is ready costs no worker and no database. */
+static bool answer_from_cache(struct service *service, struct request *request,
+                              const struct call_spec *spec)
+{
+    if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr)
+        return false;
+    const struct cached *cached = cache_find(service->cache, request->path);
+    if (!cached)
+        return false;
+    arena_defer(request->arena, cache_release, (void *)(uintptr_t)cached);
+    bool known = binding_is_known(request, cached->etag);
+    request->response.status = known ? 304 : 200;
+    request->response.body = known ? STR_NONE : cached->body;
+    request->response.content_type = known ? STR_NONE : cached->content_type;
+    response_add(&request->response, STR("etag"), cached->etag);
+    request->route = spec->short_name;
+    series_add(service->calls_ok[spec->index], 1);
+    request_respond(request);
+    return true;
+}
+
 void service_handle(struct service *service, struct request *request)
 {
     ASSERT(service && request && request->arena);
     struct route_match match = router_find(&service->router, request->method, request->path);
     if (!match.spec) {
-        refuse_route(service, request, match.allow);
+        refuse_route(request, match.allow);
+        return;
+    }
+    if (answer_from_cache(service, request, match.spec))
+        return;
+    if (!begin_call(service)) {
+        request->route = match.spec->short_name;
+        response_problem(request, fail(request->arena, CALL_DRAINING, "the service stops"));
+        request_respond(request);
         return;
     }
     struct task *task = arena_new(request->arena, struct task);
@@ -527,28 +608,33 @@ static const struct call_spec *call_named(const struct service *service, const c
     return NULL;
 }
 
+/* The neighbour's snapshot goes back even where the ceiling of the arena ends the caller. */
+static void end_read(void *call) { call_read_end(call); }
+
 err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec,
                         const void *in, const void **out)
 {
     ASSERT(service && caller && spec && in);
     const struct call_spec *own = call_named(service, spec->name);
     ASSERT(own && own->handle);
-    struct call call = { .arena = caller->arena,
-                         .service = service,
-                         .spec = own,
-                         .who = { .known = true, .neighbour = true },
-                         .now = clock_wall_us(),
-                         .deadline_us = caller->deadline_us,
-                         .traceparent = caller->traceparent };
-    if (clock_mono_us() > call.deadline_us)
+    struct call *call = arena_new(caller->arena, struct call);
+    *call = (struct call){ .arena = caller->arena,
+                           .service = service,
+                           .spec = own,
+                           .who = { .known = true, .neighbour = true },
+                           .now = clock_wall_us(),
+                           .deadline_us = caller->deadline_us,
+                           .traceparent = caller->traceparent };
+    if (clock_mono_us() > call->deadline_us)
         return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);
-    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, &call.who));
+    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, &call->who));
     TRY(message_validate(caller->arena, own->request, in));
-    err error = own->handle(service->config.self, &call, in);
-    db_read_end(call.reader_);
+    arena_defer(caller->arena, end_read, call);
+    err error = own->handle(service->config.self, call, in);
+    call_read_end(call);
     if (error != OK)
         return error;
-    ASSERT(!call.write && call.answer);
-    *out = call.answer;
+    ASSERT(!call->write && call->answer);
+    *out = call->answer;
     return OK;
 }

@@ -172,8 +172,8 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
     server->full = full_make(memory);
     server->end.run = &on_end;
 
-    err error = net_listen(arena, loop, config->address, config->setting, &on_accepted, server,
-                           &server->listener);
+    err error = net_listen(arena, loop, config->address, config->setting,
+                           sizeof(struct http_connection), &on_accepted, server, &server->listener);
     if (error) {
         arena_close(memory);
         return error;

@@ -3,9 +3,6 @@
 #include "chassis/http_write.h"
 #include "os/clock.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static const char ROUTE_REFUSED[] = "http.refused";
 static const char ROUTE_OPTIONS[] = "http.options";
 
@@ -62,10 +59,12 @@ static void exchange_close(struct http_exchange *exchange)
 
 /* ---- Closing ---- */
 
-static void connection_free(struct http_connection *connection)
+static void pending_drop(struct http_connection *connection)
 {
-    free(connection->pending);
-    free(connection);
+    if (connection->pending_arena)
+        http_arena_drop(connection->server, connection->pending_arena);
+    connection->pending_arena = NULL;
+    connection->pending = STR_NONE;
 }
 
 void http_connection_close(struct http_connection *connection)
@@ -89,8 +88,7 @@ void http_connection_close(struct http_connection *connection)
         server->connections_count--;
         http_count(&server->stats.connections, -1);
     }
-    if (!connection->feeding)
-        connection_free(connection);
+    pending_drop(connection);
     if (server->closing)
         http_server_look(server);
 }
@@ -99,7 +97,7 @@ void http_connection_close(struct http_connection *connection)
  * what it sends is read and dropped for a while. */
 static void connection_end(struct http_connection *connection)
 {
-    if ((!connection->unread && connection->pending_len == 0) || connection->read_ended ||
+    if ((!connection->unread && connection->pending.len == 0) || connection->read_ended ||
         connection->server->closing) {
         http_connection_close(connection);
         return;
@@ -267,8 +265,9 @@ static void request_complete(struct http_connection *connection)
         answer(exchange);
 }
 
-/* Reads on until the bytes are used up or a request is at work; false: the connection is freed. */
-static bool feed(struct http_connection *connection, const char *bytes, size_t len, size_t *used)
+/* Reads on until the bytes are used up, a request is at work or the connection has ended; gives how
+ * many are done with. */
+static size_t feed(struct http_connection *connection, const char *bytes, size_t len)
 {
     size_t at = 0, taken;
     struct http_parse *parse = &connection->parse;
@@ -292,51 +291,43 @@ static bool feed(struct http_connection *connection, const char *bytes, size_t l
             refuse(connection, parse->failure, parse->reason);
     }
     connection->feeding = false;
-    *used = at;
-    if (!connection->net) {
-        connection_free(connection);
-        return false;
-    }
+    if (!connection->net)
+        return len;
 
     /* The time of a head runs from its first byte, that of a body from its head: not anew with each
      * byte. */
     enum http_wait wait = parse->head_done ? HTTP_WAIT_BODY : HTTP_WAIT_HEAD;
     if (connection->exchange && is_reading(connection) && connection->wait != wait)
         http_wait_set(connection, wait);
-    return true;
+    return at;
 }
 
 /* Keeps what came behind the request at work, and reads no more until that is answered. */
 static void pending_keep(struct http_connection *connection, const char *bytes, size_t len)
 {
-    ASSERT(!connection->pending);
+    ASSERT(!connection->pending_arena);
 
     net_pause(connection->net);
     if (!connection->parse.keep_alive) {
         connection->unread = true; /* said to be the last request: nobody will look at these */
         return;
     }
-    connection->pending = malloc(len);
-    ASSERT(connection->pending);
-    memcpy(connection->pending, bytes, len);
-    connection->pending_from = 0;
-    connection->pending_len = len;
+    connection->pending_arena = http_arena_take(connection->server);
+    connection->pending = str_copy(connection->pending_arena, str_of(bytes, len));
 }
 
 /* Goes on with what came meanwhile, and then with the socket. */
 static void resume(struct http_connection *connection)
 {
-    if (connection->pending) {
-        size_t used;
-        if (!feed(connection, connection->pending + connection->pending_from,
-                  connection->pending_len, &used))
+    if (connection->pending_arena) {
+        str pending = connection->pending;
+        size_t used = feed(connection, pending.ptr, pending.len);
+        if (!connection->net)
             return;
-        connection->pending_from += used;
-        connection->pending_len -= used;
-        if (connection->pending_len > 0)
+        connection->pending = str_slice(pending, used, pending.len);
+        if (connection->pending.len > 0)
             return;
-        free(connection->pending);
-        connection->pending = NULL;
+        pending_drop(connection);
     }
     if (is_reading(connection))
         net_resume(connection->net);
@@ -355,9 +346,11 @@ static void on_bytes(void *subject, const char *bytes, size_t len)
             http_connection_close(connection);
         return;
     }
-    if (is_reading(connection) && !feed(connection, bytes, len, &used))
+    if (is_reading(connection))
+        used = feed(connection, bytes, len);
+    if (!connection->net || used == len)
         return;
-    if (used < len && (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
+    if (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE)
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -423,8 +416,7 @@ void http_connection_open(struct http_server *server, struct net_connection *net
         return;
     }
 
-    struct http_connection *connection = calloc(1, sizeof(*connection));
-    ASSERT(connection);
+    struct http_connection *connection = net_room(net);
     connection->server = server;
     connection->net = net;
     connection->wait = HTTP_WAITS_COUNT;

@@ -35,16 +35,17 @@ struct http_exchange {
     bool handling, answered;
 };
 
+/* Lies in the room of its net_connection, so it outlives its closing by a turn of the loop. */
 struct http_connection {
     struct http_connection *older, *newer; /* in the list of its wait */
     enum http_wait wait;
     int64_t deadline_ms;
     struct http_server *server;
-    struct net_connection *net;     /* NULL: closed, and to be freed by feed() */
+    struct net_connection *net;     /* NULL: closed */
     struct http_exchange *exchange; /* NULL while idle */
     struct http_parse parse;
-    char *pending; /* what came behind the request at work */
-    size_t pending_from, pending_len;
+    struct arena *pending_arena; /* holds what came behind the request at work; else NULL */
+    str pending;
     size_t lingered_bytes;
     bool feeding;
     bool ends;       /* after this answer */

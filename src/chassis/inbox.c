@@ -137,7 +137,8 @@ err inbox_save(struct tx *tx, const struct inbox_batch *batch)
 err inbox_hold(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     ASSERT(tx && writes && outcomes);
-    struct sql_inbox_held_insert *rows = arena_array(tx->arena, struct sql_inbox_held_insert, count);
+    struct sql_inbox_held_insert *rows =
+        arena_array(tx->arena, struct sql_inbox_held_insert, count);
     for (size_t i = 0; i < count; i++) {
         const struct bus_event *event = writes[i]->subject;
         rows[i] = (struct sql_inbox_held_insert){
@@ -156,7 +157,8 @@ err inbox_hold(struct tx *tx, struct write *const *writes, size_t count, err *ou
     return sql_inbox_held_insert_many(tx, rows, count, NULL);
 }
 
-err inbox_head_of(struct db_reader *reader, struct arena *arena, str topic, str key, int64_t *number)
+err inbox_head_of(struct db_reader *reader, struct arena *arena, str topic, str key,
+                  int64_t *number)
 {
     ASSERT(reader && arena && number);
     struct sql_inbox_head params = { .topic = topic, .key = key };

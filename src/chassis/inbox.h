@@ -1,7 +1,8 @@
 /* The inbox: which events took effect here, and those that came too early.
  *
- * An event is named by topic, key and number. The head of a key is the last number that took effect; the next one
- * follows it, a later one is held until the gap closes. Events that carry state only have to be newer than the head. */
+ * An event is named by topic, key and number. The head of a key is the last number that took
+ * effect; the next one follows it, a later one is held until the gap closes. Events that carry
+ * state only have to be newer than the head. */
 #pragma once
 #include "chassis/bus.h"
 #include "chassis/outbox.h"
@@ -31,11 +32,11 @@ struct inbox_batch {
     size_t keys_count;
 };
 
-/* Reads the head of each key once and judges the entries in order, as if all that may apply will. */
+/* Reads the head of each key once; judges the entries in order, as if all that may apply will. */
 err inbox_judge(struct tx *tx, struct inbox_batch *batch);
 
-/* After the rows were written: where the heads stand now. An entry that applied though what it follows did not is
- * barred, and the answer is false: roll back, and run the batch again. */
+/* After the rows were written: where the heads stand now. An entry that applied though what it
+ * follows did not is barred, and the answer is false: roll back, and run the batch again. */
 bool inbox_settle(struct inbox_batch *batch);
 
 /* Saves the heads that moved; drops what came from a table and is applied or repeated. */
@@ -43,14 +44,16 @@ err inbox_save(struct tx *tx, const struct inbox_batch *batch);
 
 /* ---- the consumer's side ---- */
 
-/* Batch function: keeps an early event; once more is nothing. Its subject is a const struct bus_event. */
+/* Batch function: keeps an early event; once more is nothing. Its subject is a const struct
+ * bus_event. */
 write_batch inbox_hold;
 
 /* The last number of a key that took effect; 0 if none did. */
-err inbox_head_of(struct db_reader *reader, struct arena *arena, str topic, str key, int64_t *number);
+err inbox_head_of(struct db_reader *reader, struct arena *arena, str topic, str key,
+                  int64_t *number);
 
-/* Held events that may go on: their predecessor took effect, or they did themselves by another way. Their claims say
- * INBOX_HELD, and what is repeated is dropped by its claim, too. */
+/* Held events that may go on: their predecessor took effect, or they did themselves by another way.
+ * Their claims say INBOX_HELD, and what is repeated is dropped by its claim, too. */
 err inbox_held_ready(struct db_reader *reader, struct arena *arena, int32_t rows_max,
                      struct bus_event **events, size_t *count);
 

@@ -1,7 +1,7 @@
 /* The log: each event one line, each line one write(2), and no lock.
  *
- * A line is no longer than what a pipe takes as a whole (PIPE_BUF), so that lines of threads, and of
- * processes that share the pipe, do not mix. */
+ * A line is no longer than what a pipe takes as a whole (PIPE_BUF), so that lines of threads, and
+ * of processes that share the pipe, do not mix. */
 #include "chassis/obs.h"
 
 #include "base/text.h"
@@ -29,7 +29,7 @@ static struct {
 
 /* How often each event came of late: the hash of its name, and the second with the count in it. */
 static struct pace {
-    atomic_uint_fast64_t event; /* 0: free */
+    atomic_uint_fast64_t event;            /* 0: free */
     atomic_uint_fast64_t second_and_count; /* 32 bits each */
 } paces[LOG_EVENTS_MAX];
 
@@ -214,9 +214,9 @@ static void begin_text(struct line *line, enum log_level level, const char *even
 {
     char head[48];
     int64_t ms = now / 1000;
-    int len = snprintf(head, sizeof head, "%02d:%02d:%02d.%03d %-5s ",
-                       (int)(ms / 3600000 % 24), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60),
-                       (int)(ms % 1000), level_words[level]);
+    int len = snprintf(head, sizeof head, "%02d:%02d:%02d.%03d %-5s ", (int)(ms / 3600000 % 24),
+                       (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000),
+                       level_words[level]);
 
     add(line, str_of(head, (size_t)len));
     add_escaped(line, str_of_z(event));

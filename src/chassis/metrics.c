@@ -26,8 +26,8 @@ static const struct metric_spec {
 };
 
 /* Upper bounds, in microseconds: 0.25 ms to 10 s; what is longer has its own bucket. */
-static const int64_t bounds_us[BUCKETS_COUNT] = { 250,    500,    1000,   2500,    5000,
-                                                  10000,  25000,  50000,  100000,  250000,
+static const int64_t bounds_us[BUCKETS_COUNT] = { 250,    500,     1000,    2500,    5000,
+                                                  10000,  25000,   50000,   100000,  250000,
                                                   500000, 1000000, 2500000, 5000000, 10000000 };
 
 struct series {

@@ -1,7 +1,8 @@
 /* Logs, metrics: what the house tells about itself.
  *
- * Logs are one JSON object a line on stdout (text on a terminal); one event a line, stable keys, no secret and no personal
- * datum. Metrics are declared in contracts/metrics.tbl and printed as Prometheus text. */
+ * Logs are one JSON object a line on stdout (text on a terminal); one event a line, stable keys, no
+ * secret and no personal datum. Metrics are declared in contracts/metrics.tbl and printed as
+ * Prometheus text. */
 #pragma once
 #include "base/err.h"
 
@@ -16,13 +17,15 @@ struct log_field {
     str text;
     int64_t number;
 };
-#define LOG_TEXT(key_, value) ((struct log_field){ .key = (key_), .kind = LOG_STR, .text = (value) })
-#define LOG_NUMBER(key_, value) ((struct log_field){ .key = (key_), .kind = LOG_INT, .number = (value) })
+#define LOG_TEXT(key_, value) \
+    ((struct log_field){ .key = (key_), .kind = LOG_STR, .text = (value) })
+#define LOG_NUMBER(key_, value) \
+    ((struct log_field){ .key = (key_), .kind = LOG_INT, .number = (value) })
 
 /* One event: `event` is a stable dotted name ("order.placed"), the fields tell the rest. Values are
- * escaped, so that none can forge a line. A line never exceeds 4 KiB, the most that a pipe takes as a
- * whole; what did not fit is left out, and "cut" says so. The same event name logs at most 20 lines a
- * second above DEBUG; how many were left out is told with the next. Any thread. */
+ * escaped, so that none can forge a line. A line never exceeds 4 KiB, the most that a pipe takes as
+ * a whole; what did not fit is left out, and "cut" says so. The same event name logs at most 20
+ * lines a second above DEBUG; how many were left out is told with the next. Any thread. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, int count);
 #define LOG(level, event, ...)                                             \
     log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ }, \

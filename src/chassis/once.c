@@ -8,7 +8,8 @@
 
 /* ---- claims ---- */
 
-/* Scope and key as one name of the same length for all; a key holds no NUL, so no two pairs run together. */
+/* Scope and key as one name of the same length for all; a key holds no NUL, so no two pairs run
+ * together. */
 static struct sha256 name_of(struct arena *arena, const struct once_claim *claim)
 {
     ASSERT(claim->key.len > 0 && claim->key.len <= ONCE_KEY_BYTES_MAX);
@@ -127,9 +128,8 @@ static struct answer answer_of(int32_t status, bool problem, str message, time_u
 {
     if (answered_at == 0)
         return (struct answer){ .known = false };
-    return (struct answer){
-        .known = true, .status = status, .problem = problem, .message = message
-    };
+    return (
+        struct answer){ .known = true, .status = status, .problem = problem, .message = message };
 }
 
 err once_find(struct db_reader *reader, struct arena *arena, const struct once_claim *claim,

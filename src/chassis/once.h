@@ -1,12 +1,12 @@
 /* Idempotency keys inside a batch: the writer's side of what write.h says about `once`.
  *
- * A key is claimed in the transaction that does its work, so no claim is ever committed alone. Handlers
- * use once_find (write.h); only writer.c includes this. */
+ * A key is claimed in the transaction that does its work, so no claim is ever committed alone.
+ * Handlers use once_find (write.h); only writer.c includes this. */
 #pragma once
 #include "chassis/write.h"
 
-/* Claims in the order of keys; `taken[i]` tells whether claims[i] is this batch's now. Of several claims of one
- * key the first takes it. */
+/* Claims in the order of keys; `taken[i]` tells whether claims[i] is this batch's now. Of several
+ * claims of one key the first takes it. */
 err once_take(struct tx *tx, const struct once_claim *const *claims, size_t count, bool *taken);
 
 /* Takes back claims of this transaction whose members failed. */

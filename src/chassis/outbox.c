@@ -12,14 +12,16 @@ int64_t outbox_position(struct uuid id)
     return (int64_t)((uint64_t)uuid_v7_ms(id) << SEQUENCE_BITS) | sequence;
 }
 
-/* A new id behind the last one, also where the clock has gone back since a former run left events here. */
+/* A new id behind the last one, also where the clock has gone back since a former run left events
+ * here. */
 static struct uuid next_id(int64_t *position_last)
 {
     struct uuid id = id_new();
     int64_t position = outbox_position(id);
     if (position <= *position_last) {
         position = *position_last + 1;
-        id = uuid_v7(position >> SEQUENCE_BITS, position & ((1 << SEQUENCE_BITS) - 1), random_u64());
+        id =
+            uuid_v7(position >> SEQUENCE_BITS, position & ((1 << SEQUENCE_BITS) - 1), random_u64());
     }
     *position_last = position;
     return id;

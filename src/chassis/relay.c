@@ -31,6 +31,7 @@ struct relay {
     int acked_count;
     int64_t after; /* the last position taken in this pass */
     bool poked, stopping;
+    bool unsure; /* the outbox could not be read: something may be unsent */
 };
 
 static int slot_of(int64_t position)
@@ -184,25 +185,25 @@ static size_t mark_new(struct relay *relay, struct bus_event *events, size_t cou
 /* Takes and publishes once; true when there may be more. */
 static bool publish_some(struct relay *relay)
 {
-    struct bus_event *events;
-    size_t count = 0, fresh;
+    struct bus_event *events = NULL;
+    size_t count = 0;
     arena_reset(relay->arena);
     err error = read_unsent(relay, &events, &count);
     if (error != OK)
         LOG(LOG_WARN, "relay.failed", LOG_TEXT("service", str_of_z(relay->service->spec->name)),
             LOG_TEXT("error", err_describe(relay->arena, error)));
-    if (error != OK || count == 0)
-        return false;
     lock_take(&relay->lock);
-    fresh = mark_new(relay, events, count);
+    relay->unsure = error != OK;
+    size_t fresh = mark_new(relay, events, count);
     bool room = has_room(relay);
     relay->poked = relay->poked || !room; /* goes on when acks make room */
     lock_drop(&relay->lock);
-    bus_publish(relay->service->config.house->bus, events, fresh, relay_acked, relay);
+    if (fresh > 0)
+        bus_publish(relay->service->config.house->bus, events, fresh, relay_acked, relay);
     return room && count == TAKE_MAX;
 }
 
-/* Begins at the front again from time to time, while something is under way. With the lock held. */
+/* Begins at the front again from time to time, while something is unsent. With the lock held. */
 static void scan_again(struct relay *relay, int64_t *scan_us)
 {
     int64_t now_us = clock_mono_us();
@@ -233,13 +234,13 @@ static void relay_run(void *subject)
     int64_t scan_us = 0;
     lock_take(&relay->lock);
     while (!relay->stopping) {
-        if (relay->under_way_count > 0 || relay->poked)
+        if (relay->under_way_count > 0 || relay->poked || relay->unsure)
             scan_again(relay, &scan_us);
         bool can_publish = relay->poked && has_room(relay);
         bool can_drop = relay->acked_count > 0 && !relay->drop;
         if (can_publish || can_drop)
             work_once(relay);
-        else if (relay->under_way_count == 0)
+        else if (relay->under_way_count == 0 && !relay->unsure)
             cond_wait(&relay->wake, &relay->lock);
         else
             cond_wait_until(&relay->wake, &relay->lock, scan_us);

@@ -55,6 +55,14 @@ static void open_gauges(struct service *service)
     metric_ask(METRIC_WRITER_QUEUE, name, ask_queue, service);
 }
 
+static void close_gauges(const struct service *service)
+{
+    static const enum metric asked[] = { METRIC_WRITES, METRIC_COMMITS, METRIC_COMMIT_US,
+                                         METRIC_WRITER_QUEUE };
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+        metric_ask(asked[i], service->spec->name, NULL, NULL);
+}
+
 /* ---- what the chassis does by itself ---- */
 
 static err retry_held(void *subject, struct call *call)
@@ -82,6 +90,11 @@ static err sweep(void *subject, struct call *call)
 
 /* ---- opening and closing ---- */
 
+static void changed(void *subject, struct uuid what)
+{
+    cache_drop(((struct service *)subject)->cache, what);
+}
+
 static void committed(void *subject) { relay_poke(((struct service *)subject)->relay); }
 
 static void subscribe(struct service *service)
@@ -103,6 +116,17 @@ static void subscribe(struct service *service)
         bus_subscribe(service->config.house->bus, &consumer, topics, topics_count);
 }
 
+/* The database does not know which setting gave its URL: DATABASE_URL_ORDERS for "orders". */
+static err name_setting(struct arena *arena, const char *service, err error)
+{
+    char name[32] = "";
+    for (size_t i = 0; service[i] && i + 1 < sizeof(name); i++)
+        name[i] = (char)(service[i] >= 'a' && service[i] <= 'z' ? service[i] - 'a' + 'A'
+                                                                : service[i]);
+    return fail_over(arena, error->code, error, "DATABASE_URL_%s: %" STR_F, name,
+                     STR_A(error->detail));
+}
+
 err service_open(struct arena *arena, const struct service_config *config, struct service **out)
 {
     ASSERT(arena && config && config->spec && config->schema && config->house && out);
@@ -118,16 +142,18 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     err error = db_open(arena, &db, config->schema, &service->db);
     if (error != OK) {
         arena_close(own);
-        return error;
+        return name_setting(arena, config->spec->name, error);
     }
     service->router = router_of(own, service->spec);
     waiters_init(&service->waiters);
+    service->cache = cache_open(config->cache_bytes);
     service->relay = relay_open(service);
     service->consumer = consumer_open(service);
     service->timers = timers_open(service);
     open_series(service);
     service->writer = writer_open(service->db, service->spec->name, committed, service);
     writer_limit(service->writer, (int)conf_int(conf, CONF_WRITE_BATCH_MAX));
+    writer_on_changed(service->writer, changed, service);
     open_gauges(service);
     subscribe(service);
     timers_add(service->timers, "sweep", SWEEP_TICK_MS * 60, sweep, service);
@@ -150,7 +176,7 @@ void service_stop(struct service *service)
         return;
     service->started = false;
     timers_stop(service->timers);
-    dispatch_due(service, INT64_MAX); /* who still waits hears how things stand */
+    dispatch_stop(service);
     relay_stop(service->relay);
 }
 
@@ -159,11 +185,13 @@ void service_close(struct service *service)
     if (!service)
         return;
     ASSERT(!service->started);
+    close_gauges(service);
     writer_close(service->writer);
     timers_close(service->timers);
     consumer_close(service->consumer);
     relay_close(service->relay);
     waiters_done(&service->waiters);
+    cache_close(service->cache);
     db_close(service->db);
     arena_close(service->arena);
 }

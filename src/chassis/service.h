@@ -11,8 +11,9 @@
 
 /* What the services of one process share; apps/ makes it. Each service's open takes it:
  *     err users_open(struct arena *arena, const struct house *house, struct users **out);
- *     struct service *users_service(struct users *self);  void users_start(struct users *self);
- * void users_close(struct users *self); */
+ *     struct service *users_service(struct users *self);
+ *     void users_start(struct users *self);
+ *     void users_close(struct users *self); */
 struct house {
     const struct conf *conf;
     struct workers *workers;        /* requests */
@@ -28,6 +29,7 @@ struct service_config {
     str database_url; /* resolved: sqlite:PATH */
     bool durable;
     int readers_max;        /* 0: as many as workers */
+    size_t cache_bytes;  /* for ready answers of public reads; 0: none */
     size_t arena_bytes_max; /* of a call; 0: 8 MiB */
     void *self;             /* given to handlers */
     /* The message of a subject as it stands now, for calls whose time to wait is up; NULL where no
@@ -43,9 +45,12 @@ err service_open(struct arena *arena, const struct service_config *config, struc
 /* Starts relay, consumer and timers; after all services are open and the bus knows them. */
 void service_start(struct service *service);
 
-/* Stops timers, consumer, relay, waiting calls (they answer 202), the writer; closes the database.
+/* Stops the timers, refuses new requests (CALL_DRAINING), answers those under way (who waits for a
+ * subject hears 202 now), stops the relay. The bus was stopped before; the workers are still there.
  * Accepts NULL. */
 void service_stop(struct service *service);
+
+/* Ends the writer, which runs what was handed over, and closes the database. Accepts NULL. */
 void service_close(struct service *service);
 
 /* Handles a request on any thread (the loop's): routes by method and path, and answers by
@@ -77,6 +82,7 @@ struct call *service_job_open(struct service *service, const char *name);
 void service_job_reset(struct call *call); /* new snapshot, new arena contents, new time */
 void service_job_close(struct call *call);
 
+/* Its parts, for whoever composes or looks after it. */
 struct db *service_db(struct service *service);
 struct writer *service_writer(struct service *service);
 const char *service_name(const struct service *service);

@@ -1,6 +1,7 @@
 /* The inside of a service, for the files of the chassis that make it up: service.c, dispatch.c,
  * consumer.c, relay.c, timers.c. Nobody else includes this. */
 #pragma once
+#include "chassis/cache.h"
 #include "chassis/obs.h"
 #include "chassis/router.h"
 #include "chassis/service.h"
@@ -21,12 +22,15 @@ struct service {
     struct writer *writer;
     struct router router;
     struct waiters waiters;
+    struct cache *cache;
     struct relay *relay;
     struct consumer *consumer;
     struct timers *timers;
-    struct series **calls_ok, **calls_refused, **calls_failed,
-        **calls_time; /* by index of the call */
+    /* By index of the call. */
+    struct series **calls_ok, **calls_refused, **calls_failed, **calls_time;
     bool started;
+    int calls_under_way; /* requests that were not answered yet; atomic */
+    bool stopping;       /* none is accepted any more; atomic */
 };
 
 /* ---- dispatch.c ---- */
@@ -38,8 +42,13 @@ void dispatch_committed(struct service *service, const struct write *write);
 /* Gives calls whose time is up to a worker, which fixes and sends the answer as it stands. */
 void dispatch_due(struct service *service, int64_t now_us);
 
+/* Accepts no more requests and waits until those under way have their answers: who waits hears how
+ * things stand. */
+void dispatch_stop(struct service *service);
+
 /* ---- relay.c: from the outbox to the bus ---- */
 
+/* Opened with the service; it sends between start and stop. */
 struct relay *relay_open(struct service *service);
 void relay_start(struct relay *relay);
 void relay_poke(struct relay *relay); /* something was committed */
@@ -48,6 +57,7 @@ void relay_close(struct relay *relay); /* accepts NULL */
 
 /* ---- consumer.c: from the bus to reactions ---- */
 
+/* Opened with the service; the bus calls it between bus_start and bus_stop. */
 struct consumer *consumer_open(struct service *service);
 
 /* The bus's side: see struct bus_consumer. */
@@ -59,6 +69,7 @@ void consumer_close(struct consumer *consumer); /* accepts NULL */
 
 /* ---- timers.c ---- */
 
+/* Timers are added between open and start; they run, each from the first moment on, until stop. */
 struct timers *timers_open(struct service *service);
 struct timer *timers_add(struct timers *timers, const char *name, uint32_t interval_ms,
                          err (*run)(void *self, struct call *call), void *self);

@@ -115,10 +115,7 @@ static str spelled(struct arena *arena, enum setting setting, char between)
     return str_of(bytes, name.len);
 }
 
-str setting_flag(struct arena *arena, enum setting setting)
-{
-    return spelled(arena, setting, '-');
-}
+str setting_flag(struct arena *arena, enum setting setting) { return spelled(arena, setting, '-'); }
 
 str setting_key(struct arena *arena, enum setting setting) { return spelled(arena, setting, '_'); }
 
@@ -252,17 +249,15 @@ str setting_allowed(struct arena *arena, const struct setting_spec *spec)
     case SETTING_DURATION_MS:
         min = duration_text(arena, spec->min);
         max = duration_text(arena, spec->max);
-        return str_format(arena,
-                          "a duration from %" STR_F " to %" STR_F
-                          " (like 250ms, 10s, 15m, 24h, 30d)",
-                          STR_A(min), STR_A(max));
+        return str_format(
+            arena, "a duration from %" STR_F " to %" STR_F " (like 250ms, 10s, 15m, 24h, 30d)",
+            STR_A(min), STR_A(max));
     case SETTING_BYTES:
         min = bytes_text(arena, spec->min);
         max = bytes_text(arena, spec->max);
-        return str_format(arena,
-                          "a number of bytes from %" STR_F " to %" STR_F
-                          " (like 500, 64KiB, 16MiB)",
-                          STR_A(min), STR_A(max));
+        return str_format(
+            arena, "a number of bytes from %" STR_F " to %" STR_F " (like 500, 64KiB, 16MiB)",
+            STR_A(min), STR_A(max));
     }
     ASSERT(false);
     return STR_NONE;

@@ -50,8 +50,8 @@ struct field_spec {
     int64_t min, max;                /* where bounded */
     uint32_t items_min, items_max;
     enum field_format format;
-    bool bounded, required, lines, secret, omit_empty, internal,
-        text;                           /* text: a string kept as bytes */
+    bool bounded, required, lines, secret, omit_empty, internal;
+    bool text;                          /* a string kept as bytes */
     const struct message_spec *message; /* of a message field; NULL else */
     const struct enum_spec *words;      /* of an enum field; NULL else */
 };

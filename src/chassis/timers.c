@@ -58,7 +58,7 @@ void timer_poke(struct timer *timer)
 {
     struct timers *timers = timer->timers;
     lock_take(&timers->lock);
-    timer->due_us = 0;
+    timer->due_us = 0; /* before all that are due by their time */
     cond_wake_one(&timers->wake);
     lock_drop(&timers->lock);
 }
@@ -73,10 +73,29 @@ void timers_watch_waiters(struct timers *timers)
     lock_drop(&timers->lock);
 }
 
+/* Runs it; over the ceiling of its arena it fails as a call does. */
+static err run_guarded(struct timer *timer, struct call *call)
+{
+    static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
+    jmp_buf guard;
+    err error;
+    if (setjmp(guard) == 0) {
+        arena_guard(call->arena, &guard);
+        error = timer->run(timer->self, call);
+    } else {
+        arena_raise(call->arena, ARENA_CHUNK_BYTES);
+        error = &too_large;
+    }
+    arena_guard(call->arena, NULL);
+    return error;
+}
+
 static void run_timer(struct timers *timers, struct timer *timer)
 {
     struct call *call = service_job_open(timers->service, timer->name);
-    err error = timer->run(timer->self, call);
+    panic_context(timer->name);
+    err error = run_guarded(timer, call);
+    panic_context(NULL);
     /* A job leaves its work in its table: it is tried again at the next tick. */
     if (error != OK)
         LOG(LOG_WARN, "job.failed", LOG_TEXT("job", str_of_z(timer->name)),
@@ -84,29 +103,30 @@ static void run_timer(struct timers *timers, struct timer *timer)
     service_job_close(call);
 }
 
-/* The timer that is due, or NULL; *next_us is when the next one will be. With the lock held. */
+/* The timer that has been due for longest, or NULL; *next_us is when the next one will be. With the
+ * lock held. */
 static struct timer *take_due(struct timers *timers, int64_t now_us, int64_t *next_us)
 {
-    *next_us = INT64_MAX;
-    for (int i = 0; i < timers->count; i++) {
-        struct timer *timer = &timers->timers[i];
-        if (timer->due_us <= now_us) {
-            timer->due_us = now_us + timer->interval_us;
-            return timer;
-        }
-        if (timer->due_us < *next_us)
-            *next_us = timer->due_us;
-    }
-    return NULL;
+    struct timer *first = NULL;
+    for (int i = 0; i < timers->count; i++)
+        if (!first || timers->timers[i].due_us < first->due_us)
+            first = &timers->timers[i];
+    *next_us = first ? first->due_us : INT64_MAX;
+    if (*next_us > now_us)
+        return NULL;
+    first->due_us = now_us + first->interval_us;
+    return first;
 }
 
+/* Who begins to wait while the lock is down says so again. */
 static void watch_waiters(struct timers *timers, int64_t now_us)
 {
+    timers->watching = false;
     lock_drop(&timers->lock);
     dispatch_due(timers->service, now_us);
     int left = waiters_count(&timers->service->waiters);
     lock_take(&timers->lock);
-    timers->watching = left > 0;
+    timers->watching = timers->watching || left > 0;
 }
 
 static void timers_run(void *subject)

@@ -23,9 +23,11 @@ struct waiters {
     int count;
 };
 
+/* Makes an embedded table, and undoes it when nobody waits in it. */
 void waiters_init(struct waiters *waiters);
 void waiters_done(struct waiters *waiters);
 
+/* Puts a waiter in. Several may wait for one subject. */
 void waiters_add(struct waiters *waiters, struct waiter *waiter);
 
 /* Its write is on disk: it may run out of time from now on. */

@@ -27,7 +27,8 @@ void write_announce(struct write *write, const struct event_spec *spec, const vo
     ASSERT(write && write->events_tail && spec && message);
     ASSERT(spec->key_field >= 0 && spec->number_field >= 0);
 
-    str key = text_of(*(ProtobufCBinaryData *)message_field(message, spec->message, spec->key_field));
+    str key =
+        text_of(*(ProtobufCBinaryData *)message_field(message, spec->message, spec->key_field));
     struct outbox_event *event = arena_new(write->arena, struct outbox_event);
     *event = (struct outbox_event){
         .spec = spec,

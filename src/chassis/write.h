@@ -63,8 +63,10 @@ struct inbox_claim {
 };
 
 enum write_end {
-    WRITE_DONE,     /* outcome says how; OK means it is on disk */
-    WRITE_REPEATED, /* the once key, or the event, had been claimed before: nothing was changed */
+    WRITE_DONE, /* outcome says how; OK means it is on disk */
+    /* The once key, or the event, had been claimed before: nothing was changed. Where the other
+     * claim of the same batch came to nothing, once_find says ONCE_NEW. */
+    WRITE_REPEATED,
 };
 
 struct write {
@@ -109,8 +111,14 @@ struct writer;
 struct writer *writer_open(struct db *db, const char *service, void (*on_committed)(void *subject),
                            void *subject);
 
-/* Takes at most `batch_max` (1 to WRITES_BATCH_MAX) writes into one transaction: to measure what batches are worth. */
+/* Takes at most `batch_max` (1 to WRITES_BATCH_MAX) writes into one transaction: to measure what
+ * batches are worth. */
 void writer_limit(struct writer *writer, int batch_max);
+
+/* Tells what each commit has changed (tx_note_change), on the writer's thread, before the members
+ * of the batch hear of it. Before the first write. */
+void writer_on_changed(struct writer *writer, void (*changed)(void *subject, struct uuid what),
+                       void *subject);
 
 /* Finishes what was handed over, then stops. Accepts NULL. */
 void writer_close(struct writer *writer);

@@ -107,6 +107,16 @@ void writer_limit(struct writer *writer, int batch_max)
     lock_drop(&writer->lock);
 }
 
+void writer_on_changed(struct writer *writer, void (*changed)(void *subject, struct uuid what),
+                       void *subject)
+{
+    ASSERT(writer && changed);
+    lock_take(&writer->lock);
+    writer->room.on_changed = changed;
+    writer->room.on_changed_subject = subject;
+    lock_drop(&writer->lock);
+}
+
 void writer_close(struct writer *writer)
 {
     if (!writer)

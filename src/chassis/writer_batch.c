@@ -82,7 +82,8 @@ static err claim_inbox(struct batch *batch)
 {
     struct arena *arena = batch->room->arena;
     struct inbox_batch *inbox = &batch->inbox;
-    *inbox = (struct inbox_batch){ .entries = arena_array(arena, struct inbox_entry, batch->count) };
+    *inbox =
+        (struct inbox_batch){ .entries = arena_array(arena, struct inbox_entry, batch->count) };
     for (size_t i = 0; i < batch->count; i++) {
         struct member *member = &batch->members[i];
         if (!member->active || !member->write->inbox)
@@ -124,8 +125,8 @@ static size_t group_for(struct group *groups, size_t *groups_count, size_t least
     return at;
 }
 
-/* Members with the same function together, but an event never before one that it follows: where two functions take
- * turns under one key, one of them runs twice. */
+/* Members with the same function together, but an event never before one that it follows: where two
+ * functions take turns under one key, one of them runs twice. */
 static size_t form_groups(struct batch *batch, struct group *groups)
 {
     size_t groups_count = 0;
@@ -314,6 +315,8 @@ static err attempt(struct batch *batch)
     room->commit_us += clock_mono_us() - began_us;
     room->commits++;
     room->announced |= batch->written > 0;
+    for (size_t i = 0; room->on_changed && i < batch->tx.changed_count; i++)
+        room->on_changed(room->on_changed_subject, batch->tx.changed[i]);
     return OK;
 }
 

@@ -1,4 +1,5 @@
-/* One batch of the writer: its transaction, its claims, its outcomes. See write.h for the order inside.
+/* One batch of the writer: its transaction, its claims, its outcomes. See write.h for the order
+ * inside.
  *
  * Only writer.c includes this; it owns the queue and the thread. */
 #pragma once
@@ -12,6 +13,9 @@ struct batch_room {
     int64_t position_last;  /* of the newest event in the outbox */
     int64_t commits, commit_us;
     bool announced; /* the batch put something into the outbox */
+    /* Told what a commit has changed, before its members hear of it; or NULL. */
+    void (*on_changed)(void *subject, struct uuid changed);
+    void *on_changed_subject;
 };
 
 /* Readies a room; its arrays lie in `life`. The database has no writer yet. */

@@ -4,6 +4,7 @@
 #include "os/loop_uv.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@ struct net_listener {
     struct loop *loop;
     net_accepted *accepted;
     void *subject;
+    size_t room_bytes;
     bool is_unix;
     int port;
 };
@@ -37,6 +39,7 @@ struct net_connection {
     struct loop *loop;
     bool is_unix, reading, ended, waiting;
     char peer[NET_PEER_BYTES];
+    alignas(max_align_t) char room[];
 };
 
 static void on_closed(uv_handle_t *handle) { free(handle->data); }
@@ -79,7 +82,7 @@ static void on_connection(uv_stream_t *stream, int status)
     if (status < 0)
         return; /* out of descriptors: libuv has turned it away */
 
-    struct net_connection *connection = calloc(1, sizeof(*connection));
+    struct net_connection *connection = calloc(1, sizeof(*connection) + listener->room_bytes);
     ASSERT(connection);
     connection->loop = listener->loop;
     connection->is_unix = listener->is_unix;
@@ -188,7 +191,7 @@ static int unix_listen(struct net_listener *listener, const char *path)
 }
 
 err net_listen(struct arena *arena, struct loop *loop, str address, const char *setting,
-               net_accepted *accepted, void *subject, struct net_listener **out)
+               size_t room_bytes, net_accepted *accepted, void *subject, struct net_listener **out)
 {
     ASSERT(arena && loop && accepted && out);
     ASSERT(setting);
@@ -205,6 +208,7 @@ err net_listen(struct arena *arena, struct loop *loop, str address, const char *
     ASSERT(listener);
     listener->loop = loop;
     listener->is_unix = is_unix;
+    listener->room_bytes = room_bytes;
     listener->accepted = accepted;
     listener->subject = subject;
     stream_init(&listener->uv, loop, is_unix, listener);
@@ -231,6 +235,12 @@ void net_listener_close(struct net_listener *listener)
 }
 
 /* ---- Reading ---- */
+
+void *net_room(struct net_connection *connection)
+{
+    ASSERT(connection);
+    return connection->room;
+}
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {

@@ -18,16 +18,21 @@ struct net_connection;
 typedef void net_accepted(void *subject, struct net_connection *connection);
 
 /* Listens on "192.0.2.1:3000", "[::]:3000", ":3000" (all of IPv4) or "unix:/path" (mode 0600; a
- * socket that a dead process left there is replaced). `setting` is named by the errors:
- * SETTING_INVALID for what is no address, ADDRESS_TAKEN, OS_FAILED. */
+ * socket that a dead process left there is replaced). Each connection gets `room_bytes` of room.
+ * `setting` is named by the errors: SETTING_INVALID for what is no address, ADDRESS_TAKEN,
+ * OS_FAILED. */
 err net_listen(struct arena *arena, struct loop *loop, str address, const char *setting,
-               net_accepted *accepted, void *subject, struct net_listener **out);
+               size_t room_bytes, net_accepted *accepted, void *subject, struct net_listener **out);
 
 /* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
 int net_listener_port(const struct net_listener *listener);
 
 /* Stops listening, removes the Unix socket's name. Accepts NULL. */
 void net_listener_close(struct net_listener *listener);
+
+/* The owner's room: zeroed at first; gone some time after net_close, but not before what runs on
+ * the loop at that moment has returned. */
+void *net_room(struct net_connection *connection);
 
 /* What a connection tells its owner. Each may call net_close. */
 struct net_events {

@@ -62,7 +62,8 @@ static int64_t clock_us(clockid_t clock)
     return now.tv_sec * TIME_SECOND + now.tv_nsec / 1000;
 }
 
-/* /proc tells it in ticks since boot; the name of the program, in parentheses, may hold anything. */
+/* /proc tells it in ticks since boot; the name of the program, in parentheses, may hold anything.
+ */
 static time_us read_started_at(void)
 {
     char room[PROC_BYTES_MAX];
@@ -74,8 +75,8 @@ static time_us read_started_at(void)
             name_end = (ptrdiff_t)i;
     if (name_end < 0)
         return 0;
-    int64_t ticks = word_number(str_slice(stat, (size_t)name_end + 2, stat.len),
-                                STAT_STARTED_FIELD - 2);
+    int64_t ticks =
+        word_number(str_slice(stat, (size_t)name_end + 2, stat.len), STAT_STARTED_FIELD - 2);
     int64_t up_us = ticks * (TIME_SECOND / sysconf(_SC_CLK_TCK));
     return clock_us(CLOCK_REALTIME) - (clock_us(CLOCK_BOOTTIME) - up_us);
 }
@@ -95,3 +96,18 @@ time_us process_started_at(void)
 int64_t process_id(void) { return getpid(); }
 
 bool process_on_terminal(int fd) { return isatty(fd) == 1; }
+
+int64_t process_raise_files(int64_t wanted)
+{
+    struct rlimit limit;
+    int rc = getrlimit(RLIMIT_NOFILE, &limit);
+    ASSERT(rc == 0 && wanted > 0);
+
+    if (limit.rlim_cur < (rlim_t)wanted) {
+        struct rlimit raised = limit;
+        raised.rlim_cur = limit.rlim_max < (rlim_t)wanted ? limit.rlim_max : (rlim_t)wanted;
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+            limit = raised;
+    }
+    return limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}

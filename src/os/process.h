@@ -14,3 +14,6 @@ int64_t process_id(void);
 
 /* Tells whether a person sits at the descriptor (1: the log). */
 bool process_on_terminal(int fd);
+
+/* Asks for `wanted` open files where fewer are allowed; gives how many are now. */
+int64_t process_raise_files(int64_t wanted);

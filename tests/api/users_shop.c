@@ -12,22 +12,31 @@ static void shop_close(void *subject)
 static void shop_open_users(struct users_shop *shop)
 {
     CHECK_OK(users_open(shop->t->arena, shop->house, &shop->users));
-    users_start(shop->users);
+    if (!shop->is_still)
+        users_start(shop->users);
     shop->anyone =
         inline_client(shop->t, shop->house, inline_handle_service, users_service(shop->users));
     shop->operator_ = shop->anyone;
     shop->operator_.operator_ = true;
 }
 
-struct users_shop *users_shop_open(struct test *t, const char *const *settings)
+static struct users_shop *shop_open(struct test *t, const char *const *settings, bool is_still)
 {
     struct users_shop *shop = arena_new(t->arena, struct users_shop);
     shop->t = t;
+    shop->is_still = is_still;
     shop->house = inline_house(t, settings);
     arena_defer(t->arena, shop_close, shop);
     shop_open_users(shop);
     return shop;
 }
+
+struct users_shop *users_shop_open(struct test *t, const char *const *settings)
+{
+    return shop_open(t, settings, false);
+}
+
+struct users_shop *users_shop_open_still(struct test *t) { return shop_open(t, NULL, true); }
 
 void users_shop_restart(struct users_shop *shop)
 {

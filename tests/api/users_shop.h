@@ -10,6 +10,7 @@ struct users_shop {
     struct test *t;
     struct house *house;
     struct users *users;
+    bool is_still;
     struct inline_client anyone, operator_;
 };
 
@@ -19,6 +20,9 @@ struct tokens {
 
 /* Opens Users with settings ("NAME=value", ended by NULL, or NULL). Closed when the test ends. */
 struct users_shop *users_shop_open(struct test *t, const char *const *settings);
+
+/* The same without its timers: nothing happens but what is asked. */
+struct users_shop *users_shop_open_still(struct test *t);
 
 /* Closes and opens it again on the same data, as a restart does. */
 void users_shop_restart(struct users_shop *shop);

@@ -1,4 +1,5 @@
-"""What the black-box tests share: one shop for each module, with the settings that the module names."""
+"""What the black-box tests share: one shop for each module, with the settings that it names."""
+
 import pathlib
 import sys
 
@@ -11,7 +12,7 @@ from shop import Shop  # noqa: E402
 
 @pytest.fixture(scope="module")
 def shop(request, tmp_path_factory):
-    """A running shop; a module's SETTINGS are its settings. It must end well and have logged no fault."""
+    """A running shop, with the SETTINGS of the module. It must end well and log no fault."""
     settings = getattr(request.module, "SETTINGS", {})
     place = tmp_path_factory.mktemp(request.module.__name__)
     with Shop(place / "data", **settings) as running:

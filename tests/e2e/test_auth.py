@@ -1,4 +1,5 @@
-"""Who may call what: every route, by everybody, through the gateway and directly at each service."""
+"""Who may call what: every route, by everybody, through the gateway and at each service."""
+
 import hashlib
 import hmac
 import json
@@ -16,7 +17,11 @@ class World:
 
     def __init__(self, shop):
         self.shop, self.staff, self.admin = shop, shop.staff, shop.admin
-        self.anonymous, self.owner, self.other = shop.anonymous(), shop.customer("owner"), shop.customer("other")
+        self.anonymous, self.owner, self.other = (
+            shop.anonymous(),
+            shop.customer("owner"),
+            shop.customer("other"),
+        )
         self.kept = {}
 
     def once(self, make):
@@ -43,7 +48,9 @@ class World:
         return self.staff.create_product()["id"]
 
     def category(self):
-        return accepted(self.staff.post("/products/categories", json={"name": new_key()}), 201)["id"]
+        return accepted(self.staff.post("/products/categories", json={"name": new_key()}), 201)[
+            "id"
+        ]
 
     def import_job(self):
         return self.staff.import_csv(HEADER)["id"]
@@ -57,9 +64,14 @@ class World:
         return user
 
     def signed_event(self):
-        body = json.dumps({"event_id": new_key(), "payment_id": new_key(), "status": "authorized"}).encode()
+        body = json.dumps(
+            {"event_id": new_key(), "payment_id": new_key(), "status": "authorized"}
+        ).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        return {"content": body, "headers": {"Content-Type": "application/json", "Simulator-Signature": signature}}
+        return {
+            "content": body,
+            "headers": {"Content-Type": "application/json", "Simulator-Signature": signature},
+        }
 
 
 def line_of(world):
@@ -70,18 +82,37 @@ def place_body(world):
     return {"lines": line_of(world), "payment": {"provider": "simulator", "token": "approve"}}
 
 
-# Every route: who may call it, what it is about (the name of World's maker), what is sent, what success is.
-# Access: anyone; customer (any signed-in user); own (the owner's; others see nothing); own+staff; staff; admin.
+# Every route: who may call it, what it is about (the name of World's maker), what is sent, what
+# success is. Access: anyone; customer (any signed-in user); own (others see nothing); own+staff;
+# staff; admin.
 ROUTES = {
-    ("POST", "/users"): ("anyone", None, lambda w: {"json": {"email": new_email(), "password": PASSWORD}}, 201),
-    ("POST", "/users/login"):
-        ("anyone", None, lambda w: {"json": {"email": w.owner.email, "password": PASSWORD}}, 200),
-    ("POST", "/users/refresh"):
-        ("anyone", None, lambda w: {"json": {"refresh_token": w.owner.at(w.owner.door).log_in().refresh_token}}, 200),
+    ("POST", "/users"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"email": new_email(), "password": PASSWORD}},
+        201,
+    ),
+    ("POST", "/users/login"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"email": w.owner.email, "password": PASSWORD}},
+        200,
+    ),
+    ("POST", "/users/refresh"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"refresh_token": w.owner.at(w.owner.door).log_in().refresh_token}},
+        200,
+    ),
     ("POST", "/users/logout"): ("customer", None, lambda w: {}, 204),
     ("GET", "/users/.well-known/jwks.json"): ("anyone", None, lambda w: {}, 200),
     ("GET", "/users/me"): ("customer", None, lambda w: {}, 200),
-    ("PATCH", "/users/me"): ("customer", None, lambda w: {"json": {}, "headers": {"If-Match": "*"}}, 200),
+    ("PATCH", "/users/me"): (
+        "customer",
+        None,
+        lambda w: {"json": {}, "headers": {"If-Match": "*"}},
+        200,
+    ),
     ("GET", "/users/me/addresses"): ("customer", None, lambda w: {}, 200),
     ("POST", "/users/me/addresses"): ("customer", None, lambda w: {"json": ADDRESS}, 201),
     ("GET", "/users/me/addresses/{id}"): ("own", "address", lambda w: {}, 200),
@@ -91,36 +122,101 @@ ROUTES = {
     ("GET", "/users/{id}"): ("staff", "user", lambda w: {}, 200),
     ("POST", "/users/{id}/suspend"): ("staff", "user", lambda w: {"json": {}}, 200),
     ("POST", "/users/{id}/restore"): ("staff", "suspended", lambda w: {}, 200),
-    ("PUT", "/users/{id}/roles"): ("admin", "user", lambda w: {"json": {"roles": ["customer"]}}, 200),
+    ("PUT", "/users/{id}/roles"): (
+        "admin",
+        "user",
+        lambda w: {"json": {"roles": ["customer"]}},
+        200,
+    ),
     ("GET", "/products"): ("anyone", None, lambda w: {}, 200),
     ("GET", "/products/{id}"): ("anyone", "product", lambda w: {}, 200),
-    ("POST", "/products"): ("staff", None, lambda w: {"json": {
-        "title": "T", "handle": "t-" + new_key(), "variants": [{"price": {"amount": 1, "currency": "EUR"}}]}}, 201),
-    ("PATCH", "/products/{id}"):
-        ("staff", "product", lambda w: {"json": {"title": "New"}, "headers": {"If-Match": "*"}}, 200),
-    ("DELETE", "/products/{id}"): ("staff", "product", lambda w: {"headers": {"If-Match": "*"}}, 204),
+    ("POST", "/products"): (
+        "staff",
+        None,
+        lambda w: {
+            "json": {
+                "title": "T",
+                "handle": "t-" + new_key(),
+                "variants": [{"price": {"amount": 1, "currency": "EUR"}}],
+            }
+        },
+        201,
+    ),
+    ("PATCH", "/products/{id}"): (
+        "staff",
+        "product",
+        lambda w: {"json": {"title": "New"}, "headers": {"If-Match": "*"}},
+        200,
+    ),
+    ("DELETE", "/products/{id}"): (
+        "staff",
+        "product",
+        lambda w: {"headers": {"If-Match": "*"}},
+        204,
+    ),
     ("GET", "/products/categories"): ("anyone", None, lambda w: {}, 200),
     ("POST", "/products/categories"): ("staff", None, lambda w: {"json": {"name": new_key()}}, 201),
-    ("PATCH", "/products/categories/{id}"): ("staff", "category", lambda w: {"json": {"name": new_key()}}, 200),
+    ("PATCH", "/products/categories/{id}"): (
+        "staff",
+        "category",
+        lambda w: {"json": {"name": new_key()}},
+        200,
+    ),
     ("DELETE", "/products/categories/{id}"): ("staff", "category", lambda w: {}, 204),
-    ("POST", "/products/imports"):
-        ("staff", None, lambda w: {"content": HEADER, "headers": {"Content-Type": "text/csv"}}, 202),
+    ("POST", "/products/imports"): (
+        "staff",
+        None,
+        lambda w: {"content": HEADER, "headers": {"Content-Type": "text/csv"}},
+        202,
+    ),
     ("GET", "/products/imports/{id}"): ("staff", "import_job", lambda w: {}, 200),
     ("GET", "/products/stock/{sku}"): ("staff", "sku", lambda w: {}, 200),
-    ("POST", "/products/stock/{sku}/adjustments"):
-        ("staff", "sku", lambda w: {"json": {"delta": 1, "reason": "received"}, "key": new_key()}, 200),
+    ("POST", "/products/stock/{sku}/adjustments"): (
+        "staff",
+        "sku",
+        lambda w: {"json": {"delta": 1, "reason": "received"}, "key": new_key()},
+        200,
+    ),
     ("GET", "/products/stock/{sku}/ledger"): ("staff", "sku", lambda w: {}, 200),
-    ("POST", "/orders"): ("customer", None, lambda w: {
-        "json": place_body(w), "key": new_key(), "headers": {"Prefer": "wait=10"}}, 201),
+    ("POST", "/orders"): (
+        "customer",
+        None,
+        lambda w: {"json": place_body(w), "key": new_key(), "headers": {"Prefer": "wait=10"}},
+        201,
+    ),
     ("GET", "/orders"): ("customer", None, lambda w: {}, 200),
     ("GET", "/orders/{id}"): ("own+staff", "order", lambda w: {}, 200),
     ("GET", "/orders/{id}/timeline"): ("own+staff", "order", lambda w: {}, 200),
-    ("POST", "/orders/{id}/cancel"): ("own+staff", "order", lambda w: {"json": {}, "key": new_key()}, 200),
-    ("POST", "/orders/{id}/payments"): ("staff", "manual_order", lambda w: {
-        "json": {"amount": {"amount": 1299, "currency": "EUR"}}, "key": new_key()}, 200),
-    ("POST", "/orders/{id}/fulfilments"): ("staff", "order", lambda w: {"json": {}, "key": new_key()}, 200),
-    ("POST", "/orders/{id}/refunds"): ("staff", "order", lambda w: {"json": {}, "key": new_key()}, 200),
-    ("POST", "/orders/payments/{provider}/events"): ("anyone", None, lambda w: w.signed_event(), 204),
+    ("POST", "/orders/{id}/cancel"): (
+        "own+staff",
+        "order",
+        lambda w: {"json": {}, "key": new_key()},
+        200,
+    ),
+    ("POST", "/orders/{id}/payments"): (
+        "staff",
+        "manual_order",
+        lambda w: {"json": {"amount": {"amount": 1299, "currency": "EUR"}}, "key": new_key()},
+        200,
+    ),
+    ("POST", "/orders/{id}/fulfilments"): (
+        "staff",
+        "order",
+        lambda w: {"json": {}, "key": new_key()},
+        200,
+    ),
+    ("POST", "/orders/{id}/refunds"): (
+        "staff",
+        "order",
+        lambda w: {"json": {}, "key": new_key()},
+        200,
+    ),
+    ("POST", "/orders/payments/{provider}/events"): (
+        "anyone",
+        None,
+        lambda w: w.signed_event(),
+        204,
+    ),
 }
 ROLES = ("anonymous", "other", "owner", "staff", "admin")
 
@@ -143,13 +239,17 @@ def world(shop):
 
 def test_every_route_of_the_document_is_in_the_table(shop):
     document = accepted(shop.anonymous().get("/openapi.json"))
-    routes = {(method.upper(), path) for path, calls in document["paths"].items() for method in calls
-              if method in METHODS}
+    routes = {
+        (method.upper(), path)
+        for path, calls in document["paths"].items()
+        for method in calls
+        if method in METHODS
+    }
     assert routes == set(ROUTES)
 
 
 def check_route(world, method, path, door):
-    """Everybody calls the route at a door; each hears what the table says, and refusals change nothing."""
+    """Everybody calls the route and hears what the table says; refusals change nothing."""
     access, subject, request_of, success = ROUTES[method, path]
     maker = getattr(world, subject) if subject else None
     uses_up = method != "GET"
@@ -194,8 +294,14 @@ def test_calls_of_neighbours_and_of_the_operator_cannot_be_reached(world):
 
 
 def test_headers_that_claim_an_identity_are_dropped(world):
-    claims = {"X-User-Id": world.admin.id, "X-Roles": "admin", "X-Duka-Identity": "admin", "Duka-Identity": "admin",
-              "X-Forwarded-User": world.admin.id, "X-Operator": "true"}
+    claims = {
+        "X-User-Id": world.admin.id,
+        "X-Roles": "admin",
+        "X-Duka-Identity": "admin",
+        "Duka-Identity": "admin",
+        "X-Forwarded-User": world.admin.id,
+        "X-Operator": "true",
+    }
     for door in (world.shop.url, world.shop.doors["users"]):
         refused(world.anonymous.at(door).get("/users", headers=claims), *MISSING)
         refused(world.owner.at(door).get("/users", headers=claims), *ROLE)
@@ -206,7 +312,11 @@ def test_a_stale_token_does_not_keep_anyone_from_browsing(world):
     stale = {"Authorization": "Bearer e30.e30.e30"}
     accepted(world.anonymous.get("/products", headers=stale))
     refused(world.anonymous.get("/orders", headers=stale), 401, "auth.token_invalid")
-    refused(world.anonymous.get("/orders", headers={"Authorization": "Basic YTpi"}), 401, "auth.token_invalid")
+    refused(
+        world.anonymous.get("/orders", headers={"Authorization": "Basic YTpi"}),
+        401,
+        "auth.token_invalid",
+    )
 
 
 def test_a_service_answers_only_its_own_paths(world):

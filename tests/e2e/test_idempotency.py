@@ -1,4 +1,5 @@
 """Idempotency-Key: a repeat hears the first answer, and nothing is done twice."""
+
 import concurrent.futures
 import time
 
@@ -44,8 +45,10 @@ def test_202_is_an_answer_too(shop, sku):
     assert orders_of(person) == [order["id"]]
 
 
-@pytest.mark.parametrize("token, quantity, status, code", [
-    ("approve", 11, 409, "stock.insufficient"), ("decline", 1, 402, "payment.declined")])
+@pytest.mark.parametrize(
+    "token, quantity, status, code",
+    [("approve", 11, 409, "stock.insufficient"), ("decline", 1, 402, "payment.declined")],
+)
 def test_refusals_that_made_an_order_are_repeated(shop, staff, sku, token, quantity, status, code):
     person, key = shop.customer(), new_key()
     first = person.place([(sku, quantity)], token, key=key)
@@ -60,7 +63,11 @@ def test_answers_to_invalid_requests_are_not_kept(shop, sku):
     person, key = shop.customer(), new_key()
     refused(person.place([(sku, 0)], key=key), 422, "field.invalid", "/lines/0/quantity")
     refused(person.place("no-such-sku", key=key), 422, "order.sku_unknown", "/lines/0/sku")
-    refused(person.place(sku, key=key, expected_total={"amount": 1, "currency": "EUR"}), 409, "price.changed")
+    refused(
+        person.place(sku, key=key, expected_total={"amount": 1, "currency": "EUR"}),
+        409,
+        "price.changed",
+    )
     order = accepted(person.place(sku, key=key), 201)
     assert orders_of(person) == [order["id"]]
 
@@ -77,15 +84,23 @@ def test_the_same_key_with_another_body_is_refused(shop, sku):
 def test_bodies_are_compared_by_what_they_say(shop, sku):
     person, key = shop.customer(), new_key()
     first = person.place(sku, key=key)
-    spaced = '{ "payment": {"token": "approve", "provider": "simulator"},\n "lines": [{"quantity": 1, "sku": "%s"}] }'
-    again = person.post("/orders", key=key, content=spaced % sku, headers={"Content-Type": "application/json"})
+    spaced = (
+        '{ "payment": {"token": "approve", "provider": "simulator"},\n'
+        ' "lines": [{"quantity": 1, "sku": "%s"}] }'
+    )
+    again = person.post(
+        "/orders", key=key, content=spaced % sku, headers={"Content-Type": "application/json"}
+    )
     is_replay(first, again)
 
 
 @pytest.mark.parametrize("key", [None, "", "a" * 256, "two words", "käse".encode()])
 def test_a_key_is_1_to_255_visible_ascii_characters(shop, sku, key):
     person = shop.customer()
-    body = {"lines": [{"sku": sku, "quantity": 1}], "payment": {"provider": "simulator", "token": "approve"}}
+    body = {
+        "lines": [{"sku": sku, "quantity": 1}],
+        "payment": {"provider": "simulator", "token": "approve"},
+    }
     refused(person.post("/orders", key=key, json=body), 400, "idempotency.key_required")
     accepted(person.post("/orders", key="a" * 255, json=body), 201)
 
@@ -103,12 +118,21 @@ def test_a_repeat_waits_while_the_first_is_at_work(shop, sku):
     person, key = shop.customer(), new_key()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         started = time.monotonic()
-        answers = [answer.result() for answer in
-                   [pool.submit(person.place, sku, "late", key=key, wait=10) for _ in range(4)]]
+        answers = [
+            answer.result()
+            for answer in [
+                pool.submit(person.place, sku, "late", key=key, wait=10) for _ in range(4)
+            ]
+        ]
     assert time.monotonic() - started > 1.5, "each waited for the payment that came late"
     orders = [accepted(answer, 201) for answer in answers]
     assert all(order == orders[0] for order in orders) and orders[0]["status"] == "confirmed"
-    assert sorted(answer.headers.get("idempotent-replayed", "") for answer in answers) == ["", "true", "true", "true"]
+    assert sorted(answer.headers.get("idempotent-replayed", "") for answer in answers) == [
+        "",
+        "true",
+        "true",
+        "true",
+    ]
     assert orders_of(person) == [orders[0]["id"]]
 
 

@@ -1,4 +1,5 @@
 """The OpenAPI document and its page."""
+
 import json
 
 import jsonschema
@@ -38,7 +39,9 @@ def test_every_example_fits_its_schema(document):
         for method, call in calls.items():
             for content in call.get("requestBody", {}).get("content", {}).values():
                 if "example" in content and isinstance(content["example"], (dict, list)):
-                    OAS31Validator(schema_of(document, content["schema"])).validate(content["example"])
+                    OAS31Validator(schema_of(document, content["schema"])).validate(
+                        content["example"]
+                    )
                     checked += 1
     assert checked >= 15
 
@@ -46,12 +49,16 @@ def test_every_example_fits_its_schema(document):
 def test_a_wrong_example_is_seen(document):
     content = document["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]
     with pytest.raises(jsonschema.ValidationError):
-        OAS31Validator(schema_of(document, content["schema"])).validate({**content["example"], "lines": 7})
+        OAS31Validator(schema_of(document, content["schema"])).validate(
+            {**content["example"], "lines": 7}
+        )
 
 
 def fits(document, answer, method, path):
     """Checks an answer against what the document says of it."""
-    response = resolved(document, document["paths"][path][method]["responses"][str(answer.status_code)])
+    response = resolved(
+        document, document["paths"][path][method]["responses"][str(answer.status_code)]
+    )
     kind = answer.headers["content-type"]
     OAS31Validator(schema_of(document, response["content"][kind]["schema"])).validate(answer.json())
 
@@ -71,16 +78,27 @@ def test_answers_are_as_the_document_says(shop, staff, document):
     fits(document, person.get(f"/orders/{order}/timeline"), "get", "/orders/{id}/timeline")
     fits(document, stranger.get("/products"), "get", "/products")
     fits(document, stranger.get("/products/nothing-here"), "get", "/products/{id}")
-    fits(document, stranger.get("/users/.well-known/jwks.json"), "get", "/users/.well-known/jwks.json")
+    fits(
+        document,
+        stranger.get("/users/.well-known/jwks.json"),
+        "get",
+        "/users/.well-known/jwks.json",
+    )
     fits(document, person.get("/users/me"), "get", "/users/me")
     fits(document, staff.get(f"/products/stock/{sku}"), "get", "/products/stock/{sku}")
-    fits(document, staff.get(f"/products/stock/{sku}/ledger"), "get", "/products/stock/{sku}/ledger")
+    fits(
+        document, staff.get(f"/products/stock/{sku}/ledger"), "get", "/products/stock/{sku}/ledger"
+    )
 
 
 def test_the_page_needs_nothing_from_elsewhere(anonymous):
     page = anonymous.get("/docs")
-    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html"), told(page)
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html"), told(
+        page
+    )
     text = page.text
     for word in ('src="http', "src='http", "src=//", 'href="http', "@import", "cdn."):
         assert word not in text, f"the page asks elsewhere: {word}"
-    assert anonymous.get("/docs", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    assert (
+        anonymous.get("/docs", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    )

@@ -1,4 +1,5 @@
 """What an operator sees: probes, metrics, settings, starts that fail, stops that lose nothing."""
+
 import concurrent.futures
 import re
 import signal
@@ -13,13 +14,22 @@ from shop import ROOT, Person, accepted, new_email, new_key, program, refused, u
 
 SETTING = re.compile(r'^SETTING\((\w+), (\w+), "([^"]*)"', re.M)
 SETTINGS_TABLE = SETTING.findall((ROOT / "contracts/settings.tbl").read_text())
-METRICS = re.findall(r'^METRIC\(\w+, (\w+), "(\w+)"', (ROOT / "contracts/metrics.tbl").read_text(), re.M)
+METRICS = re.findall(
+    r'^METRIC\(\w+, (\w+), "(\w+)"', (ROOT / "contracts/metrics.tbl").read_text(), re.M
+)
 
 
 def run(shop, *words, **settings):
     """Runs duka to its end, which must come by itself; gives what it printed and its code."""
-    done = subprocess.run([str(program("duka")), *words], env={**shop.environment(), **settings}, cwd=ROOT, text=True,
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    done = subprocess.run(
+        [str(program("duka")), *words],
+        env={**shop.environment(), **settings},
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -48,11 +58,19 @@ def test_metrics_are_prometheus_text_and_count_what_happens(shop, staff, custome
     for _ in range(3):
         accepted(customer.place(sku), 201)
     refused(customer.place("no-such-sku"), 422, "order.sku_unknown")
-    until(lambda: total(samples(), "duka_orders_total", status="confirmed")
-          - total(before, "duka_orders_total", status="confirmed") == 3, what="three confirmed orders")
+    until(
+        lambda: total(samples(), "duka_orders_total", status="confirmed")
+        - total(before, "duka_orders_total", status="confirmed")
+        == 3,
+        what="three confirmed orders",
+    )
     after = samples()
-    assert total(after, "duka_http_requests_total", status="422") > total(before, "duka_http_requests_total", status="422")
-    assert total(after, "duka_commits_total", service="orders") > total(before, "duka_commits_total", service="orders")
+    assert total(after, "duka_http_requests_total", status="422") > total(
+        before, "duka_http_requests_total", status="422"
+    )
+    assert total(after, "duka_commits_total", service="orders") > total(
+        before, "duka_commits_total", service="orders"
+    )
     assert total(after, "duka_outbox_backlog") == 0
     for kind, name in METRICS:
         if kind == "GAUGE":
@@ -101,8 +119,11 @@ def check_histogram(name, samples):
 
 
 def total(samples, name, **labels):
-    return sum(value for (sample, pairs), value in samples.items()
-               if sample == name and labels.items() <= dict(pairs).items())
+    return sum(
+        value
+        for (sample, pairs), value in samples.items()
+        if sample == name and labels.items() <= dict(pairs).items()
+    )
 
 
 def test_the_version_is_told(shop):
@@ -113,15 +134,18 @@ def test_the_version_is_told(shop):
 
 def test_logs_are_json_lines_with_the_trace_of_the_request(shop, customer):
     trace = "0af7651916cd43dd8448eb211c80319c"
-    customer.get("/users/me", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-Id": "find-me"})
+    told = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-Id": "find-me"}
 
     def logged():
+        # Where much happens, some lines of one kind are left out: asked again until one is there.
+        accepted(customer.get("/users/me", headers=told))
         return [entry for entry in shop.log_entries() if entry.get("trace_id") == trace]
 
     entry = until(logged, what="the request in the log")[0]
     assert entry["request_id"] == "find-me" and entry["status"] == 200
     text = shop.log()
-    assert customer.token not in text and customer.email not in text and customer.password not in text
+    for secret in (customer.token, customer.email, customer.password):
+        assert secret not in text
 
 
 # ---- settings ----
@@ -131,17 +155,30 @@ def test_help_lists_every_setting_with_its_default(shop):
     code, text = run(shop, "--help")
     assert code == 0
     for name, _, default in SETTINGS_TABLE:
-        assert re.search(rf"\b{name}\b", text), name
+        assert name in text or "--" + name.lower().replace("_", "-") in text, name
         assert not default or default in text, (name, default)
 
 
-@pytest.mark.parametrize("name, value, allowed", [
-    ("RATE_LIMIT", "many", "0"), ("WORKERS", "0", "64"), ("WORKERS", "65", "64"), ("DRAIN_TIME", "7 parsecs", "ms"),
-    ("HEAD_BYTES_MAX", "1GiB", "1048576|1 ?MiB"), ("DATABASE_DURABLE", "perhaps", "true"),
-    ("LOG_LEVEL", "loud", "debug"), ("LOG_FORMAT", "xml", "json"), ("PAYMENT_CAPTURE", "never", "fulfil"),
-    ("SHOP_CURRENCY", "EURO", "3|ISO"), ("SHOP_CURRENCY", "XQZ", "ISO"), ("LISTEN_ADDR", "nowhere", "port|address"),
-    ("TRUSTED_PROXIES", "10.0.0.0/99", "CIDR|/"), ("DATABASE_URL_ORDERS", "mysql:x", "sqlite:"),
-    ("ROUTES_FILE", "/nonexistent/routes.yaml", "(?i)no such|read")])
+@pytest.mark.parametrize(
+    "name, value, allowed",
+    [
+        ("RATE_LIMIT", "many", "0"),
+        ("WORKERS", "0", "64"),
+        ("WORKERS", "65", "64"),
+        ("DRAIN_TIME", "7 parsecs", "ms"),
+        ("HEAD_BYTES_MAX", "1GiB", "1048576|1 ?MiB"),
+        ("DATABASE_DURABLE", "perhaps", "true"),
+        ("LOG_LEVEL", "loud", "debug"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("PAYMENT_CAPTURE", "never", "fulfil"),
+        ("SHOP_CURRENCY", "EURO", "3|ISO"),
+        ("SHOP_CURRENCY", "XQZ", "ISO"),
+        ("LISTEN_ADDR", "nowhere", "port|address"),
+        ("TRUSTED_PROXIES", "10.0.0.0/99", "CIDR|/"),
+        ("DATABASE_URL_ORDERS", "mysql:x", "sqlite:"),
+        ("ROUTES_FILE", "/nonexistent/routes.yaml", "(?i)no such|read"),
+    ],
+)
 def test_a_bad_setting_stops_the_start_and_is_named(new_shop, name, value, allowed):
     code, text = run(new_shop(), **{name: value})
     assert code not in (0, None) and name in text and value in text, text
@@ -151,14 +188,14 @@ def test_a_bad_setting_stops_the_start_and_is_named(new_shop, name, value, allow
 def test_settings_come_from_flags_environment_and_file_in_this_order(new_shop, tmp_path):
     shop = new_shop()
     file = tmp_path / "duka.yaml"
-    file.write_text("WORKERS: 0\n")
+    file.write_text("workers: 0\n")
     code, text = run(shop, DUKA_CONFIG=str(file))
     assert code != 0 and "WORKERS" in text
     code, text = run(shop, "--workers", "77", DUKA_CONFIG=str(file), WORKERS="66")
     assert code != 0 and "77" in text and "66" not in text
-    file.write_text("NO_SUCH_THING: 1\n")
+    file.write_text("no_such_thing: 1\n")
     code, text = run(shop, DUKA_CONFIG=str(file))
-    assert code != 0 and "NO_SUCH_THING" in text
+    assert code != 0 and "no_such_thing" in text.lower()
     code, text = run(shop, "--no-such-flag=1")
     assert code != 0 and "no-such-flag" in text
 
@@ -168,8 +205,8 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(new_shop, tmp_path):
     file.write_text("unspeakable\n")
     shop = new_shop(PAYMENT_SIMULATOR_SECRET_FILE=file).start()
     shown = shop.dukactl("config").stdout
-    assert "PAYMENT_SIMULATOR_SECRET" in shown and "unspeakable" not in shown
-    assert "RATE_LIMIT" in shown
+    assert "payment_simulator_secret: (hidden)" in shown and "unspeakable" not in shown
+    assert "rate_limit: 0 " in shown
     shop.close()
     assert "unspeakable" not in shop.log()
     code, text = run(new_shop(), PAYMENT_SIMULATOR_SECRET="unspeakable" * 100)
@@ -179,7 +216,9 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(new_shop, tmp_path):
 # ---- starts that fail ----
 
 
-@pytest.mark.parametrize("setting, door", [("LISTEN_ADDR", "listen"), ("OPS_ADDR", "ops"), ("ORDERS_ADDR", "orders")])
+@pytest.mark.parametrize(
+    "setting, door", [("LISTEN_ADDR", "listen"), ("OPS_ADDR", "ops"), ("ORDERS_ADDR", "orders")]
+)
 def test_a_taken_port_is_named_with_its_setting(new_shop, setting, door):
     shop = new_shop()
     host, port = shop.addresses[door].split(":")
@@ -211,7 +250,9 @@ def test_what_is_in_flight_is_answered_before_the_end(new_shop):
     customer, sku = shop.customer(), shop.staff.new_sku()
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(customer.place, sku, "late", wait=10) for _ in range(5)]
-        until(lambda: len(accepted(customer.get("/orders"))["items"]) == 5, what="five orders at work")
+        until(
+            lambda: len(accepted(customer.get("/orders"))["items"]) == 5, what="five orders at work"
+        )
         started = time.monotonic()
         shop.process.send_signal(signal.SIGTERM)
         orders = [accepted(answer.result(), answer.result().status_code) for answer in answers]
@@ -287,9 +328,13 @@ def test_everything_is_still_there_after_a_restart(new_shop):
     assert shop.stop() == 0
 
     shop.start()
-    assert customer.order(order["id"]) == order, "the old token still works, and the order is as it was"
+    assert (
+        customer.order(order["id"]) == order
+    ), "the old token still works, and the order is as it was"
     again = customer.place([(sku, 2)], key=key)
-    assert accepted(again, 201)["id"] == order["id"] and again.headers["idempotent-replayed"] == "true"
+    assert (
+        accepted(again, 201)["id"] == order["id"] and again.headers["idempotent-replayed"] == "true"
+    )
     assert staff.levels(sku) == (5, 2, 3)
     accepted(customer.log_in().get("/users/me"))
     shop.close()
@@ -303,6 +348,15 @@ def test_a_lost_password_of_staff_is_mended_while_the_shop_runs(shop):
 
 
 def test_dukactl_says_what_to_do_where_no_shop_runs(new_shop):
-    done = new_shop().dukactl("users", "create", "--email", new_email(), "--role", "staff", "--password-stdin",
-                              stdin="a password of fifteen\n", check=False)
+    done = new_shop().dukactl(
+        "users",
+        "create",
+        "--email",
+        new_email(),
+        "--role",
+        "staff",
+        "--password-stdin",
+        stdin="a password of fifteen\n",
+        check=False,
+    )
     assert done.returncode != 0 and "DATA_DIR" in done.stdout + done.stderr

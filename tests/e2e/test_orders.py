@@ -1,10 +1,18 @@
 """Orders: placing, reading, cancelling, shipping, giving back, and what stock says to each."""
+
 import uuid
 
 import pytest
 from shop import ADDRESS, accepted, items, new_key, pages, refused, until
 
-HAPPY = ["placed", "reserved", "payment.pending", "payment.authorized", "confirmed", "payment.captured"]
+HAPPY = [
+    "placed",
+    "reserved",
+    "payment.pending",
+    "payment.authorized",
+    "confirmed",
+    "payment.captured",
+]
 
 
 @pytest.fixture
@@ -26,11 +34,16 @@ def test_an_order_is_placed_paid_and_read_back(staff, customer, sku):
     other = staff.new_sku(price=250)
     answer = customer.place([(sku, 2), (other, 3)], shipping_address=ADDRESS)
     order = accepted(answer, 201)
-    assert answer.headers["location"] == f"/orders/{order['id']}" and uuid.UUID(order["id"]).version == 7
+    assert (
+        answer.headers["location"] == f"/orders/{order['id']}"
+        and uuid.UUID(order["id"]).version == 7
+    )
     assert (order["status"], order["customer_id"]) == ("confirmed", customer.id)
     assert order["total"] == {"amount": 2 * 1299 + 3 * 250, "currency": "EUR"}
-    assert [(line["sku"], line["quantity"], line["shipped"], line["total"]["amount"]) for line in order["lines"]] \
-        == [(sku, 2, 0, 2598), (other, 3, 0, 750)]
+    assert [
+        (line["sku"], line["quantity"], line["shipped"], line["total"]["amount"])
+        for line in order["lines"]
+    ] == [(sku, 2, 0, 2598), (other, 3, 0, 750)]
     assert order["shipping_address"] == ADDRESS and order["fulfilment_status"] == "none"
 
     order = customer.order_becomes(order["id"], payment_status="captured")
@@ -47,25 +60,51 @@ def test_an_order_goes_to_an_address_of_ones_own(shop, customer, sku):
     accepted(customer.put(f"/users/me/addresses/{saved['id']}", json={**ADDRESS, "city": "Kisumu"}))
     assert customer.order(order["id"])["shipping_address"] == ADDRESS
 
-    refused(shop.customer().place(sku, address_id=saved["id"]), 422, "order.address_unknown", "/address_id")
-    refused(customer.place(sku, address_id=saved["id"], shipping_address=ADDRESS), 422, "field.invalid",
-            "/address_id")
+    refused(
+        shop.customer().place(sku, address_id=saved["id"]),
+        422,
+        "order.address_unknown",
+        "/address_id",
+    )
+    refused(
+        customer.place(sku, address_id=saved["id"], shipping_address=ADDRESS),
+        422,
+        "field.invalid",
+        "/address_id",
+    )
 
 
 def test_what_is_no_order_is_refused_and_holds_nothing(staff, customer, sku):
     refused(customer.place("no-such-sku"), 422, "order.sku_unknown", "/lines/0/sku")
-    refused(customer.place([(sku, 1), ("nothing", 1), ("none", 1)]), 422, "order.sku_unknown",
-            "/lines/1/sku", "/lines/2/sku")
+    refused(
+        customer.place([(sku, 1), ("nothing", 1), ("none", 1)]),
+        422,
+        "order.sku_unknown",
+        "/lines/1/sku",
+        "/lines/2/sku",
+    )
     refused(customer.place([]), 422, "field.invalid", "/lines")
     refused(customer.place([(sku, 1)] * 101), 422, "field.invalid", "/lines")
     for quantity in (0, -1, 10001, 1.5, "1"):
         refused(customer.place([(sku, quantity)]), 422, "field.invalid", "/lines/0/quantity")
     refused(customer.place(sku, "gold"), 422, "payment.token_invalid", "/payment/token")
-    refused(customer.place(sku, provider="bank"), 422, "payment.provider_unknown", "/payment/provider")
-    refused(customer.post("/orders", key=new_key(), json={"lines": [{"sku": sku, "quantity": 1}]}), 422,
-            "field.invalid", "/payment")
-    refused(customer.place(sku, shipping_address={"name": "Amina"}), 422, "field.invalid",
-            "/shipping_address/line1", "/shipping_address/city", "/shipping_address/country")
+    refused(
+        customer.place(sku, provider="bank"), 422, "payment.provider_unknown", "/payment/provider"
+    )
+    refused(
+        customer.post("/orders", key=new_key(), json={"lines": [{"sku": sku, "quantity": 1}]}),
+        422,
+        "field.invalid",
+        "/payment",
+    )
+    refused(
+        customer.place(sku, shipping_address={"name": "Amina"}),
+        422,
+        "field.invalid",
+        "/shipping_address/line1",
+        "/shipping_address/city",
+        "/shipping_address/country",
+    )
     assert staff.levels(sku) == (10, 0, 10)
     accepted(customer.place(sku), 201)
     assert staff.levels(sku) == (10, 1, 9)
@@ -93,9 +132,15 @@ def test_an_order_is_waited_for_as_long_as_asked(customer, sku):
 
 def test_short_lines_are_named_and_nothing_is_held(staff, customer, sku):
     scarce = staff.new_sku(on_hand=1)
-    body = refused(customer.place([(sku, 1), (scarce, 2)]), 409, "stock.insufficient", "/lines/1/quantity")
+    body = refused(
+        customer.place([(sku, 1), (scarce, 2)]), 409, "stock.insufficient", "/lines/1/quantity"
+    )
     order = customer.order(body["subject"])
-    assert (order["status"], order["reason"], order["payment_status"]) == ("rejected", "stock.insufficient", "none")
+    assert (order["status"], order["reason"], order["payment_status"]) == (
+        "rejected",
+        "stock.insufficient",
+        "none",
+    )
     assert customer.timeline(order["id"]) == ["placed", "rejected"]
     assert staff.levels(sku) == (10, 0, 10) and staff.levels(scarce) == (1, 0, 1)
     accepted(customer.place([(sku, 1), (scarce, 1)]), 201)
@@ -105,7 +150,11 @@ def test_short_lines_are_named_and_nothing_is_held(staff, customer, sku):
 def test_a_declined_payment_rejects_the_order_and_frees_its_stock(staff, customer, sku):
     body = refused(customer.place([(sku, 4)], "decline"), 402, "payment.declined")
     order = customer.order(body["subject"])
-    assert (order["status"], order["reason"], order["payment_status"]) == ("rejected", "payment.declined", "declined")
+    assert (order["status"], order["reason"], order["payment_status"]) == (
+        "rejected",
+        "payment.declined",
+        "declined",
+    )
     until(lambda: staff.levels(sku) == (10, 0, 10), what="the stock to be free")
 
 
@@ -119,13 +168,24 @@ def test_the_price_of_the_time_of_placing_stands(staff, customer):
     accepted(staff.patch(path, json={"variants": variants}, headers={"If-Match": tag}))
 
     def dearer():
-        return customer.place(sku, expected_total={"amount": 1500, "currency": "EUR"}).status_code == 201
+        return (
+            customer.place(sku, expected_total={"amount": 1500, "currency": "EUR"}).status_code
+            == 201
+        )
 
     until(dearer, what="the new price to arrive")
-    refused(customer.place(sku, expected_total={"amount": 1000, "currency": "EUR"}), 409, "price.changed",
-            "/expected_total")
-    refused(customer.place(sku, expected_total={"amount": 1500, "currency": "USD"}), 409, "price.changed",
-            "/expected_total")
+    refused(
+        customer.place(sku, expected_total={"amount": 1000, "currency": "EUR"}),
+        409,
+        "price.changed",
+        "/expected_total",
+    )
+    refused(
+        customer.place(sku, expected_total={"amount": 1500, "currency": "USD"}),
+        409,
+        "price.changed",
+        "/expected_total",
+    )
     assert customer.order(before["id"])["total"]["amount"] == 1000
 
 
@@ -142,7 +202,12 @@ def test_orders_are_ones_own(shop, staff, customer, sku):
     refused(other.cancel(order["id"]), 404, "not_found")
     assert items(other.get("/orders")) == []
     refused(customer.get("/orders", params={"scope": "all"}), 403, "auth.role_missing")
-    refused(customer.get("/orders", params={"customer_id": other.id}), 422, "field.invalid", "/customer_id")
+    refused(
+        customer.get("/orders", params={"customer_id": other.id}),
+        422,
+        "field.invalid",
+        "/customer_id",
+    )
     refused(customer.get(f"/orders/{uuid.uuid4()}"), 404, "not_found")
 
 
@@ -151,7 +216,9 @@ def test_a_history_is_read_in_pages_newest_first(shop, staff, sku):
     made = [accepted(person.place(sku), 201)["id"] for _ in range(5)]
     found, count = pages(lambda **rest: person.get("/orders", **rest), limit=2)
     assert [order["id"] for order in found] == made[::-1] and count == 3
-    found, _ = pages(lambda **rest: staff.get("/orders", **rest), limit=2, scope="all", customer_id=person.id)
+    found, _ = pages(
+        lambda **rest: staff.get("/orders", **rest), limit=2, scope="all", customer_id=person.id
+    )
     assert [order["id"] for order in found] == made[::-1]
 
     accepted(person.cancel(made[0]))
@@ -181,8 +248,16 @@ def test_a_cancelled_order_gives_money_and_stock_back(staff, customer, sku):
     assert order["paid"]["amount"] == 0
     until(lambda: staff.levels(sku) == (10, 0, 10), what="the stock to be free")
     refused(customer.cancel(order["id"]), 409, "order.state")
-    entry = next(e for e in items(customer.get(f"/orders/{order['id']}/timeline")) if e["what"] == "cancelling")
-    assert (entry["actor"], entry["actor_id"], entry["reason"]) == ("customer", customer.id, "changed my mind")
+    entry = next(
+        e
+        for e in items(customer.get(f"/orders/{order['id']}/timeline"))
+        if e["what"] == "cancelling"
+    )
+    assert (entry["actor"], entry["actor_id"], entry["reason"]) == (
+        "customer",
+        customer.id,
+        "changed my mind",
+    )
 
 
 def test_what_has_been_shipped_cannot_be_cancelled(staff, customer, sku):
@@ -209,11 +284,22 @@ def test_an_order_is_shipped_in_parts_until_it_is_completed(staff, customer, sku
     order = paid(customer, [(sku, 3), (other, 1)])
     path = order["id"]
     refused(customer.fulfil(path), 403, "auth.role_missing")
-    refused(staff.fulfil(path, lines=[{"sku": sku, "quantity": 4}]), 422, "fulfilment.invalid", "/lines/0/quantity")
-    refused(staff.fulfil(path, lines=[{"sku": "other", "quantity": 1}]), 422, "fulfilment.invalid",
-            "/lines/0/quantity")
+    refused(
+        staff.fulfil(path, lines=[{"sku": sku, "quantity": 4}]),
+        422,
+        "fulfilment.invalid",
+        "/lines/0/quantity",
+    )
+    refused(
+        staff.fulfil(path, lines=[{"sku": "other", "quantity": 1}]),
+        422,
+        "fulfilment.invalid",
+        "/lines/0/quantity",
+    )
 
-    part = accepted(staff.fulfil(path, lines=[{"sku": sku, "quantity": 2}], carrier="Posta", tracking="KE1"))
+    part = accepted(
+        staff.fulfil(path, lines=[{"sku": sku, "quantity": 2}], carrier="Posta", tracking="KE1")
+    )
     assert (part["status"], part["fulfilment_status"]) == ("confirmed", "partial")
     assert [line["shipped"] for line in part["lines"]] == [2, 0]
     parcel = part["fulfilments"][0]
@@ -222,8 +308,15 @@ def test_an_order_is_shipped_in_parts_until_it_is_completed(staff, customer, sku
     until(lambda: staff.levels(sku) == (8, 1, 7), what="two to have left the house")
 
     whole = accepted(staff.fulfil(path))
-    assert (whole["status"], whole["fulfilment_status"], len(whole["fulfilments"])) == ("completed", "fulfilled", 2)
-    until(lambda: staff.levels(sku) == (7, 0, 7) and staff.levels(other) == (9, 0, 9), what="all to have left")
+    assert (whole["status"], whole["fulfilment_status"], len(whole["fulfilments"])) == (
+        "completed",
+        "fulfilled",
+        2,
+    )
+    until(
+        lambda: staff.levels(sku) == (7, 0, 7) and staff.levels(other) == (9, 0, 9),
+        what="all to have left",
+    )
     refused(staff.fulfil(path), 409, "order.state")
     assert customer.timeline(path)[-3:] == ["shipped", "shipped", "completed"]
 
@@ -253,7 +346,11 @@ def test_a_refund_with_restock_puts_shipped_units_back(staff, customer, sku):
     until(lambda: staff.levels(sku) == (7, 0, 7), what="three to have left")
     accepted(staff.refund(order["id"], restock=True))
     order = customer.order_becomes(order["id"], payment_status="refunded")
-    assert (order["status"], order["fulfilment_status"], order["paid"]["amount"]) == ("completed", "returned", 0)
+    assert (order["status"], order["fulfilment_status"], order["paid"]["amount"]) == (
+        "completed",
+        "returned",
+        0,
+    )
     until(lambda: staff.levels(sku) == (10, 0, 10), what="three to be back")
     kinds = [(entry["kind"], entry["delta"]) for entry in staff.ledger(sku)]
     assert kinds == [("returned", 3), ("shipped", -3), ("initial", 10)]

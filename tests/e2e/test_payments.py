@@ -1,4 +1,5 @@
 """Payments: every token of the simulated provider, payments by hand, callbacks, holds that end."""
+
 import hashlib
 import hmac
 import json
@@ -16,7 +17,9 @@ def sku(staff):
     return staff.new_sku(on_hand=10, price=1000)
 
 
-def callback(person, payment_id, status, event_id=None, secret=SECRET, provider="simulator", **changes):
+def callback(
+    person, payment_id, status, event_id=None, secret=SECRET, provider="simulator", **changes
+):
     """Sends what a provider would send; `changes` go into the body after it was signed."""
     body = {"event_id": event_id or new_key(), "payment_id": payment_id, "status": status}
     signed = json.dumps(body)
@@ -28,7 +31,7 @@ def callback(person, payment_id, status, event_id=None, secret=SECRET, provider=
 
 # ---- the simulated provider ----
 
-# What each token does: the first answer (status, code), then the order's status and payment at the end.
+# What each token does: the first answer (status, code), then the order and its payment at the end.
 TOKENS = {
     "approve": (201, None, "confirmed", "captured"),
     "decline": (402, "payment.declined", "rejected", "declined"),
@@ -45,6 +48,7 @@ TOKENS = {
 def played(shop, staff):
     """One order for each token, all placed at once and answered: token -> (answer, SKU)."""
     import concurrent.futures
+
     person = shop.customer()
     skus = {token: staff.new_sku(on_hand=10, price=1000) for token in TOKENS}
     with concurrent.futures.ThreadPoolExecutor(len(TOKENS)) as pool:
@@ -88,7 +92,11 @@ def test_a_manual_payment_waits_until_staff_record_it(staff, customer, sku):
     refused(staff.record_payment(order["id"], 2000, "USD"), 422, "payment.amount", "/amount")
     key = new_key()
     paid = accepted(staff.record_payment(order["id"], 2000, key=key))
-    assert (paid["status"], paid["payment_status"], paid["paid"]["amount"]) == ("confirmed", "captured", 2000)
+    assert (paid["status"], paid["payment_status"], paid["paid"]["amount"]) == (
+        "confirmed",
+        "captured",
+        2000,
+    )
     again = staff.record_payment(order["id"], 2000, key=key)
     assert accepted(again) == paid and again.headers["idempotent-replayed"] == "true"
     refused(staff.record_payment(order["id"], 2000), 409, "order.state")
@@ -125,10 +133,14 @@ def test_a_signed_callback_moves_the_order_once(anonymous, customer, sku):
 
 def test_a_forged_callback_moves_nothing(anonymous, customer, sku):
     order = accepted(customer.place(sku, provider="manual"), 201)
-    forged = [callback(anonymous, order["id"], "authorized", secret="simulator-secret"),
-              callback(anonymous, order["id"], "declined", status_="x", status="authorized"),
-              anonymous.post("/orders/payments/simulator/events",
-                             json={"event_id": "1", "payment_id": order["id"], "status": "authorized"})]
+    forged = [
+        callback(anonymous, order["id"], "authorized", secret="simulator-secret"),
+        callback(anonymous, order["id"], "declined", status_="x", status="authorized"),
+        anonymous.post(
+            "/orders/payments/simulator/events",
+            json={"event_id": "1", "payment_id": order["id"], "status": "authorized"},
+        ),
+    ]
     for answer in forged:
         refused(answer, 401, "payment.signature")
     # Signed, but by a provider that has nothing to do with this order.
@@ -141,7 +153,9 @@ def test_callbacks_that_cannot_be_read_are_refused(anonymous, customer, sku):
     assert callback(anonymous, order["id"], "authorized", provider="nobank").status_code == 404
     refused(callback(anonymous, order["id"], "melted"), 422, "field.invalid", "/status")
     refused(callback(anonymous, "none", "authorized"), 422, "field.invalid", "/payment_id")
-    refused(callback(anonymous, order["id"], "authorized", "x" * 101), 422, "field.invalid", "/event_id")
+    refused(
+        callback(anonymous, order["id"], "authorized", "x" * 101), 422, "field.invalid", "/event_id"
+    )
     # Money that we know no order of: the sweeper's; the provider need not repeat it.
     assert callback(anonymous, str(uuid.uuid4()), "authorized").status_code == 204
 

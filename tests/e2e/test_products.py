@@ -1,4 +1,5 @@
 """The catalog: products, categories, lists, search, versions."""
+
 import uuid
 
 import pytest
@@ -16,30 +17,55 @@ def money(amount, currency="EUR"):
 def shirt(**members):
     """A product of two sizes and two colours."""
     handle = "shirt-" + word()
-    variants = [{"options": [size, colour], "price": money(2000 + 100 * i), "on_hand": 10}
-                for i, (size, colour) in enumerate((s, c) for s in ("S", "M") for c in ("Red", "Blue"))]
-    return {"title": "Shirt", "handle": handle, "status": "active",
-            "options": [{"name": "Size"}, {"name": "Colour"}], "variants": variants, **members}
+    variants = [
+        {"options": [size, colour], "price": money(2000 + 100 * i), "on_hand": 10}
+        for i, (size, colour) in enumerate((s, c) for s in ("S", "M") for c in ("Red", "Blue"))
+    ]
+    return {
+        "title": "Shirt",
+        "handle": handle,
+        "status": "active",
+        "options": [{"name": "Size"}, {"name": "Colour"}],
+        "variants": variants,
+        **members,
+    }
 
 
 def change(staff, product, **members):
-    return staff.patch(f"/products/{product['id']}", json=members, headers={"If-Match": f'"{product["version"]}"'})
+    return staff.patch(
+        f"/products/{product['id']}", json=members, headers={"If-Match": f'"{product["version"]}"'}
+    )
 
 
 # ---- making and reading ----
 
 
 def test_a_product_is_made_whole_and_read_by_id_and_by_handle(staff, anonymous):
-    body = shirt(description="Line one\nline two", vendor="Duka", type="Tops", tags=["summer", "linen"],
-                 images=[{"url": "https://example.com/a.jpg", "alt": "A shirt"}])
+    body = shirt(
+        description="Line one\nline two",
+        vendor="Duka",
+        type="Tops",
+        tags=["summer", "linen"],
+        images=[{"url": "https://example.com/a.jpg", "alt": "A shirt"}],
+    )
     made = staff.post("/products", json=body)
     product = accepted(made, 201)
-    assert made.headers["location"] == f"/products/{product['id']}" and made.headers["etag"] == '"1"'
+    assert (
+        made.headers["location"] == f"/products/{product['id']}" and made.headers["etag"] == '"1"'
+    )
     assert [v["sku"] for v in product["variants"]] == [
-        f"{body['handle']}-{tail}" for tail in ("s-red", "s-blue", "m-red", "m-blue")]
-    assert product["options"] == [{"name": "Size", "values": ["S", "M"]}, {"name": "Colour", "values": ["Red", "Blue"]}]
+        f"{body['handle']}-{tail}" for tail in ("s-red", "s-blue", "m-red", "m-blue")
+    ]
+    assert product["options"] == [
+        {"name": "Size", "values": ["S", "M"]},
+        {"name": "Colour", "values": ["Red", "Blue"]},
+    ]
     assert all(v["availability"] == "in_stock" and v["id"] for v in product["variants"])
-    assert (product["vendor"], product["type"], product["tags"]) == ("Duka", "Tops", ["summer", "linen"])
+    assert (product["vendor"], product["type"], product["tags"]) == (
+        "Duka",
+        "Tops",
+        ["summer", "linen"],
+    )
     assert accepted(anonymous.get(f"/products/{product['id']}")) == product
     assert accepted(anonymous.get(f"/products/{product['handle']}")) == product
     assert staff.levels(product["variants"][0]["sku"]) == (10, 0, 10)
@@ -61,26 +87,51 @@ def test_what_contradicts_itself_is_refused_with_the_place(staff):
     refused(staff.post("/products", json=shirt(variants=[])), 422, "field.invalid", "/variants")
     refused(staff.post("/products", json=shirt(title="")), 422, "field.invalid", "/title")
     refused(staff.post("/products", json=shirt(status="sold")), 422, "field.invalid", "/status")
-    refused(staff.post("/products", json=shirt(images=[{"url": "javascript:1"}])), 422, "field.invalid", "/images/0/url")
+    refused(
+        staff.post("/products", json=shirt(images=[{"url": "javascript:1"}])),
+        422,
+        "field.invalid",
+        "/images/0/url",
+    )
 
 
-@pytest.mark.parametrize("amount", ["12.5", "1e3", "-1", "1000000000000001", "9223372036854775808", '"12"', "null"])
+@pytest.mark.parametrize(
+    "amount", ["12.5", "1e3", "-1", "1000000000000001", "9223372036854775808", '"12"', "null"]
+)
 def test_money_is_a_whole_number_of_minor_units(staff, amount):
     body = '{"title":"T","variants":[{"price":{"amount":%s,"currency":"EUR"}}]}' % amount
-    refused(staff.post("/products", content=body, headers={"Content-Type": "application/json"}), 422,
-            "field.invalid", "/variants/0/price/amount")
+    refused(
+        staff.post("/products", content=body, headers={"Content-Type": "application/json"}),
+        422,
+        "field.invalid",
+        "/variants/0/price/amount",
+    )
 
 
 def test_a_currency_is_one_of_iso_4217(staff):
     for currency in ("EURO", "eur", "XQZ", ""):
-        refused(staff.post("/products", json=shirt(variants=[{"price": money(1, currency), "options": ["S", "Red"]}])),
-                422, "field.invalid", "/variants/0/price/currency")
-    accepted(staff.post("/products", json=shirt(variants=[{"price": money(1, "KES"), "options": ["S", "Red"]}])), 201)
+        refused(
+            staff.post(
+                "/products",
+                json=shirt(variants=[{"price": money(1, currency), "options": ["S", "Red"]}]),
+            ),
+            422,
+            "field.invalid",
+            "/variants/0/price/currency",
+        )
+    accepted(
+        staff.post(
+            "/products", json=shirt(variants=[{"price": money(1, "KES"), "options": ["S", "Red"]}])
+        ),
+        201,
+    )
 
 
 def test_handles_and_skus_are_taken_once(staff):
     first = accepted(staff.post("/products", json=shirt()), 201)
-    refused(staff.post("/products", json=shirt(handle=first["handle"])), 409, "product.handle_taken")
+    refused(
+        staff.post("/products", json=shirt(handle=first["handle"])), 409, "product.handle_taken"
+    )
     variants = [{"sku": first["variants"][0]["sku"], "price": money(1)}]
     refused(staff.post("/products", json=shirt(options=[], variants=variants)), 409, "sku.taken")
 
@@ -93,7 +144,9 @@ def test_drafts_are_seen_by_staff_only(staff, customer, anonymous):
     assert accepted(staff.get(path))["status"] == "draft"
     refused(anonymous.get("/products", params={"status": "draft"}), 401, "auth.token_missing")
     refused(customer.get("/products", params={"status": "draft"}), 403, "auth.role_missing")
-    assert draft["id"] in [one["id"] for one in items(staff.get("/products", params={"status": "draft"}))]
+    assert draft["id"] in [
+        one["id"] for one in items(staff.get("/products", params={"status": "draft"}))
+    ]
     accepted(change(staff, draft, status="active"))
     assert accepted(anonymous.get(path))["status"] == "active"
 
@@ -127,11 +180,15 @@ def test_absent_null_and_empty_are_three_things(staff):
 def test_variants_are_matched_by_sku(staff):
     product = accepted(staff.post("/products", json=shirt()), 201)
     kept = product["variants"][0]
-    variants = [{"sku": kept["sku"], "options": kept["options"], "price": money(999)},
-                {"options": ["L", "Red"], "price": money(3000), "on_hand": 3}]
+    variants = [
+        {"sku": kept["sku"], "options": kept["options"], "price": money(999)},
+        {"options": ["L", "Red"], "price": money(3000), "on_hand": 3},
+    ]
     changed = accepted(change(staff, product, variants=variants))
     assert [v["sku"] for v in changed["variants"]] == [kept["sku"], product["handle"] + "-l-red"]
-    assert changed["variants"][0]["id"] == kept["id"] and changed["variants"][0]["price"] == money(999)
+    assert changed["variants"][0]["id"] == kept["id"] and changed["variants"][0]["price"] == money(
+        999
+    )
     assert staff.levels(kept["sku"]) == (10, 0, 10)
     assert staff.levels(product["handle"] + "-l-red") == (3, 0, 3)
 
@@ -142,7 +199,9 @@ def test_an_archived_product_is_not_for_sale_any_more(staff, customer, anonymous
     accepted(customer.place(sku), 201)
     refused(staff.delete(path), 428, "version.required")
     # Its availability may have moved with the order: the version that counts is the one read now.
-    assert staff.delete(path, headers={"If-Match": staff.get(path).headers["etag"]}).status_code == 204
+    assert (
+        staff.delete(path, headers={"If-Match": staff.get(path).headers["etag"]}).status_code == 204
+    )
     refused(anonymous.get(path), 404, "not_found")
     assert accepted(staff.get(path))["status"] == "archived"
     refused(customer.place(sku), 422, "order.sku_unknown", "/lines/0/sku")
@@ -156,20 +215,31 @@ def test_categories_hold_products(staff, customer, anonymous):
     name = word()
     made = staff.post("/products/categories", json={"name": name})
     category = accepted(made, 201)
-    assert category["handle"] == name and made.headers["location"] == f"/products/categories/{category['id']}"
+    assert (
+        category["handle"] == name
+        and made.headers["location"] == f"/products/categories/{category['id']}"
+    )
     refused(staff.post("/products/categories", json={"name": name}), 409, "category.taken")
     refused(customer.post("/products/categories", json={"name": word()}), 403, "auth.role_missing")
-    refused(staff.post("/products", json=shirt(categories=["no-such-category"])), 422, "product.invalid",
-            "/categories/0")
+    refused(
+        staff.post("/products", json=shirt(categories=["no-such-category"])),
+        422,
+        "product.invalid",
+        "/categories/0",
+    )
 
     product = accepted(staff.post("/products", json=shirt(categories=[name])), 201)
     child = accepted(staff.post("/products/categories", json={"name": word(), "parent": name}), 201)
     assert child["parent"] == name
     listed = {one["id"]: one for one in items(anonymous.get("/products/categories"))}
     assert listed[category["id"]]["products_count"] == 1 and listed[child["id"]]["parent"] == name
-    assert [p["id"] for p in items(anonymous.get("/products", params={"category": name}))] == [product["id"]]
+    assert [p["id"] for p in items(anonymous.get("/products", params={"category": name}))] == [
+        product["id"]
+    ]
 
-    renamed = accepted(staff.patch(f"/products/categories/{category['id']}", json={"name": "Shirts"}))
+    renamed = accepted(
+        staff.patch(f"/products/categories/{category['id']}", json={"name": "Shirts"})
+    )
     assert (renamed["name"], renamed["handle"]) == ("Shirts", name)
     refused(staff.delete(f"/products/categories/{category['id']}"), 409, "category.in_use")
     assert staff.delete(f"/products/categories/{child['id']}").status_code == 204
@@ -184,14 +254,36 @@ def shelf(staff):
     """Seven products that only this vendor has, with prices and stocks that differ."""
     vendor = word()
     made = []
-    for i, (title, price, on_hand) in enumerate([
-            ("Cobalt lamp", 500, 10), ("Amber lamp", 700, 0), ("Brass lamp", 600, 3), ("Dune carpet", 9000, 10),
-            ("Ember candle", 100, 10), ("Fern pot", 300, 10), ("Zebra stool", 4500, 10)]):
+    for i, (title, price, on_hand) in enumerate(
+        [
+            ("Cobalt lamp", 500, 10),
+            ("Amber lamp", 700, 0),
+            ("Brass lamp", 600, 3),
+            ("Dune carpet", 9000, 10),
+            ("Ember candle", 100, 10),
+            ("Fern pot", 300, 10),
+            ("Zebra stool", 4500, 10),
+        ]
+    ):
         handle = f"{vendor}-{i}"
-        made.append(accepted(staff.post("/products", json={
-            "title": title, "handle": handle, "status": "active", "vendor": vendor, "type": "lamp" if i < 3 else "other",
-            "tags": ["first"] if i == 0 else ["rest"], "description": f"Quaint {vendor}",
-            "variants": [{"sku": handle, "price": money(price), "on_hand": on_hand}]}), 201))
+        made.append(
+            accepted(
+                staff.post(
+                    "/products",
+                    json={
+                        "title": title,
+                        "handle": handle,
+                        "status": "active",
+                        "vendor": vendor,
+                        "type": "lamp" if i < 3 else "other",
+                        "tags": ["first"] if i == 0 else ["rest"],
+                        "description": f"Quaint {vendor}",
+                        "variants": [{"sku": handle, "price": money(price), "on_hand": on_hand}],
+                    },
+                ),
+                201,
+            )
+        )
     return vendor, made
 
 
@@ -199,23 +291,28 @@ def titles(answer):
     return [one["title"].split()[0] for one in items(answer)]
 
 
-@pytest.mark.parametrize("query, expected", [
-    ({"sort": "title"}, "Amber Brass Cobalt Dune Ember Fern Zebra"),
-    ({"sort": "newest"}, "Zebra Fern Ember Dune Brass Amber Cobalt"),
-    ({"sort": "price"}, "Ember Fern Cobalt Brass Amber Zebra Dune"),
-    ({"sort": "price_descending"}, "Dune Zebra Amber Brass Cobalt Fern Ember"),
-    ({"sort": "title", "type": "lamp"}, "Amber Brass Cobalt"),
-    ({"tag": "first"}, "Cobalt"),
-    ({"sort": "price", "price_min": 300, "price_max": 600}, "Fern Cobalt Brass"),
-    ({"availability": "out"}, "Amber"),
-    ({"availability": "low"}, "Brass"),
-    ({"sort": "title", "q": "lamp"}, "Amber Brass Cobalt"),
-    ({"sort": "title", "q": "LAM"}, "Amber Brass Cobalt"),
-    ({"q": "amber lamp"}, "Amber"),
-    ({"q": "nothing-like-it"}, ""),
-])
+@pytest.mark.parametrize(
+    "query, expected",
+    [
+        ({"sort": "title"}, "Amber Brass Cobalt Dune Ember Fern Zebra"),
+        ({"sort": "newest"}, "Zebra Fern Ember Dune Brass Amber Cobalt"),
+        ({"sort": "price"}, "Ember Fern Cobalt Brass Amber Zebra Dune"),
+        ({"sort": "price_descending"}, "Dune Zebra Amber Brass Cobalt Fern Ember"),
+        ({"sort": "title", "type": "lamp"}, "Amber Brass Cobalt"),
+        ({"tag": "first"}, "Cobalt"),
+        ({"sort": "price", "price_min": 300, "price_max": 600}, "Fern Cobalt Brass"),
+        ({"availability": "out"}, "Amber"),
+        ({"availability": "low"}, "Brass"),
+        ({"sort": "title", "q": "lamp"}, "Amber Brass Cobalt"),
+        ({"sort": "title", "q": "LAM"}, "Amber Brass Cobalt"),
+        ({"q": "amber lamp"}, "Amber"),
+        ({"q": "nothing-like-it"}, ""),
+    ],
+)
 def test_lists_are_filtered_sorted_and_searched(anonymous, shelf, query, expected):
-    assert titles(anonymous.get("/products", params={"vendor": shelf[0], **query})) == expected.split()
+    assert (
+        titles(anonymous.get("/products", params={"vendor": shelf[0], **query})) == expected.split()
+    )
 
 
 @pytest.mark.parametrize("sort", ["title", "newest", "price", "price_descending", "relevance"])
@@ -230,7 +327,7 @@ def test_a_page_links_to_the_next(anonymous, shelf):
     page = anonymous.get("/products", params={"vendor": shelf[0], "limit": 3})
     link = page.headers.get("link", "")
     assert 'rel="next"' in link, "the list has a next page, and says so in Link"
-    following = anonymous.get(link[link.index("<") + 1:link.index(">")])
+    following = anonymous.get(link[link.index("<") + 1 : link.index(">")])
     assert len(items(following)) == 3
 
 
@@ -244,14 +341,20 @@ def test_what_a_list_cannot_read_is_refused(anonymous, shelf):
     refused(anonymous.get("/products", params={"sort": "colour"}), 422, "field.invalid", "/sort")
     refused(anonymous.get("/products", params={"sort": "relevance"}), 422, "field.invalid", "/sort")
     changed = ("B" if cursor[0] != "B" else "C") + cursor[1:]
-    refused(anonymous.get("/products", params={**ask, "limit": 2, "after": changed}), 400, "cursor.invalid")
+    refused(
+        anonymous.get("/products", params={**ask, "limit": 2, "after": changed}),
+        400,
+        "cursor.invalid",
+    )
     refused(anonymous.get("/products", params={"limit": 2, "after": cursor}), 400, "cursor.invalid")
     accepted(anonymous.get("/products", params={**ask, "limit": 2, "after": cursor}))
 
 
 def test_a_list_that_has_not_changed_is_not_sent_again(anonymous, shelf):
     first = anonymous.get("/products", params={"vendor": shelf[0]})
-    again = anonymous.get("/products", params={"vendor": shelf[0]}, headers={"If-None-Match": first.headers["etag"]})
+    again = anonymous.get(
+        "/products", params={"vendor": shelf[0]}, headers={"If-None-Match": first.headers["etag"]}
+    )
     assert again.status_code == 304 and not again.content
 
 
@@ -259,7 +362,10 @@ def test_head_is_get_without_the_body(anonymous, shelf):
     path = f"/products/{shelf[1][0]['id']}"
     whole, head = anonymous.get(path), anonymous.request("HEAD", path)
     assert head.status_code == 200 and not head.content
-    assert head.headers["content-length"] == str(len(whole.content)) and head.headers["etag"] == whole.headers["etag"]
+    assert (
+        head.headers["content-length"] == str(len(whole.content))
+        and head.headers["etag"] == whole.headers["etag"]
+    )
 
 
 def test_availability_follows_the_stock(staff, anonymous):

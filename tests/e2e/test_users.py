@@ -1,11 +1,22 @@
 """Accounts: registration, sign-in, sessions, profile, addresses, roles, suspension, keys."""
+
 import base64
 import time
 
 import jwt
 import pytest
-from shop import (ADDRESS, PASSWORD, STAFF_PASSWORD, Person, accepted, items, new_email, pages, refused,
-                  until)
+from shop import (
+    ADDRESS,
+    PASSWORD,
+    STAFF_PASSWORD,
+    Person,
+    accepted,
+    items,
+    new_email,
+    pages,
+    refused,
+    until,
+)
 
 REVOKED_WITHIN_S = 5.0
 
@@ -13,7 +24,11 @@ REVOKED_WITHIN_S = 5.0
 def stops_working(person, code="auth.token_revoked"):
     """The person's access token is refused within the promised 5 seconds."""
     started = time.monotonic()
-    until(lambda: person.get("/users/me").status_code == 401, REVOKED_WITHIN_S, "the token to be refused")
+    until(
+        lambda: person.get("/users/me").status_code == 401,
+        REVOKED_WITHIN_S,
+        "the token to be refused",
+    )
     refused(person.get("/users/me"), 401, code)
     assert time.monotonic() - started < REVOKED_WITHIN_S + 0.5
 
@@ -23,11 +38,17 @@ def stops_working(person, code="auth.token_revoked"):
 
 def test_a_customer_registers_and_logs_in(anonymous):
     email = new_email()
-    made = anonymous.post("/users", json={"email": email, "password": PASSWORD, "name": "Zoë", "phone": "+254"})
+    made = anonymous.post(
+        "/users", json={"email": email, "password": PASSWORD, "name": "Zoë", "phone": "+254"}
+    )
     account = accepted(made, 201)
     assert made.headers["location"] == "/users/me"
     assert (account["email"], account["name"], account["phone"]) == (email, "Zoë", "+254")
-    assert account["roles"] == ["customer"] and account["status"] == "active" and account["version"] == 1
+    assert (
+        account["roles"] == ["customer"]
+        and account["status"] == "active"
+        and account["version"] == 1
+    )
     assert "password" not in made.text
 
     tokens = accepted(anonymous.post("/users/login", json={"email": email, "password": PASSWORD}))
@@ -44,10 +65,26 @@ def test_an_address_is_taken_in_whatever_case(anonymous):
     accepted(anonymous.post("/users/login", json={**body, "email": email.upper()}))
 
 
-@pytest.mark.parametrize("email", ["", "nobody", "a@b@example.com", "a b@example.com", "a\u0007@example.com",
-                                   "@example.com", "a@", "x" * 65 + "@example.com"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "nobody",
+        "a@b@example.com",
+        "a b@example.com",
+        "a\u0007@example.com",
+        "@example.com",
+        "a@",
+        "x" * 65 + "@example.com",
+    ],
+)
 def test_what_is_no_address_is_refused(anonymous, email):
-    refused(anonymous.post("/users", json={"email": email, "password": PASSWORD}), 422, "field.invalid", "/email")
+    refused(
+        anonymous.post("/users", json={"email": email, "password": PASSWORD}),
+        422,
+        "field.invalid",
+        "/email",
+    )
 
 
 def test_weak_passwords_are_refused_and_long_ones_are_taken_whole(anonymous):
@@ -63,8 +100,11 @@ def test_weak_passwords_are_refused_and_long_ones_are_taken_whole(anonymous):
     long = "ü" * 100 + "\t\n \u2603"
     email, made = register(long)
     accepted(made, 201)
-    refused(anonymous.post("/users/login", json={"email": email, "password": long[:-1]}), 401,
-            "auth.credentials_invalid")
+    refused(
+        anonymous.post("/users/login", json={"email": email, "password": long[:-1]}),
+        401,
+        "auth.credentials_invalid",
+    )
     accepted(anonymous.post("/users/login", json={"email": email, "password": long}))
 
 
@@ -76,9 +116,19 @@ def test_bodies_are_read_strictly(anonymous):
     kind = {"Content-Type": "application/json"}
     refused(anonymous.post("/users", content=twice, headers=kind), 400, "json.duplicate_member")
     refused(anonymous.post("/users", content='{"email":', headers=kind), 400, "json.malformed")
-    refused(anonymous.post("/users", content="[" * 1000 + "]" * 1000, headers=kind), 400, "json.too_deep")
-    refused(anonymous.post("/users", content=b'{"email":"\xff"}', headers=kind), 400, "json.malformed")
-    refused(anonymous.post("/users", content="a=b", headers={"Content-Type": "text/plain"}), 415, "http.media_type")
+    refused(
+        anonymous.post("/users", content="[" * 1000 + "]" * 1000, headers=kind),
+        400,
+        "json.too_deep",
+    )
+    refused(
+        anonymous.post("/users", content=b'{"email":"\xff"}', headers=kind), 400, "json.malformed"
+    )
+    refused(
+        anonymous.post("/users", content="a=b", headers={"Content-Type": "text/plain"}),
+        415,
+        "http.media_type",
+    )
     refused(anonymous.post("/users", json={"password": PASSWORD}), 422, "field.invalid", "/email")
     accepted(anonymous.post("/users", json=fine), 201)
 
@@ -87,10 +137,16 @@ def test_bodies_are_read_strictly(anonymous):
 
 
 def test_a_wrong_password_and_an_unknown_address_sound_the_same(anonymous, customer):
-    wrong = refused(anonymous.post("/users/login", json={"email": customer.email, "password": "not this one"}),
-                    401, "auth.credentials_invalid")
-    nobody = refused(anonymous.post("/users/login", json={"email": new_email(), "password": PASSWORD}),
-                     401, "auth.credentials_invalid")
+    wrong = refused(
+        anonymous.post("/users/login", json={"email": customer.email, "password": "not this one"}),
+        401,
+        "auth.credentials_invalid",
+    )
+    nobody = refused(
+        anonymous.post("/users/login", json={"email": new_email(), "password": PASSWORD}),
+        401,
+        "auth.credentials_invalid",
+    )
     assert wrong["detail"] == nobody["detail"] and wrong["title"] == nobody["title"]
     accepted(anonymous.post("/users/login", json={"email": customer.email, "password": PASSWORD}))
 
@@ -103,9 +159,14 @@ def test_refreshing_rotates_and_a_token_used_twice_ends_the_session(shop):
     person.token = second["access_token"]
     accepted(person.get("/users/me"))
 
-    refused(person.post("/users/refresh", json={"refresh_token": first}), 401, "auth.refresh_invalid")
-    refused(person.post("/users/refresh", json={"refresh_token": second["refresh_token"]}), 401,
-            "auth.refresh_invalid")
+    refused(
+        person.post("/users/refresh", json={"refresh_token": first}), 401, "auth.refresh_invalid"
+    )
+    refused(
+        person.post("/users/refresh", json={"refresh_token": second["refresh_token"]}),
+        401,
+        "auth.refresh_invalid",
+    )
     stops_working(person)
     accepted(person.log_in().get("/users/me"))
 
@@ -115,8 +176,11 @@ def test_logging_out_ends_this_session_within_five_seconds_and_no_other(shop):
     other = person.at(person.door).log_in()
     assert person.post("/users/logout").status_code == 204
     stops_working(person)
-    refused(person.post("/users/refresh", json={"refresh_token": person.refresh_token}), 401,
-            "auth.refresh_invalid")
+    refused(
+        person.post("/users/refresh", json={"refresh_token": person.refresh_token}),
+        401,
+        "auth.refresh_invalid",
+    )
     accepted(other.get("/users/me"))
 
 
@@ -131,16 +195,24 @@ def forge(token, **changes):
     """The token with other claims, under the old signature."""
     head, _, signature = token.split(".")
     claims = jwt.decode(token, options={"verify_signature": False})
-    body = jwt.utils.base64url_encode(__import__("json").dumps({**claims, **changes}).encode()).decode()
+    body = jwt.utils.base64url_encode(
+        __import__("json").dumps({**claims, **changes}).encode()
+    ).decode()
     return f"{head}.{body}.{signature}"
 
 
 def test_a_forged_token_is_refused(anonymous, customer):
     claims = jwt.decode(customer.token, options={"verify_signature": False})
     none = jwt.encode(claims, None, algorithm="none")
-    hmac = jwt.encode(claims, "x" * 40, algorithm="HS256", headers=jwt.get_unverified_header(customer.token))
+    hmac = jwt.encode(
+        claims, "x" * 40, algorithm="HS256", headers=jwt.get_unverified_header(customer.token)
+    )
     for token in (forge(customer.token, roles=["admin"]), none, hmac, customer.token[:-4] + "AAAA"):
-        refused(anonymous.get("/users/me", headers={"Authorization": f"Bearer {token}"}), 401, "auth.token_invalid")
+        refused(
+            anonymous.get("/users/me", headers={"Authorization": f"Bearer {token}"}),
+            401,
+            "auth.token_invalid",
+        )
 
 
 def test_tokens_verify_with_the_published_keys_in_another_library(anonymous, customer):
@@ -149,7 +221,9 @@ def test_tokens_verify_with_the_published_keys_in_another_library(anonymous, cus
     key = next(key for key in keys if key["kid"] == head["kid"])
     assert (key["kty"], key["crv"], key["alg"], head["alg"]) == ("OKP", "Ed25519", "EdDSA", "EdDSA")
     assert len(base64.urlsafe_b64decode(key["x"] + "=")) == 32
-    claims = jwt.decode(customer.token, jwt.PyJWK(key).key, algorithms=["EdDSA"], audience="duka", issuer="duka")
+    claims = jwt.decode(
+        customer.token, jwt.PyJWK(key).key, algorithms=["EdDSA"], audience="duka", issuer="duka"
+    )
     assert claims["sub"] == customer.id and claims["exp"] - claims["iat"] == 600 and claims["sid"]
 
 
@@ -161,12 +235,20 @@ def test_a_profile_changes_by_the_members_that_are_sent(shop):
     before = person.get("/users/me")
     tag = before.headers["etag"]
     refused(person.patch("/users/me", json={"name": "Zuri"}), 428, "version.required")
-    refused(person.patch("/users/me", json={"name": "Zuri"}, headers={"If-Match": '"999"'}), 412, "version.stale")
+    refused(
+        person.patch("/users/me", json={"name": "Zuri"}, headers={"If-Match": '"999"'}),
+        412,
+        "version.stale",
+    )
     changed = person.patch("/users/me", json={"name": "Zuri"}, headers={"If-Match": tag})
     account = accepted(changed)
     assert (account["name"], account["phone"], account["version"]) == ("Zuri", "1", 2)
     assert changed.headers["etag"] != tag
-    refused(person.patch("/users/me", json={"name": "Late"}, headers={"If-Match": tag}), 412, "version.stale")
+    refused(
+        person.patch("/users/me", json={"name": "Late"}, headers={"If-Match": tag}),
+        412,
+        "version.stale",
+    )
     assert accepted(person.get("/users/me"))["name"] == "Zuri"
     unchanged = person.get("/users/me", headers={"If-None-Match": changed.headers["etag"]})
     assert unchanged.status_code == 304 and not unchanged.content
@@ -185,9 +267,20 @@ def test_addresses_are_kept_changed_and_removed(shop):
     moved = {**ADDRESS, "city": "Mombasa", "line2": "Floor 2"}
     assert accepted(person.put(path, json=moved))["address"] == moved
     assert [one["address"] for one in items(person.get("/users/me/addresses"))] == [moved]
-    refused(person.post("/users/me/addresses", json={**ADDRESS, "country": "Kenya"}), 422, "field.invalid", "/country")
-    refused(person.post("/users/me/addresses", json={"name": "x"}), 422, "field.invalid",
-            "/line1", "/city", "/country")
+    refused(
+        person.post("/users/me/addresses", json={**ADDRESS, "country": "Kenya"}),
+        422,
+        "field.invalid",
+        "/country",
+    )
+    refused(
+        person.post("/users/me/addresses", json={"name": "x"}),
+        422,
+        "field.invalid",
+        "/line1",
+        "/city",
+        "/country",
+    )
     assert person.delete(path).status_code == 204
     refused(person.get(path), 404, "not_found")
     assert items(person.get("/users/me/addresses")) == []
@@ -206,12 +299,15 @@ def test_an_account_keeps_fifty_addresses(shop):
 
 def test_staff_find_accounts(shop, staff):
     people = [shop.customer() for _ in range(5)]
-    assert [user["id"] for user in items(staff.get("/users", params={"email": people[2].email.upper()}))] \
-        == [people[2].id]
+    assert [
+        user["id"] for user in items(staff.get("/users", params={"email": people[2].email.upper()}))
+    ] == [people[2].id]
     found, count = pages(lambda **rest: staff.get("/users", **rest), limit=2, role="customer")
     ids = [user["id"] for user in found]
     assert len(ids) == len(set(ids)) and count > 2
-    assert [one for one in ids if one in {person.id for person in people}] == [p.id for p in reversed(people)]
+    assert [one for one in ids if one in {person.id for person in people}] == [
+        p.id for p in reversed(people)
+    ]
     assert accepted(staff.get(f"/users/{people[0].id}"))["email"] == people[0].email
     refused(staff.get("/users/00000000-0000-7000-8000-000000000000"), 404, "not_found")
     refused(staff.get("/users/none"), 422, "field.invalid", "/id")
@@ -221,14 +317,25 @@ def test_staff_find_accounts(shop, staff):
 
 def test_suspending_ends_what_an_account_could_do_until_it_is_restored(shop, staff, anonymous):
     person = shop.customer()
-    assert accepted(staff.post(f"/users/{person.id}/suspend", json={"reason": "chargebacks"}))["status"] == "suspended"
+    assert (
+        accepted(staff.post(f"/users/{person.id}/suspend", json={"reason": "chargebacks"}))[
+            "status"
+        ]
+        == "suspended"
+    )
     stops_working(person)
-    refused(anonymous.post("/users/refresh", json={"refresh_token": person.refresh_token}), 401,
-            "auth.refresh_invalid")
+    refused(
+        anonymous.post("/users/refresh", json={"refresh_token": person.refresh_token}),
+        401,
+        "auth.refresh_invalid",
+    )
     login = {"email": person.email, "password": PASSWORD}
     refused(anonymous.post("/users/login", json=login), 403, "user.suspended")
-    refused(anonymous.post("/users/login", json={**login, "password": "not this one"}), 401,
-            "auth.credentials_invalid")
+    refused(
+        anonymous.post("/users/login", json={**login, "password": "not this one"}),
+        401,
+        "auth.credentials_invalid",
+    )
     refused(staff.post(f"/users/{person.id}/suspend", json={}), 409, "user.state")
 
     assert accepted(staff.post(f"/users/{person.id}/restore"))["status"] == "active"
@@ -248,32 +355,65 @@ def test_roles_are_given_and_taken_by_admins(shop, staff, admin):
     person = shop.customer()
     body = {"roles": ["customer", "staff"]}
     refused(staff.put(f"/users/{person.id}/roles", json=body), 403, "auth.role_missing")
-    assert sorted(accepted(admin.put(f"/users/{person.id}/roles", json=body))["roles"]) == ["customer", "staff"]
+    assert sorted(accepted(admin.put(f"/users/{person.id}/roles", json=body))["roles"]) == [
+        "customer",
+        "staff",
+    ]
     stops_working(person)
     accepted(person.log_in().get("/users"))
     accepted(admin.put(f"/users/{person.id}/roles", json={"roles": ["customer"]}))
     stops_working(person)
     refused(person.log_in().get("/users"), 403, "auth.role_missing")
-    refused(admin.put(f"/users/{person.id}/roles", json={"roles": []}), 422, "field.invalid", "/roles")
-    refused(admin.put(f"/users/{person.id}/roles", json={"roles": ["king"]}), 422, "field.invalid", "/roles/0")
+    refused(
+        admin.put(f"/users/{person.id}/roles", json={"roles": []}), 422, "field.invalid", "/roles"
+    )
+    refused(
+        admin.put(f"/users/{person.id}/roles", json={"roles": ["king"]}),
+        422,
+        "field.invalid",
+        "/roles/0",
+    )
 
 
 def test_the_operator_makes_accounts_and_mends_a_lost_password(shop, anonymous):
     email = new_email("staff")
     person = shop.new_account("staff", email)
     assert accepted(person.get("/users/me"))["roles"] == ["staff"]
-    again = shop.dukactl("users", "create", "--email", email, "--role", "staff", "--password-stdin",
-                         stdin=STAFF_PASSWORD + "\n", check=False)
+    again = shop.dukactl(
+        "users",
+        "create",
+        "--email",
+        email,
+        "--role",
+        "staff",
+        "--password-stdin",
+        stdin=STAFF_PASSWORD + "\n",
+        check=False,
+    )
     assert again.returncode != 0 and "email.taken" in again.stdout + again.stderr
-    short = shop.dukactl("users", "create", "--email", new_email(), "--role", "staff", "--password-stdin",
-                         stdin="short one\n", check=False)
+    short = shop.dukactl(
+        "users",
+        "create",
+        "--email",
+        new_email(),
+        "--role",
+        "staff",
+        "--password-stdin",
+        stdin="short one\n",
+        check=False,
+    )
     assert short.returncode != 0 and "password" in (short.stdout + short.stderr).lower()
 
     mended = "another long word for people behind it"
     shop.dukactl("users", "password", email, "--password-stdin", stdin=mended + "\n")
-    refused(anonymous.post("/users/login", json={"email": email, "password": STAFF_PASSWORD}), 401,
-            "auth.credentials_invalid")
+    refused(
+        anonymous.post("/users/login", json={"email": email, "password": STAFF_PASSWORD}),
+        401,
+        "auth.credentials_invalid",
+    )
     stops_working(person)
     accepted(Person(shop.http, shop.url, email, mended).log_in().get("/users"))
-    unknown = shop.dukactl("users", "password", new_email(), "--password-stdin", stdin=mended + "\n", check=False)
+    unknown = shop.dukactl(
+        "users", "password", new_email(), "--password-stdin", stdin=mended + "\n", check=False
+    )
     assert unknown.returncode != 0 and "not_found" in unknown.stdout + unknown.stderr

@@ -37,6 +37,7 @@ struct inline_client {
     bool operator_; /* comes by the operator's socket */
 };
 
+/* A client that knows no token yet. */
 struct inline_client inline_client(struct test *t, struct house *house,
                                    void (*handle)(void *self, struct request *request), void *self);
 

@@ -1,8 +1,9 @@
 """A shop to test against: duka on free ports with data of its own, and people who call it.
 
-Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; without them the newest of
-build/{asan,release} is taken.
+Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; without them the
+newest of build/{asan,release} is taken.
 """
+
 import itertools
 import json
 import os
@@ -22,8 +23,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("users", "products", "orders")
 PASSWORD = "correct horse battery"
 STAFF_PASSWORD = "a long word for people behind the counter"
-ADDRESS = {"name": "Amina Njoroge", "line1": "Moi Avenue 12", "city": "Nairobi",
-           "postal_code": "00100", "country": "KE"}
+ADDRESS = {
+    "name": "Amina Njoroge",
+    "line1": "Moi Avenue 12",
+    "city": "Nairobi",
+    "postal_code": "00100",
+    "country": "KE",
+}
 
 # No test waits for a limit that it does not ask for.
 FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0", "LOG_FORMAT": "json"}
@@ -79,7 +85,8 @@ def new_key():
 
 def told(response):
     """What to print of an answer that surprises."""
-    return f"{response.request.method} {response.request.url} -> {response.status_code} {response.text[:1000]}"
+    asked = f"{response.request.method} {response.request.url}"
+    return f"{asked} -> {response.status_code} {response.text[:1000]}"
 
 
 def accepted(response, status=200):
@@ -92,15 +99,19 @@ def accepted(response, status=200):
 
 
 def refused(response, status, code, *pointers):
-    """Checks a refusal (RFC 9457): its status, its word, the pointers of its fields. Gives its body."""
+    """Checks a refusal (RFC 9457): its status, its word, its fields' pointers. Gives its body."""
     assert response.status_code == status, told(response)
     assert response.headers["content-type"] == "application/problem+json", told(response)
     body = response.json()
     assert body["code"] == code, told(response)
-    assert body["status"] == status and body["title"] and body["type"].endswith(code), told(response)
+    assert body["status"] == status and body["title"] and body["type"].endswith(code), told(
+        response
+    )
     assert re.fullmatch("[0-9a-f]{32}", body["trace_id"]), told(response)
     if pointers:
-        assert sorted(error["pointer"] for error in body["errors"]) == sorted(pointers), told(response)
+        assert sorted(error["pointer"] for error in body["errors"]) == sorted(pointers), told(
+            response
+        )
         assert all(error["message"] for error in body["errors"]), told(response)
     if status == 401:
         assert response.headers["www-authenticate"].startswith("Bearer"), told(response)
@@ -138,7 +149,9 @@ class Person:
         self.id = self.token = self.refresh_token = None
 
     def log_in(self):
-        tokens = accepted(self.post("/users/login", json={"email": self.email, "password": self.password}))
+        tokens = accepted(
+            self.post("/users/login", json={"email": self.email, "password": self.password})
+        )
         self.token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
         return self
 
@@ -174,12 +187,19 @@ class Person:
     # ---- orders ----
 
     def place(self, lines, token="approve", *, key=None, wait=10, provider="simulator", **members):
-        """Places an order; `lines` is a SKU or a list of (SKU, quantity). Gives the answer as it came."""
+        """Places an order; `lines` is a SKU or a list of (SKU, quantity). Gives the answer."""
         if isinstance(lines, str):
             lines = [(lines, 1)]
-        payment = {"provider": provider} if provider == "manual" else {"provider": provider, "token": token}
-        body = {"lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines],
-                "payment": payment, **members}
+        payment = (
+            {"provider": provider}
+            if provider == "manual"
+            else {"provider": provider, "token": token}
+        )
+        body = {
+            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines],
+            "payment": payment,
+            **members,
+        }
         prefer = "respond-async" if wait is None else f"wait={wait}"
         return self.post("/orders", key=key or new_key(), json=body, headers={"Prefer": prefer})
 
@@ -197,7 +217,9 @@ class Person:
         try:
             until(check, seconds)
         except AssertionError:
-            raise AssertionError(f"order {order_id} did not become {wanted} within {seconds} s: {seen}") from None
+            raise AssertionError(
+                f"order {order_id} did not become {wanted} within {seconds} s: {seen}"
+            ) from None
         return dict(seen)
 
     def timeline(self, order_id):
@@ -215,12 +237,18 @@ class Person:
         return self.post(f"/orders/{order_id}/refunds", key=key or new_key(), json=body)
 
     def record_payment(self, order_id, amount, currency="EUR", key=None):
-        return self.post(f"/orders/{order_id}/payments", key=key or new_key(),
-                         json={"amount": {"amount": amount, "currency": currency}})
+        return self.post(
+            f"/orders/{order_id}/payments",
+            key=key or new_key(),
+            json={"amount": {"amount": amount, "currency": currency}},
+        )
 
     def adjust(self, sku, key=None, reason="received", **body):
-        return self.post(f"/products/stock/{sku}/adjustments", key=key or new_key(),
-                         json={"reason": reason, **body})
+        return self.post(
+            f"/products/stock/{sku}/adjustments",
+            key=key or new_key(),
+            json={"reason": reason, **body},
+        )
 
     def stock(self, sku):
         return accepted(self.get(f"/products/stock/{sku}"))
@@ -237,7 +265,13 @@ class Person:
         """Makes an active product; gives it as it was answered."""
         name = "thing-" + uuid.uuid4().hex[:12]
         plain = [{"sku": name, "price": {"amount": price, "currency": "EUR"}, "on_hand": on_hand}]
-        body = {"title": name, "handle": name, "status": "active", "variants": variants or plain, **members}
+        body = {
+            "title": name,
+            "handle": name,
+            "status": "active",
+            "variants": variants or plain,
+            **members,
+        }
         return accepted(self.post("/products", json=body), 201)
 
     def new_sku(self, on_hand=100, price=1299):
@@ -246,8 +280,9 @@ class Person:
 
     def import_csv(self, content, seconds=60.0, **query):
         """Imports a file and waits until that is done; gives the report with all its lines."""
-        taken = self.post("/products/imports", content=content, params=query,
-                          headers={"Content-Type": "text/csv"})
+        taken = self.post(
+            "/products/imports", content=content, params=query, headers={"Content-Type": "text/csv"}
+        )
         job = accepted(taken, 202)
         assert taken.headers["location"] == f"/products/imports/{job['id']}"
 
@@ -257,8 +292,12 @@ class Person:
 
         report = until(done, seconds, "the import")
         while "next" in report:
-            page = accepted(self.get(f"/products/imports/{job['id']}",
-                                     params={"limit": 1000, "after": report.pop("next")}))
+            page = accepted(
+                self.get(
+                    f"/products/imports/{job['id']}",
+                    params={"limit": 1000, "after": report.pop("next")},
+                )
+            )
             page["lines"] = report["lines"] + page["lines"]
             report = page
         return report
@@ -275,8 +314,12 @@ class Shop:
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
         self.process = None
-        self.http = httpx.Client(verify=False, trust_env=False, timeout=httpx.Timeout(30.0),
-                                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+        self.http = httpx.Client(
+            verify=False,
+            trust_env=False,
+            timeout=httpx.Timeout(30.0),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        )
         self._staff = self._admin = None
         self._names = itertools.count()
         self._pick_addresses()
@@ -288,19 +331,31 @@ class Shop:
         self.doors = {name: "http://" + self.addresses[name] for name in SERVICES}
 
     def environment(self):
-        clean = {name: value for name, value in os.environ.items()
-                 if name in ("PATH", "HOME", "TMPDIR", "LANG") or name.endswith("SAN_OPTIONS")}
-        places = {"DATA_DIR": str(self.data), "LISTEN_ADDR": self.addresses["listen"],
-                  "OPS_ADDR": self.addresses["ops"],
-                  **{name.upper() + "_ADDR": self.addresses[name] for name in SERVICES}}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "HOME", "TMPDIR", "LANG") or name.endswith("SAN_OPTIONS")
+        }
+        places = {
+            "DATA_DIR": str(self.data),
+            "LISTEN_ADDR": self.addresses["listen"],
+            "OPS_ADDR": self.addresses["ops"],
+            **{name.upper() + "_ADDR": self.addresses[name] for name in SERVICES},
+        }
         return {**clean, **places, **self.settings}
 
     def start(self, prefix=(), seconds=30.0):
         """Starts duka and waits until it is ready. `prefix` runs it under another program."""
         assert self.process is None
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([*prefix, str(program("duka"))], env=self.environment(), cwd=ROOT,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [*prefix, str(program("duka"))],
+                env=self.environment(),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.wait_ready(seconds)
         return self
 
@@ -325,7 +380,9 @@ class Shop:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"duka did not end within {seconds} s:\n{self.log_tail()}") from None
+            raise AssertionError(
+                f"duka did not end within {seconds} s:\n{self.log_tail()}"
+            ) from None
         self.process = None
         return code
 
@@ -373,22 +430,43 @@ class Shop:
 
     def faults(self):
         """Lines that tell of a fault of ours: errors, panics, reports of sanitizers."""
-        return [line for line in self.log().splitlines()
-                if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)]
+        return [
+            line
+            for line in self.log().splitlines()
+            if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)
+        ]
 
     # ---- the operator ----
 
     def dukactl(self, *words, stdin=None, check=True):
-        done = subprocess.run([str(program("dukactl")), *words], env=self.environment(), cwd=ROOT, text=True,
-                              input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-                              capture_output=True, timeout=60)
-        assert not check or done.returncode == 0, f"dukactl {words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        done = subprocess.run(
+            [str(program("dukactl")), *words],
+            env=self.environment(),
+            cwd=ROOT,
+            text=True,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+        )
+        assert (
+            not check or done.returncode == 0
+        ), f"dukactl {words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def new_account(self, role, email=None, password=STAFF_PASSWORD):
         """An account with a role, made with dukactl, and logged in."""
         email = email or new_email(role)
-        self.dukactl("users", "create", "--email", email, "--role", role, "--password-stdin", stdin=password + "\n")
+        self.dukactl(
+            "users",
+            "create",
+            "--email",
+            email,
+            "--role",
+            role,
+            "--password-stdin",
+            stdin=password + "\n",
+        )
         return self._known(Person(self.http, self.url, email, password))
 
     def _known(self, person):
@@ -404,8 +482,18 @@ class Shop:
     def customer(self, name="customer", **members):
         """Somebody new, registered and logged in."""
         person = Person(self.http, self.url, new_email(name), PASSWORD)
-        account = accepted(person.post("/users", json={"email": person.email, "password": PASSWORD,
-                                                       "name": f"{name} {next(self._names)}", **members}), 201)
+        account = accepted(
+            person.post(
+                "/users",
+                json={
+                    "email": person.email,
+                    "password": PASSWORD,
+                    "name": f"{name} {next(self._names)}",
+                    **members,
+                },
+            ),
+            201,
+        )
         person.id = account["id"]
         return person.log_in()
 

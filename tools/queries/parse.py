@@ -54,7 +54,8 @@ def parse_columns(path, line, text, what):
         nullable = kind.endswith("?")
         kind = kind.rstrip("?")
         if not NAME.match(name) or name in C_WORDS:
-            raise Problem(path, line, f"'{name}' cannot be a field of a struct: use another name, in lower case")
+            raise Problem(path, line, f"'{name}' cannot be a field of a struct: use another name, in lower case "
+                                      "(a comment? The declaration, or `-- none`, comes before it)")
         if kind not in TYPES:
             raise Problem(path, line, f"there is no type '{kind}' ({name}): use one of {', '.join(TYPES)}")
         if nullable and kind not in NULLABLE:

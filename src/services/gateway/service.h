@@ -1,10 +1,13 @@
-/* The gateway: the public door. Routes, authentication and roles by route, rate limits, request ids, the access log. No business
- * code, no database. The one header of this service that apps/ may include. */
+/* The gateway: the public door. Routes, authentication and roles by route, rate limits, request
+ * ids, the access log, the pages of the API's documentation. No business code, no database. The one
+ * header of this service that apps/ may include.
+ *
+ * All on the loop's thread. */
 #pragma once
 #include "chassis/http.h"
 #include "chassis/service.h"
 
-/* Where a route may lead: a service of this process, by name ("local:orders"). */
+/* Where a route may lead: a service of this process, by name ("orders" for "local:orders"). */
 struct gateway_local {
     const char *name;
     struct service *service;
@@ -12,9 +15,10 @@ struct gateway_local {
 
 struct gateway;
 
-/* Reads the routes (ROUTES_FILE, or the built-in ones). Fails with SETTING_INVALID: file, line, what is allowed. */
-err gateway_open(struct arena *arena, const struct house *house, struct loop *loop, const struct gateway_local *locals,
-                 int locals_count, struct gateway **out);
+/* Reads the routes (ROUTES_FILE, or the built-in ones) and TRUSTED_PROXIES. Fails with
+ * SETTING_INVALID: file, line, what is allowed; with OS_FAILED where the file cannot be read. */
+err gateway_open(struct arena *arena, const struct house *house, struct loop *loop,
+                 const struct gateway_local *locals, int locals_count, struct gateway **out);
 
 /* Opens the public door (LISTEN_ADDR). Fails with ADDRESS_TAKEN. */
 err gateway_listen(struct gateway *self, struct arena *arena);
@@ -22,8 +26,16 @@ err gateway_listen(struct gateway *self, struct arena *arena);
 /* Reads the routes again; on a mistake the old ones stay and the error says why. */
 err gateway_reload(struct gateway *self, struct arena *arena);
 
+/* The public door, for draining, ports and counts; NULL before gateway_listen and after its end. */
 struct http_server *gateway_server(struct gateway *self);
+
+/* Closes the public door as http_close does; `closed` is told on the loop. Where it was never
+ * opened, it is told at once. */
+void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *subject),
+                  void *subject);
 
 /* The handler of the public door, for tests without a socket. */
 void gateway_handle(struct gateway *self, struct request *request);
-void gateway_close(struct gateway *self); /* accepts NULL */
+
+/* Frees it, after gateway_stop. Accepts NULL. */
+void gateway_close(struct gateway *self);

@@ -31,7 +31,6 @@ static err save_and_answer(struct orders *self, struct call *call, struct order_
     TRY(orders_hand_over(self, call, save, store_save_orders));
     struct order now = *order;
     now.version++;
-    now.updated_at = call->now;
     if (save->fulfilment) {
         struct db_reader *reader;
         const struct fulfilment *past;
@@ -320,11 +319,16 @@ err orders_receive_payment_event(struct orders *self, struct call *call,
     struct payment_event event;
     TRY(provider->read_event(provider->self, call->arena, text_of(in->payload), signature, &event));
 
+    struct db_reader *reader;
+    bool taken;
+    TRY(call_reader(call, &reader));
+    TRY(store_is_event_taken(reader, call->arena, name, event.id, &taken));
+    if (taken)
+        return call_answer(call, message_new(call->arena, &duka_empty_spec));
+
     struct order_save *save = arena_new(call->arena, struct order_save);
     err error = orders_load(self, call, event.payment, save);
-    if (err_is(
-            error,
-            NOT_FOUND)) /* money without an order is the sweeper's; the provider need not repeat */
+    if (err_is(error, NOT_FOUND)) /* money without an order is the sweeper's: no repeat is wanted */
         return call_answer(call, message_new(call->arena, &duka_empty_spec));
     TRY(error);
     if (!str_equal(save->order.provider, name))

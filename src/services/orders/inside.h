@@ -1,13 +1,12 @@
 /* The inside of Orders, for service.c, api.c, reactions.c and jobs.c. Nobody else includes this. */
 #pragma once
+#include "chassis/lanes.h"
 #include "chassis/obs.h"
 #include "services/orders/providers/simulator.h"
 #include "services/orders/service.h"
 #include "services/orders/store.h"
 
 enum { PROVIDERS_MAX = 4 };
-
-struct lanes;
 
 struct orders {
     struct arena *arena;
@@ -43,13 +42,10 @@ err orders_view(struct call *call, const struct order *order, const void **messa
 
 /* ---- jobs.c ---- */
 
-struct lanes *lanes_open(struct orders *self);
-void lanes_start(struct lanes *lanes, int count);
-
-/* Gives a payment job to the lanes, if it is not there already. Never waits. */
-void lanes_give(struct lanes *lanes, struct uuid order);
-void lanes_stop(struct lanes *lanes);
-void lanes_close(struct lanes *lanes); /* accepts NULL */
+/* Lanes work between start and stop; what they were given then waits in the table of jobs. */
+/* What a payment lane does with an order: asks the provider for what is due, and saves what the
+ * payment is. */
+err orders_run_payment(void *self, struct call *call, struct uuid order);
 
 /* Timers: see service.c. */
 err orders_give_due_payments(void *self, struct call *call);

@@ -1,120 +1,17 @@
 /* What Orders does by itself: the calls to payment providers, the end of holds, callbacks, money
  * without an order. */
-#include "chassis/request.h"
-#include "os/clock.h"
-#include "os/sync.h"
+#include "chassis/loopback.h"
 #include "services/orders/inside.h"
 
 enum {
-    LANES_MAX = 64,
-    GIVEN_MAX = 1024,
     DUE_A_TICK = 512,
     EXPIRED_A_TICK = 100,
-    LISTED_A_TICK = 200,
+    LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
     TRIES_A_MOVE = 5,
-    CALLBACK_ARENA_BYTES = 1024 * 1024,
 };
 static const int64_t backoff_us_min = 250 * 1000, backoff_us_max = 60 * 1000000;
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
 static const int64_t events_kept_us = 30 * 86400 * INT64_C(1000000);
-
-/* ---- the lanes: few threads that call providers, fed with orders whose job is due ---- */
-
-/* Orders that were given and are not done, in a table by id: an order is in one lane at a time. */
-struct given {
-    struct uuid order; /* nil: free */
-    bool taken, again; /* again: given once more while a lane has it */
-    int64_t turn;
-};
-
-struct lanes {
-    struct orders *self;
-    struct lock lock;
-    struct cond wake;
-    struct thread *threads[LANES_MAX];
-    int threads_count;
-    struct given given[GIVEN_MAX];
-    int given_count, waiting;
-    int64_t turns;
-    bool stopping;
-};
-
-struct lanes *lanes_open(struct orders *self)
-{
-    struct lanes *lanes = arena_new(self->arena, struct lanes);
-    lanes->self = self;
-    lock_init(&lanes->lock);
-    cond_init(&lanes->wake);
-    return lanes;
-}
-
-void lanes_close(struct lanes *lanes)
-{
-    if (!lanes)
-        return;
-    ASSERT(lanes->threads_count == 0);
-    cond_done(&lanes->wake);
-    lock_done(&lanes->lock);
-}
-
-static struct given *given_find(struct lanes *lanes, struct uuid order, struct given **free)
-{
-    *free = NULL;
-    for (int i = 0; i < GIVEN_MAX; i++) {
-        struct given *given = &lanes->given[i];
-        if (uuid_is_nil(given->order)) {
-            if (!*free)
-                *free = given;
-        } else if (uuid_equal(given->order, order))
-            return given;
-    }
-    return NULL;
-}
-
-void lanes_give(struct lanes *lanes, struct uuid order)
-{
-    struct given *room;
-    lock_take(&lanes->lock);
-    struct given *given = given_find(lanes, order, &room);
-    if (given)
-        given->again = given->taken;
-    else if (room) { /* where there is none, the timer gives it later from the table of jobs */
-        *room = (struct given){ .order = order, .turn = ++lanes->turns };
-        lanes->given_count++;
-        lanes->waiting++;
-        cond_wake_one(&lanes->wake);
-    }
-    lock_drop(&lanes->lock);
-}
-
-/* The one that has waited longest. */
-static struct given *take_given(struct lanes *lanes)
-{
-    struct given *first = NULL;
-    for (int i = 0; lanes->waiting > 0 && i < GIVEN_MAX; i++) {
-        struct given *given = &lanes->given[i];
-        if (!uuid_is_nil(given->order) && !given->taken && (!first || given->turn < first->turn))
-            first = given;
-    }
-    if (first) {
-        first->taken = true;
-        lanes->waiting--;
-    }
-    return first;
-}
-
-static void done_given(struct lanes *lanes, struct given *given)
-{
-    given->taken = false;
-    if (given->again) {
-        given->again = false;
-        given->turn = ++lanes->turns;
-        lanes->waiting++;
-    } else {
-        given->order = (struct uuid){ { 0 } };
-        lanes->given_count--;
-    }
-}
 
 /* ---- one payment job ---- */
 
@@ -147,6 +44,7 @@ static err save_known(struct orders *self, struct call *call, struct uuid id,
 {
     for (int i = 0; i < TRIES_A_MOVE; i++) {
         struct order_save *save = arena_new(call->arena, struct order_save);
+        call->now = call_time(call); /* the provider may have taken its time */
         TRY(orders_load(self, call, id, save));
         TRY(order_learn_payment(call->arena, &save->order, known,
                                 (struct actor){ .kind = ACTOR_PROVIDER }));
@@ -170,13 +68,14 @@ static err postpone(struct call *call, struct uuid order, enum payment_job kind,
     *subject = (struct job_postponement){
         .order = order,
         .kind = kind,
-        .due_at = clock_wall_us() + (wait_us < backoff_us_max ? wait_us : backoff_us_max)
+        .due_at = call_time(call) + (wait_us < backoff_us_max ? wait_us : backoff_us_max)
     };
     return job_write(call, write_new(call->arena, store_postpone_jobs, subject));
 }
 
-static err run_payment(struct orders *self, struct call *call, struct uuid id)
+err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
+    struct orders *self = subject;
     struct order_save before;
     struct db_reader *reader;
     struct due_job job;
@@ -192,49 +91,6 @@ static err run_payment(struct orders *self, struct call *call, struct uuid id)
     if (known == KNOWN_UNKNOWN || !moved)
         TRY(postpone(call, id, job.kind, job.tries));
     return OK;
-}
-
-static void lane_run(void *subject)
-{
-    struct lanes *lanes = subject;
-    struct call *call = service_job_open(lanes->self->service, "payment");
-    lock_take(&lanes->lock);
-    while (!lanes->stopping) {
-        struct given *given = take_given(lanes);
-        if (!given) {
-            cond_wait(&lanes->wake, &lanes->lock);
-            continue;
-        }
-        struct uuid order = given->order;
-        lock_drop(&lanes->lock);
-        service_job_reset(call);
-        err error = run_payment(lanes->self, call, order);
-        if (error != OK) /* the job stays in its table and comes again */
-            LOG(LOG_WARN, "payment.failed", LOG_TEXT("order_id", uuid_text(call->arena, order)),
-                LOG_TEXT("error", err_describe(call->arena, error)));
-        lock_take(&lanes->lock);
-        done_given(lanes, given);
-    }
-    lock_drop(&lanes->lock);
-    service_job_close(call);
-}
-
-void lanes_start(struct lanes *lanes, int count)
-{
-    ASSERT(count >= 1 && count <= LANES_MAX);
-    for (int i = 0; i < count; i++)
-        lanes->threads[lanes->threads_count++] = thread_start("payments", lane_run, lanes);
-}
-
-void lanes_stop(struct lanes *lanes)
-{
-    lock_take(&lanes->lock);
-    lanes->stopping = true;
-    cond_wake_all(&lanes->wake);
-    lock_drop(&lanes->lock);
-    for (int i = 0; i < lanes->threads_count; i++)
-        thread_join(lanes->threads[i]);
-    lanes->threads_count = 0;
 }
 
 /* ---- timers ---- */
@@ -264,9 +120,8 @@ static err expire(struct orders *self, struct call *call, struct uuid id)
     call->write = NULL;
     TRY(orders_hand_over(self, call, save, store_save_orders));
     err error = job_write(call, call->write);
-    return err_is(error, VERSION_CONFLICT)
-               ? OK
-               : error; /* somebody moved it: looked at again at the next tick */
+    /* Somebody moved it: looked at again at the next tick. */
+    return err_is(error, VERSION_CONFLICT) ? OK : error;
 }
 
 err orders_expire_holds(void *subject, struct call *call)
@@ -282,29 +137,11 @@ err orders_expire_holds(void *subject, struct call *call)
 }
 
 /* A provider in this process sends its callbacks through the same door as one outside. */
-static void callback_answered(struct request *request) { arena_close(request->arena); }
-
 static void send_callback(void *subject, str payload, str signature)
 {
     struct orders *self = subject;
-    struct arena *arena = arena_open(CALLBACK_ARENA_BYTES);
-    struct request *request = arena_new(arena, struct request);
-    struct header *headers = arena_array(arena, struct header, 2);
-    headers[0] = (struct header){ .name = STR("content-type"), .value = STR("application/json") };
-    headers[1] =
-        (struct header){ .name = STR("simulator-signature"), .value = str_copy(arena, signature) };
-    *request = (struct request){ .arena = arena,
-                                 .method = HTTP_POST,
-                                 .method_text = STR("POST"),
-                                 .path = STR("/orders/payments/simulator/events"),
-                                 .headers = headers,
-                                 .headers_count = 2,
-                                 .body = str_copy(arena, payload),
-                                 .peer_address = STR("simulator"),
-                                 .received_us = clock_mono_us(),
-                                 .respond = callback_answered };
-    request_identify(request);
-    service_handle(self->service, request);
+    struct header header = { STR("simulator-signature"), signature };
+    loopback_post(self->service, STR("/orders/payments/simulator/events"), header, payload);
 }
 
 err orders_send_callbacks(void *subject, struct call *call)
@@ -320,8 +157,8 @@ err orders_send_callbacks(void *subject, struct call *call)
 
 /* ---- money without an order ---- */
 
-static err give_back(struct orders *self, struct call *call, const struct provider *provider,
-                     const struct payment_listed *listed)
+static bool give_back(struct orders *self, struct call *call, const struct provider *provider,
+                      const struct payment_listed *listed)
 {
     struct payment payment = { .id = listed->id };
     enum payment_known known =
@@ -330,7 +167,7 @@ static err give_back(struct orders *self, struct call *call, const struct provid
             : provider->void_(provider->self, call->arena, &payment, self->payment_timeout_us);
     LOG(LOG_WARN, "payment.orphan", LOG_TEXT("payment_id", uuid_text(call->arena, listed->id)),
         LOG_TEXT("provider", str_of_z(provider->name)), LOG_NUMBER("known", known));
-    return OK;
+    return known == KNOWN_VOIDED || known == KNOWN_REFUNDED;
 }
 
 static err sweep_provider(struct orders *self, struct call *call, const struct provider *provider)
@@ -342,10 +179,10 @@ static err sweep_provider(struct orders *self, struct call *call, const struct p
     for (size_t i = 0; i < count && listed[i].at < call->now - orphan_age_us; i++) {
         struct order_save save;
         err error = orders_load(self, call, listed[i].id, &save);
-        if (err_is(error, NOT_FOUND))
-            TRY(give_back(self, call, provider, &listed[i]));
-        else
+        if (!err_is(error, NOT_FOUND))
             TRY(error);
+        else if (!give_back(self, call, provider, &listed[i]))
+            return OK; /* the next sweep begins with it */
         self->swept_to = listed[i].at;
     }
     return OK;

@@ -296,10 +296,13 @@ static void learn_voided(struct order *order, struct actor actor)
         move_status(order, ORDER_CANCELLED, by_system, STR_NONE);
 }
 
+/* Also unasked: people can give money back at the provider. */
 static void learn_refunded(struct order *order, struct actor actor)
 {
     if (!may_learn(order, PAYMENT_REFUNDED))
         return;
+    if (order->status == ORDER_CONFIRMED && order->fulfilment == FULFILMENT_NONE)
+        move_status(order, ORDER_CANCELLING, by_system, STR("payment.refunded"));
     move_payment(order, PAYMENT_REFUNDED, actor);
     if (order->status == ORDER_CANCELLING)
         move_status(order, ORDER_CANCELLED, by_system, STR_NONE);

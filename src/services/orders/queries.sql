@@ -99,6 +99,10 @@ select kind, tries from payment_jobs where order_id = $1;
 -- provider text, event_id text, at time
 insert into payment_events (provider, event_id, at) values ($1, $2, $3) on conflict do nothing;
 
+-- payment_event_find: maybe
+-- provider text, event_id text -> at time
+select at from payment_events where provider = $1 and event_id = $2;
+
 -- payment_events_sweep: run
 -- before time, count int32
 delete from payment_events where (provider, event_id) in (select provider, event_id from payment_events where at < $1 limit $2);

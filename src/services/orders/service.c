@@ -1,5 +1,4 @@
 #include "gen/orders.sql.h"
-#include "os/clock.h"
 #include "services/orders/inside.h"
 
 enum {
@@ -57,7 +56,6 @@ static void fix_answer(struct call *call, struct write *write, const struct orde
 {
     struct order now = save->order;
     now.version++;
-    now.updated_at = call->now;
     if (now.status != ORDER_REJECTED)
         write_answer_subject(write, now.id, &orders_order_spec,
                              view_of_order(call->arena, &now, NULL, 0), 201);
@@ -75,7 +73,7 @@ static void after_save(struct write *write)
     const struct order_save *save = write->subject;
     series_add(self->reached[save->order.status], save->order.steps_count > 0);
     if (!save->settled_was && order_is_settled(&save->order))
-        series_time(self->settle_time, clock_wall_us() - save->order.created_at);
+        series_time(self->settle_time, save->at - save->order.created_at);
     if (save->job != JOB_NONE && save->job != save->job_was)
         lanes_give(self->lanes, save->order.id);
 }
@@ -83,7 +81,9 @@ static void after_save(struct write *write)
 err orders_hand_over(struct orders *self, struct call *call, struct order_save *save,
                      write_batch *batch)
 {
+    save->at = call->now;
     save->job = order_wants(&save->order, self->capture_at_confirm);
+    save->order.updated_at = call->now;
     struct write *write = call_write(call, batch, save);
     announce_events(call, write, save);
     if (!save->settled_was && order_is_settled(&save->order))
@@ -167,7 +167,7 @@ static err open_parts(struct orders *self, struct arena *arena, const struct con
                                      .standing = standing };
     TRY(service_open(arena, &config, &self->service));
     TRY(open_providers(self, arena, conf));
-    self->lanes = lanes_open(self);
+    self->lanes = lanes_open(self->service, "payments", orders_run_payment);
     open_timers(self, conf);
     open_metrics(self);
     return OK;
@@ -197,10 +197,11 @@ void orders_start(struct orders *self)
     lanes_start(self->lanes, (int)conf_int(self->house->conf, CONF_PAYMENT_LANES));
 }
 
+/* Calls hear how things stand before the lanes end what they have. */
 void orders_stop(struct orders *self)
 {
-    lanes_stop(self->lanes);
     service_stop(self->service);
+    lanes_stop(self->lanes);
 }
 
 void orders_close(struct orders *self)

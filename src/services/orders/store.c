@@ -70,6 +70,14 @@ err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid 
     return OK;
 }
 
+err store_is_event_taken(struct db_reader *reader, struct arena *arena, str provider, str event_id,
+                         bool *taken)
+{
+    struct sql_payment_event_find_row row;
+    return sql_payment_event_find(
+        reader, arena, &(struct sql_payment_event_find){ provider, event_id }, &row, taken);
+}
+
 err store_find_fulfilments(struct db_reader *reader, struct arena *arena, struct uuid order,
                            const struct fulfilment **fulfilments, size_t *count)
 {
@@ -288,7 +296,7 @@ err store_place_orders(struct tx *tx, struct write *const *writes, size_t writes
     return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
 }
 
-static struct sql_order_update update_row_of(const struct order *order, time_us now)
+static struct sql_order_update update_row_of(const struct order *order)
 {
     return (struct sql_order_update){ .id = order->id,
                                       .version = order->version,
@@ -301,7 +309,7 @@ static struct sql_order_update update_row_of(const struct order *order, time_us 
                                       .reason = present(order->reason),
                                       .hold_until = order->hold_until,
                                       .event_number = order->event_number,
-                                      .updated_at = now };
+                                      .updated_at = order->updated_at };
 }
 
 static err save_fulfilment(struct tx *tx, struct added_rows *rows, const struct order_save *save)
@@ -320,7 +328,7 @@ static err save_fulfilment(struct tx *tx, struct added_rows *rows, const struct 
                                          .tracking = present(parcel->tracking),
                                          .lines = view_pack_shipment(tx->arena, parcel->lines,
                                                                      parcel->lines_count),
-                                         .created_at = tx->now };
+                                         .created_at = parcel->created_at };
     return sql_fulfilment_insert(tx, &row, NULL);
 }
 
@@ -336,18 +344,21 @@ static err save_job(struct tx *tx, const struct order_save *save)
     return sql_job_save(tx, &row, NULL);
 }
 
-/* Whether the callback that told this was taken before; claims it else. */
-static err take_event(struct tx *tx, const struct order_save *save, bool *taken_before)
+/* Whether the callback that told this was taken meanwhile. */
+static err find_event(struct tx *tx, const struct order_save *save, bool *taken)
 {
-    int64_t inserted = 1;
-    if (save->event_id.len > 0) {
-        struct sql_payment_event_insert row = { .provider = save->event_provider,
-                                                .event_id = save->event_id,
-                                                .at = tx->now };
-        TRY(sql_payment_event_insert(tx, &row, &inserted));
-    }
-    *taken_before = inserted == 0;
-    return OK;
+    struct sql_payment_event_find asked = { save->event_provider, save->event_id };
+    struct sql_payment_event_find_row row;
+    *taken = false;
+    return save->event_id.len ? sql_tx_payment_event_find(tx, &asked, &row, taken) : OK;
+}
+
+static err take_event(struct tx *tx, const struct order_save *save)
+{
+    struct sql_payment_event_insert row = { .provider = save->event_provider,
+                                            .event_id = save->event_id,
+                                            .at = tx->now };
+    return save->event_id.len ? sql_payment_event_insert(tx, &row, NULL) : OK;
 }
 
 static err conflict_of(struct write *write)
@@ -358,18 +369,18 @@ static err conflict_of(struct write *write)
 static err save_one(struct tx *tx, struct write *write, struct added_rows *rows, err *outcome)
 {
     const struct order_save *save = write->subject;
-    struct sql_order_update row = update_row_of(&save->order, tx->now);
+    struct sql_order_update row = update_row_of(&save->order);
+    bool moved = save->order.steps_count > 0, taken;
     int64_t changed = 1;
     *outcome = OK;
-    if (save->order.steps_count > 0)
+    TRY(find_event(tx, save, &taken));
+    if (moved && !taken)
         TRY(sql_order_update(tx, &row, &changed));
-    if (changed == 0) {
+    if (changed == 0 || (moved && taken)) {
         *outcome = conflict_of(write);
         return OK;
     }
-    bool taken_before;
-    TRY(take_event(tx, save, &taken_before));
-    ASSERT(!taken_before || save->order.steps_count == 0);
+    TRY(take_event(tx, save));
     add_steps(rows, &save->order, save->order.version + 1, tx->now);
     TRY(save_fulfilment(tx, rows, save));
     return save_job(tx, save);

@@ -10,6 +10,7 @@ struct order_save {
     struct order order;
     enum payment_job job_was, job; /* before and after the moves */
     bool settled_was;
+    time_us at; /* when it was moved */
     const struct fulfilment *fulfilment; /* a parcel that leaves now, or NULL */
     const struct order_short *shorts;    /* why stock was refused */
     size_t shorts_count;
@@ -23,6 +24,10 @@ err store_find_fulfilments(struct db_reader *reader, struct arena *arena, struct
                            const struct fulfilment **fulfilments, size_t *count);
 err store_find_steps(struct db_reader *reader, struct arena *arena, struct uuid order,
                      struct past_step **steps, size_t *count);
+
+/* Whether a callback of a provider was taken before. */
+err store_is_event_taken(struct db_reader *reader, struct arena *arena, str provider, str event_id,
+                         bool *taken);
 
 /* Our copies of the prices of `skus`; those that we do not have are not `known`. */
 err store_find_prices(struct db_reader *reader, struct arena *arena, const str *skus, size_t count,
@@ -61,8 +66,8 @@ err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us n
 err store_place_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
                        err *outcomes);
 
-/* Subjects: struct order_save. VERSION_CONFLICT where somebody else was first; OK without effect
- * where the callback had been taken before. */
+/* Subjects: struct order_save. VERSION_CONFLICT where somebody else was first, also to take the
+ * callback; a callback that moves nothing may be taken twice. */
 err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
                       err *outcomes);
 

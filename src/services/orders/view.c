@@ -153,20 +153,29 @@ err view_lines(struct arena *arena, const Orders__CreateOrderRequest *in,
     return error;
 }
 
+static const struct order_short *short_of(const struct order_short *shorts, size_t count, str sku)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(shorts[i].sku, sku))
+            return &shorts[i];
+    return NULL;
+}
+
 err view_short_error(struct arena *arena, const struct order *order,
                      const struct order_short *shorts, size_t count)
 {
     struct err_field *fields = arena_array(arena, struct err_field, order->lines_count);
     size_t fields_count = 0;
-    for (size_t i = 0; i < order->lines_count; i++)
-        for (size_t j = 0; j < count; j++)
-            if (str_equal(order->lines[i].sku, shorts[j].sku))
-                fields[fields_count++] = (struct err_field){
-                    .pointer = str_format(arena, "/lines/%zu/quantity", i),
-                    .message = str_format(arena, "%lld of %" STR_F " wanted, %lld available",
-                                          (long long)shorts[j].wanted, STR_A(shorts[j].sku),
-                                          (long long)shorts[j].available)
-                };
+    for (size_t i = 0; i < order->lines_count; i++) {
+        const struct order_short *found = short_of(shorts, count, order->lines[i].sku);
+        if (found)
+            fields[fields_count++] = (struct err_field){
+                .pointer = str_format(arena, "/lines/%zu/quantity", i),
+                .message = str_format(arena, "%lld of %" STR_F " wanted, %lld available",
+                                      (long long)found->wanted, STR_A(found->sku),
+                                      (long long)found->available)
+            };
+    }
     struct err_value *error = arena_new(arena, struct err_value);
     *error = (struct err_value){ .code = STOCK_INSUFFICIENT,
                                  .detail = STR("there is not enough stock; the order is rejected"),

@@ -45,6 +45,8 @@ err products_get_product(struct products *self, struct call *call,
     TRY(find_product(call, in->id, &found));
     TRY(message_unpack(call->arena, found.document, &products_product_spec, &document));
     call_etag(call, found.version);
+    if (found.is_active)
+        call_cacheable(call, found.id);
     return call_answer(call, document);
 }
 

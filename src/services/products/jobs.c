@@ -273,7 +273,7 @@ static err run_sweep(void *subject, struct call *call)
                            .rows_max = SWEEP_ROWS_MAX };
 
     (void)subject;
-    return job_write(call, write_new(call->arena, &store_sweep, &sweep));
+    return job_write(call, write_new(call->arena, &store_sweep_products, &sweep));
 }
 
 /* Imports last: a timer that pokes itself lets those before it go first. */

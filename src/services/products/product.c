@@ -42,6 +42,11 @@ str product_key(struct arena *arena, str text)
                                        : str_slice(folded, 0, whole_points(folded, KEY_BYTES_MAX));
 }
 
+str product_facet(struct arena *arena, const char *kind, str word)
+{
+    return str_format(arena, "%s:%" STR_F, kind, STR_A(product_key(arena, word)));
+}
+
 static bool has_text(const str *list, size_t count, str text)
 {
     for (size_t i = 0; i < count; i++)

@@ -99,5 +99,8 @@ struct money product_lowest_price(const struct product *product);
 /* A bit (1 << availability) for each that some variant has. */
 int32_t product_availability_bits(const struct product *product);
 
+/* The name of a facet that lists are made by: "tag:garden". */
+str product_facet(struct arena *arena, const char *kind, str word);
+
 /* The text that titles and filters are compared by: folded, at most 200 bytes. */
 str product_key(struct arena *arena, str text);

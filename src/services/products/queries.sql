@@ -23,29 +23,30 @@ select number, version from products where id = $1;
 select id, document from products where number = $1;
 
 -- product_insert: run
--- id uuid, handle text, status text, title_key text, price_minor int64, availability int32,
--- version int64, document bytes
-insert into products (id, handle, status, title_key, price_minor, availability, version, document)
-values ($1, $2, $3, $4, $5, $6, $7, $8);
+-- id uuid, handle text, status text, price_minor int64, availability int32, version int64,
+-- document bytes
+insert into products (id, handle, status, price_minor, availability, version, document)
+values ($1, $2, $3, $4, $5, $6, $7);
 
 -- product_update: run
--- id uuid, handle text, status text, title_key text, price_minor int64, availability int32,
--- version int64, document bytes
-update products set handle = $2, status = $3, title_key = $4, price_minor = $5, availability = $6,
-    version = $7, document = $8
+-- id uuid, handle text, status text, price_minor int64, availability int32, version int64,
+-- document bytes
+update products set handle = $2, status = $3, price_minor = $4, availability = $5, version = $6,
+    document = $7
 where id = $1;
 
 -- product_redraw: run -- what it shows has changed, not what it is
 -- id uuid, availability int32, version int64, document bytes
 update products set availability = $2, version = $3, document = $4 where id = $1;
 
--- facets_clear: run
+-- listings_clear: run
 -- product int64
-delete from product_facets where product = $1;
+delete from listings where product = $1;
 
--- facet_add: run
--- facet text, product int64
-insert into product_facets (facet, product) values ($1, $2) on conflict do nothing;
+-- listing_add: run
+-- facet text, status text, product int64, title_key text, price_minor int64
+insert into listings (facet, status, product, title_key, price_minor) values ($1, $2, $3, $4, $5)
+on conflict do nothing;
 
 -- words_clear: run
 -- product int64
@@ -56,114 +57,110 @@ delete from product_words where rowid = $1;
 insert into product_words (rowid, title, tags, sku, vendor, kind, description)
 values ($1, $2, $3, $4, $5, $6, $7);
 
--- ---- lists: a page each, from behind a position, in the order of an index ----
--- A null filter does not filter. `bits` holds a bit for each availability that is asked for.
+-- ---- lists: a page each, from behind a place, along an index of the facet ----
+-- `facet` is the one that drives; others and the words filter, unless they are null. `bits` holds a
+-- bit for each availability that is asked for.
 
 -- list_newest: many
--- status text, number int64, price_min int64, price_max int64, bits int32, category uuid?,
--- tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- facet text, status text, number int64, price_min int64, price_max int64, bits int32,
+-- other text?, another text?, third text?, query text?, rows_max int32 ->
 -- number int64, document bytes
-select p.number, p.document
-from products p
-where p.status = $1 and p.number < $2 and p.price_minor between $3 and $4
-    and (p.availability & $5) <> 0
-    and ($6 is null or exists (
-        select 1 from product_categories c where c.category = $6 and c.product = p.number))
+select l.product, p.document
+from listings l join products p on p.number = l.product
+where l.facet = $1 and l.status = $2 and l.product < $3
+    and p.price_minor between $4 and $5 and (p.availability & $6) <> 0
     and ($7 is null or exists (
-        select 1 from product_facets f where f.facet = $7 and f.product = p.number))
+        select 1 from listings o where o.facet = $7 and o.status = $2 and o.product = l.product))
     and ($8 is null or exists (
-        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
     and ($9 is null or exists (
-        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
-    and ($10 is null or p.number in (
+        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
+    and ($10 is null or l.product in (
         select rowid from product_words where product_words match $10))
-order by p.number desc
+order by l.product desc
 limit $11;
 
 -- list_by_title: many
--- status text, title_key text, number int64, price_min int64, price_max int64, bits int32,
--- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- facet text, status text, title_key text, number int64, price_min int64, price_max int64,
+-- bits int32, other text?, another text?, third text?, query text?, rows_max int32 ->
 -- number int64, title_key text, document bytes
-select p.number, p.title_key, p.document
-from products p
-where p.status = $1 and (p.title_key, p.number) > ($2, $3) and p.price_minor between $4 and $5
-    and (p.availability & $6) <> 0
-    and ($7 is null or exists (
-        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+select l.product, l.title_key, p.document
+from listings l join products p on p.number = l.product
+where l.facet = $1 and l.status = $2 and (l.title_key, l.product) > ($3, $4)
+    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
     and ($8 is null or exists (
-        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
     and ($9 is null or exists (
-        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
     and ($10 is null or exists (
-        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
-    and ($11 is null or p.number in (
+        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
+    and ($11 is null or l.product in (
         select rowid from product_words where product_words match $11))
-order by p.title_key, p.number
+order by l.title_key, l.product
 limit $12;
 
 -- list_cheapest: many
--- status text, price_minor int64, number int64, price_min int64, price_max int64, bits int32,
--- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- facet text, status text, price_minor int64, number int64, price_min int64, price_max int64,
+-- bits int32, other text?, another text?, third text?, query text?, rows_max int32 ->
 -- number int64, price_minor int64, document bytes
-select p.number, p.price_minor, p.document
-from products p
-where p.status = $1 and (p.price_minor, p.number) > ($2, $3) and p.price_minor between $4 and $5
-    and (p.availability & $6) <> 0
-    and ($7 is null or exists (
-        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+select l.product, l.price_minor, p.document
+from listings l join products p on p.number = l.product
+where l.facet = $1 and l.status = $2 and (l.price_minor, l.product) > ($3, $4)
+    and l.price_minor <= $6
+    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
     and ($8 is null or exists (
-        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
     and ($9 is null or exists (
-        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
     and ($10 is null or exists (
-        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
-    and ($11 is null or p.number in (
+        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
+    and ($11 is null or l.product in (
         select rowid from product_words where product_words match $11))
-order by p.price_minor, p.number
+order by l.price_minor, l.product
 limit $12;
 
 -- list_dearest: many
--- status text, price_minor int64, number int64, price_min int64, price_max int64, bits int32,
--- category uuid?, tag text?, vendor text?, type text?, query text?, rows_max int32 ->
+-- facet text, status text, price_minor int64, number int64, price_min int64, price_max int64,
+-- bits int32, other text?, another text?, third text?, query text?, rows_max int32 ->
 -- number int64, price_minor int64, document bytes
-select p.number, p.price_minor, p.document
-from products p
-where p.status = $1 and (p.price_minor, p.number) < ($2, $3) and p.price_minor between $4 and $5
-    and (p.availability & $6) <> 0
-    and ($7 is null or exists (
-        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+select l.product, l.price_minor, p.document
+from listings l join products p on p.number = l.product
+where l.facet = $1 and l.status = $2 and (l.price_minor, l.product) < ($3, $4)
+    and l.price_minor >= $5
+    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
     and ($8 is null or exists (
-        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
     and ($9 is null or exists (
-        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
     and ($10 is null or exists (
-        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
-    and ($11 is null or p.number in (
+        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
+    and ($11 is null or l.product in (
         select rowid from product_words where product_words match $11))
-order by p.price_minor desc, p.number desc
+order by l.price_minor desc, l.product desc
 limit $12;
 
 -- list_relevant: many -- the score is an integer, so that a cursor can name it
--- status text, score int64, number int64, price_min int64, price_max int64, bits int32,
--- category uuid?, tag text?, vendor text?, type text?, query text, rows_max int32 ->
+-- facet text, status text, score int64, number int64, price_min int64, price_max int64,
+-- bits int32, other text?, another text?, third text?, query text, rows_max int32 ->
 -- number int64, score int64, document bytes
-select p.number, w.score, p.document
-from (
+with found as materialized (
     select rowid as number,
         cast(-1000000 * bm25(product_words, 10, 5, 5, 3, 3, 1) as integer) as score
     from product_words where product_words match $11
-) w join products p on p.number = w.number
-where p.status = $1 and (w.score, p.number) < ($2, $3) and p.price_minor between $4 and $5
-    and (p.availability & $6) <> 0
-    and ($7 is null or exists (
-        select 1 from product_categories c where c.category = $7 and c.product = p.number))
+)
+select l.product, w.score, p.document
+from found w
+    cross join listings l on l.facet = $1 and l.status = $2 and l.product = w.number
+    join products p on p.number = l.product
+where (w.score, l.product) < ($3, $4)
+    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
     and ($8 is null or exists (
-        select 1 from product_facets f where f.facet = $8 and f.product = p.number))
+        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
     and ($9 is null or exists (
-        select 1 from product_facets f where f.facet = $9 and f.product = p.number))
+        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
     and ($10 is null or exists (
-        select 1 from product_facets f where f.facet = $10 and f.product = p.number))
-order by w.score desc, p.number desc
+        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
+order by w.score desc, l.product desc
 limit $12;
 
 -- ---- variants: what a SKU costs ----

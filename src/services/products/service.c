@@ -32,6 +32,7 @@ err products_open(struct arena *arena, const struct house *house, struct product
         .house = house,
         .database_url = database_url(arena, conf),
         .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
+        .cache_bytes = (size_t)conf_int(conf, CONF_CATALOG_CACHE),
         .self = self,
     };
     TRY(service_open(arena, &config, &self->service));

@@ -238,4 +238,4 @@ struct sweep {
     time_us imports_before, reservations_before;
     int32_t rows_max;
 };
-err store_sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_sweep_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);

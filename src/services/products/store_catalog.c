@@ -145,19 +145,19 @@ static err write_product(struct saving *saving)
         .id = product->id,
         .handle = product->handle,
         .status = product_status_word(product->status),
-        .title_key = product_key(saving->tx->arena, product->title),
         .price_minor = product_lowest_price(product).minor,
         .availability = product_availability_bits(product),
         .version = product->version,
         .document = message_pack(saving->tx->arena, document),
     };
-    struct sql_product_update changed = { row.id,          row.handle,       row.status,
-                                          row.title_key,   row.price_minor,  row.availability,
-                                          row.version,     row.document };
+    struct sql_product_update changed = { row.id,           row.handle,  row.status,
+                                          row.price_minor,  row.availability,
+                                          row.version,      row.document };
     struct sql_product_state_row state;
     bool found;
 
     saving->save->document = document;
+    tx_note_change(saving->tx, product->id);
     if (saving->number > 0)
         return sql_product_update(saving->tx, &changed, NULL);
     TRY(sql_product_insert(saving->tx, &row, NULL));
@@ -168,29 +168,38 @@ static err write_product(struct saving *saving)
     return OK;
 }
 
-static str facet_of(struct saving *saving, const char *kind, str word)
+/* The product under a facet, as lists find it. */
+static void add_listing(struct sql_listing_add *rows, size_t *count, str facet)
 {
-    return str_format(saving->tx->arena, "%s:%" STR_F, kind,
-                      STR_A(product_key(saving->tx->arena, word)));
+    rows[*count] = rows[0];
+    rows[(*count)++].facet = facet;
 }
 
-static err write_facets(struct saving *saving)
+static err write_listings(struct saving *saving)
 {
     const struct product *product = saving->product;
-    struct sql_facet_add *rows =
-        arena_array(saving->tx->arena, struct sql_facet_add, product->tags_count + 2);
-    size_t count = 0;
+    struct arena *arena = saving->tx->arena;
+    bool is_archived = product->status == PRODUCT_ARCHIVED;
+    struct sql_listing_add *rows = arena_array(
+        arena, struct sql_listing_add, product->tags_count + saving->categories_count + 3);
+    size_t count = 1;
 
+    rows[0] = (struct sql_listing_add){ .facet = STR("all"),
+                                        .status = product_status_word(product->status),
+                                        .product = saving->number,
+                                        .title_key = product_key(arena, product->title),
+                                        .price_minor = product_lowest_price(product).minor };
+    for (size_t i = 0; !is_archived && i < saving->categories_count; i++)
+        add_listing(rows, &count,
+                    product_facet(arena, "category", uuid_text(arena, saving->categories[i])));
     for (size_t i = 0; i < product->tags_count; i++)
-        rows[count++].facet = facet_of(saving, "tag", product->tags[i]);
+        add_listing(rows, &count, product_facet(arena, "tag", product->tags[i]));
     if (product->vendor.len > 0)
-        rows[count++].facet = facet_of(saving, "vendor", product->vendor);
+        add_listing(rows, &count, product_facet(arena, "vendor", product->vendor));
     if (product->type.len > 0)
-        rows[count++].facet = facet_of(saving, "type", product->type);
-    for (size_t i = 0; i < count; i++)
-        rows[i].product = saving->number;
-    TRY(sql_facets_clear(saving->tx, &(struct sql_facets_clear){ saving->number }, NULL));
-    return count > 0 ? sql_facet_add_many(saving->tx, rows, count, NULL) : OK;
+        add_listing(rows, &count, product_facet(arena, "type", product->type));
+    TRY(sql_listings_clear(saving->tx, &(struct sql_listings_clear){ saving->number }, NULL));
+    return sql_listing_add_many(saving->tx, rows, count, NULL);
 }
 
 static err write_categories(struct saving *saving)
@@ -326,7 +335,7 @@ err store_save_product(struct tx *tx, struct write *write, struct product_save *
     if (saving.refused != OK)
         return OK;
     TRY(write_product(&saving));
-    TRY(write_facets(&saving));
+    TRY(write_listings(&saving));
     TRY(write_categories(&saving));
     TRY(write_words(&saving));
     TRY(write_variants(&saving));
@@ -359,6 +368,7 @@ err store_show_availability(struct tx *tx, str sku, enum availability availabili
     if (!document_set_availability(document, sku, availability))
         return OK;
     document->version = row.version + 1;
+    tx_note_change(tx, row.id);
     struct sql_product_redraw redraw = { row.id, document_availability_bits(document),
                                          document->version, message_pack(tx->arena, document) };
     return sql_product_redraw(tx, &redraw, NULL);

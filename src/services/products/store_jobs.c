@@ -61,6 +61,7 @@ static err redraw(struct tx *tx, int64_t number, int64_t low)
     if (str_equal(message_pack(tx->arena, document), row.document))
         return OK;
     document->version++;
+    tx_note_change(tx, row.id);
     struct sql_product_redraw redrawn = { row.id, document_availability_bits(document),
                                           document->version, message_pack(tx->arena, document) };
     return sql_product_redraw(tx, &redrawn, NULL);
@@ -147,7 +148,7 @@ static err sweep_reservations(struct tx *tx, const struct sweep *sweep)
 
 enum { CHUNKS_AT_ONCE = 4 /* a mebibyte */ };
 
-err store_sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+err store_sweep_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
         const struct sweep *sweep = writes[i]->subject;

@@ -4,13 +4,16 @@
 
 enum { ANY_AVAILABILITY = 1 << AVAILABILITY_IN_STOCK | 1 << AVAILABILITY_LOW | 1 << AVAILABILITY_OUT };
 
+enum { FACETS_MAX = 4 };
+
 /* What every list has in common, as the statements take it. */
 struct filters {
+    str facets[FACETS_MAX]; /* the first drives, the others filter; none: no more of them */
+    int facets_count;
     str status;
     int64_t price_min, price_max;
     int32_t bits;
-    struct uuid category;
-    str tag, vendor, type, query;
+    str query;
     int32_t rows_max; /* one more than the page: tells whether there is a next one */
 };
 
@@ -72,37 +75,43 @@ static err place_of(struct arena *arena, const struct product_list *list, struct
 
 /* ---- filters ---- */
 
-static str facet_of(struct arena *arena, const char *kind, str word)
+static void add_facet(struct arena *arena, struct filters *filters, const char *kind, str word)
 {
-    if (word.len == 0)
-        return STR_NONE;
-    return str_format(arena, "%s:%" STR_F, kind, STR_A(product_key(arena, word)));
+    if (word.len > 0)
+        filters->facets[filters->facets_count++] = product_facet(arena, kind, word);
 }
 
-/* *nothing tells that no product can pass: there is no such category. */
-static err filters_of(struct db_reader *reader, struct arena *arena,
+/* Categories drive before tags, tags before vendors, vendors before types: mostly the fewest first.
+ * *nothing tells that no product can pass: there is no such category. */
+static err add_facets(struct db_reader *reader, struct arena *arena,
                       const struct product_list *list, struct filters *out, bool *nothing)
 {
     struct sql_category_holder_row category;
     bool found = true;
 
-    *out = (struct filters){ .status = product_status_word(list->status),
+    if (list->category.len > 0) {
+        TRY(sql_category_holder(reader, arena, &(struct sql_category_holder){ list->category },
+                                &category, &found));
+        add_facet(arena, out, "category", uuid_text(arena, category.id));
+    }
+    add_facet(arena, out, "tag", list->tag);
+    add_facet(arena, out, "vendor", list->vendor);
+    add_facet(arena, out, "type", list->type);
+    if (out->facets_count == 0)
+        out->facets[0] = STR("all");
+    *nothing = !found;
+    return OK;
+}
+
+static struct filters filters_of(const struct product_list *list)
+{
+    return (struct filters){ .status = product_status_word(list->status),
                              .price_min = list->price_min,
                              .price_max = list->price_max,
                              .bits = list->availability ? 1 << list->availability
                                                         : ANY_AVAILABILITY,
-                             .tag = facet_of(arena, "tag", list->tag),
-                             .vendor = facet_of(arena, "vendor", list->vendor),
-                             .type = facet_of(arena, "type", list->type),
                              .query = list->query,
                              .rows_max = list->rows_max + 1 };
-    if (list->category.len > 0) {
-        TRY(sql_category_holder(reader, arena, &(struct sql_category_holder){ list->category },
-                                &category, &found));
-        out->category = category.id;
-    }
-    *nothing = !found;
-    return OK;
 }
 
 /* ---- one for each order ---- */
@@ -110,9 +119,10 @@ static err filters_of(struct db_reader *reader, struct arena *arena,
 static err read_newest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                        const struct place *from, struct rows *out)
 {
-    struct sql_list_newest query = { f->status, from->number, f->price_min, f->price_max,
-                                     f->bits,   f->category,  f->tag,       f->vendor,
-                                     f->type,   f->query,     f->rows_max };
+    struct sql_list_newest query = { f->facets[0], f->status, from->number,
+                                     f->price_min, f->price_max, f->bits,
+                                     f->facets[1], f->facets[2], f->facets[3],
+                                     f->query,     f->rows_max };
     struct sql_list_newest_row *rows;
     size_t count;
 
@@ -128,9 +138,10 @@ static err read_newest(struct db_reader *reader, struct arena *arena, const stru
 static err read_by_title(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_by_title query = { f->status,    from->key, from->number, f->price_min,
-                                       f->price_max, f->bits,   f->category,  f->tag,
-                                       f->vendor,    f->type,   f->query,     f->rows_max };
+    struct sql_list_by_title query = { f->facets[0], f->status,    from->key,
+                                       from->number, f->price_min, f->price_max,
+                                       f->bits,      f->facets[1], f->facets[2],
+                                       f->facets[3], f->query,     f->rows_max };
     struct sql_list_by_title_row *rows;
     size_t count;
 
@@ -146,9 +157,10 @@ static err read_by_title(struct db_reader *reader, struct arena *arena, const st
 static err read_cheapest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_cheapest query = { f->status,    from->rank, from->number, f->price_min,
-                                       f->price_max, f->bits,    f->category,  f->tag,
-                                       f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_cheapest query = { f->facets[0], f->status,    from->rank,
+                                       from->number, f->price_min, f->price_max,
+                                       f->bits,      f->facets[1], f->facets[2],
+                                       f->facets[3], f->query,     f->rows_max };
     struct sql_list_cheapest_row *rows;
     size_t count;
 
@@ -164,9 +176,10 @@ static err read_cheapest(struct db_reader *reader, struct arena *arena, const st
 static err read_dearest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                         const struct place *from, struct rows *out)
 {
-    struct sql_list_dearest query = { f->status,    from->rank, from->number, f->price_min,
-                                      f->price_max, f->bits,    f->category,  f->tag,
-                                      f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_dearest query = { f->facets[0], f->status,    from->rank,
+                                      from->number, f->price_min, f->price_max,
+                                      f->bits,      f->facets[1], f->facets[2],
+                                      f->facets[3], f->query,     f->rows_max };
     struct sql_list_dearest_row *rows;
     size_t count;
 
@@ -182,9 +195,10 @@ static err read_dearest(struct db_reader *reader, struct arena *arena, const str
 static err read_relevant(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_relevant query = { f->status,    from->rank, from->number, f->price_min,
-                                       f->price_max, f->bits,    f->category,  f->tag,
-                                       f->vendor,    f->type,    f->query,     f->rows_max };
+    struct sql_list_relevant query = { f->facets[0], f->status,    from->rank,
+                                       from->number, f->price_min, f->price_max,
+                                       f->bits,      f->facets[1], f->facets[2],
+                                       f->facets[3], f->query,     f->rows_max };
     struct sql_list_relevant_row *rows;
     size_t count;
 
@@ -214,7 +228,7 @@ static err read_rows(struct db_reader *reader, struct arena *arena, enum product
 err store_list_products(struct db_reader *reader, struct arena *arena,
                         const struct product_list *list, Products__ProductList *out, str *next)
 {
-    struct filters filters;
+    struct filters filters = filters_of(list);
     struct place from;
     struct rows rows = { 0 };
     bool nothing;
@@ -222,7 +236,7 @@ err store_list_products(struct db_reader *reader, struct arena *arena,
     ASSERT(list->rows_max > 0);
     *next = STR_NONE;
     TRY(place_of(arena, list, &from));
-    TRY(filters_of(reader, arena, list, &filters, &nothing));
+    TRY(add_facets(reader, arena, list, &filters, &nothing));
     if (nothing)
         return OK;
     TRY(read_rows(reader, arena, list->sort, &filters, &from, &rows));

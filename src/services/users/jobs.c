@@ -38,6 +38,6 @@ err users_sweep(void *subject, struct call *call)
                                              2 * AUTH_LEEWAY_S * TIME_SECOND };
     TRY(store_sweep_due(call, &sweep, &sweep.left));
     for (int round = 0; sweep.left && round < SWEEP_ROUNDS_MAX; round++)
-        TRY(job_write(call, write_new(call->arena, store_sweep, &sweep)));
+        TRY(job_write(call, write_new(call->arena, store_sweep_sessions, &sweep)));
     return OK;
 }

@@ -393,7 +393,7 @@ err store_sweep_due(struct call *call, const struct sweep *sweep, bool *due)
 }
 
 /* Tokens before their sessions: a session goes once it has none, so that one delete stays small. */
-err store_sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+err store_sweep_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
         struct sweep *sweep = writes[i]->subject;

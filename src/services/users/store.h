@@ -101,4 +101,4 @@ enum { SWEEP_ROWS_MAX = 200 };
 
 /* Tells whether there is anything to delete. */
 err store_sweep_due(struct call *call, const struct sweep *sweep, bool *due);
-err store_sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_sweep_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);

@@ -19,8 +19,8 @@ TEST(help_names_every_setting_with_its_words)
     str help = conf_help(t->arena, STR("duka"), STR("the whole shop in one process"));
     CHECK(str_starts(help, STR("duka: the whole shop in one process\n")));
     for (int i = 0; i < SETTINGS_COUNT; i++) {
-        str flag = str_format(t->arena, "\n  --%.*s ",
-                              STR_A(setting_flag(t->arena, (enum setting)i)));
+        str flag =
+            str_format(t->arena, "\n  --%.*s ", STR_A(setting_flag(t->arena, (enum setting)i)));
         if (str_find(help, flag) < 0)
             FAIL("%.*s is not in the help", STR_A(flag));
     }
@@ -46,9 +46,9 @@ TEST(help_tells_no_default_of_a_secret)
     str help = conf_help(t->arena, STR("duka"), STR("x"));
     CHECK(has(help, "--payment-simulator-secret"));
     CHECK(has(help, "provider. (secret,"));
-    CHECK(!has(help, str_z(t->arena, str_format(t->arena, "default %s",
-                                                setting_spec(CONF_PAYMENT_SIMULATOR_SECRET)
-                                                    ->standard))));
+    CHECK(!has(help,
+               str_z(t->arena, str_format(t->arena, "default %s",
+                                          setting_spec(CONF_PAYMENT_SIMULATOR_SECRET)->standard))));
 }
 
 TEST(show_tells_values_and_origins_and_hides_secrets)

@@ -78,8 +78,7 @@ TEST(conf_without_anything_has_the_defaults)
 TEST(conf_flag_wins_over_environment_over_file)
 {
     const char *file = file_with(t, "workers: 8\nqueue_max: 100\ndata-dir: /from/file\n");
-    const char *environment =
-        joined(t, "WORKERS=9|QUEUE_MAX=200|DUKA_CONFIG=", file);
+    const char *environment = joined(t, "WORKERS=9|QUEUE_MAX=200|DUKA_CONFIG=", file);
     const struct conf *conf = load_ok(t, "--workers|10", environment);
 
     CHECK_INT(conf_int(conf, CONF_WORKERS), 10);

@@ -77,6 +77,7 @@ static uint32_t body_bytes_max(void *self, struct request *request, bool *refuse
         return (uint32_t)count;
     }
     if (str_equal(request->path, STR("/refuse"))) {
+        request_identify(request);
         response_problem(request, fail(request->arena, TOKEN_MISSING, "no token"));
         *refused = true;
         return 0;

@@ -93,16 +93,15 @@ TEST(setting_parse_reads_durations_with_their_unit)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = { { "250ms", 250 },     { "10s", 10000 },       { "15m", 900000 },
-                 { "24h", 86400000 },  { "30d", 2592000000 },  { "0", 0 },
-                 { "0s", 0 },          { "10S", 10000 } };
+    } good[] = { { "250ms", 250 },      { "10s", 10000 }, { "15m", 900000 }, { "24h", 86400000 },
+                 { "30d", 2592000000 }, { "0", 0 },       { "0s", 0 },       { "10S", 10000 } };
     int64_t n = 0;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         CHECK(parse(SETTING_DURATION_MS, good[i].text, 0, INT64_MAX, &n));
         CHECK_INT(n, good[i].ms);
     }
-    static const char *const bad[] = { "10", "s", "", "1.5s", "-1s", "10 s", "10sec", "1h30m",
-                                       "10ss", "9223372036854775807d" };
+    static const char *const bad[] = { "10",   "s",     "",      "1.5s", "-1s",
+                                       "10 s", "10sec", "1h30m", "10ss", "9223372036854775807d" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (parse(SETTING_DURATION_MS, bad[i], 0, INT64_MAX, &n))
             FAIL("\"%s\" was taken for a duration", bad[i]);

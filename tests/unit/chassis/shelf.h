@@ -1,4 +1,5 @@
-/* A small database (shelf/queries.sql) for the tests of the data room, and what they do with it again and again.
+/* A small database (shelf/queries.sql) for the tests of the data room, and what they do with it
+ * again and again.
  *
  * All of it is closed when the test ends. A check that does not hold ends the test. */
 #pragma once
@@ -57,7 +58,8 @@ void shelf_do(struct shelf *shelf, err (*work)(struct tx *tx, void *subject), vo
 int64_t shelf_counter(struct shelf *shelf, const char *name);
 int64_t shelf_sum(struct shelf *shelf);
 
-/* Batch functions over struct sql_counter_add and struct sql_counter_set: all rows of the batch in one statement. */
+/* Batch functions over struct sql_counter_add and struct sql_counter_set: all rows of the batch in
+ * one statement. */
 write_batch shelf_add;
 write_batch shelf_set;
 

@@ -43,7 +43,8 @@ static err add_others(struct tx *tx, struct write *const *writes, size_t count, 
 static struct inbox_claim *event(struct test *t, const char *key, int64_t number)
 {
     struct inbox_claim *claim = arena_new(t->arena, struct inbox_claim);
-    *claim = (struct inbox_claim){ .topic = STR("orders.v1"), .key = str_of_z(key), .number = number };
+    *claim =
+        (struct inbox_claim){ .topic = STR("orders.v1"), .key = str_of_z(key), .number = number };
     return claim;
 }
 
@@ -264,19 +265,23 @@ TEST(what_follows_an_event_that_failed_does_not_take_effect)
 /* What ran when, as letters. */
 static char ran[8];
 
+static void note_ran(char letter, size_t count)
+{
+    for (size_t i = strlen(ran); count > 0 && i + 1 < sizeof ran; i++, count--)
+        ran[i] = letter;
+}
+
 static err note_a(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     (void)tx, (void)writes, (void)outcomes;
-    for (size_t i = 0; i < count; i++)
-        strncat(ran, "a", sizeof ran - strlen(ran) - 1);
+    note_ran('a', count);
     return OK;
 }
 
 static err note_b(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     (void)tx, (void)writes, (void)outcomes;
-    for (size_t i = 0; i < count; i++)
-        strncat(ran, "b", sizeof ran - strlen(ran) - 1);
+    note_ran('b', count);
     return OK;
 }
 
@@ -367,7 +372,8 @@ static void set_out(struct bench *bench, int round, struct told told[4], struct 
 {
     struct test *t = bench->shelf->t;
     for (int i = 0; i < 4; i++) {
-        writes[i] = shelf_write(bench->shelf, i < 2 ? add_and_announce : add_others, &ONE_CUP, &told[i]);
+        writes[i] =
+            shelf_write(bench->shelf, i < 2 ? add_and_announce : add_others, &ONE_CUP, &told[i]);
         shelf_announce(writes[i], "before", 1);
         str key = str_format(t->arena, "%d/%d", round, i % 2);
         writes[i]->inbox = event(t, str_z(t->arena, key), i / 2 + 1);
@@ -376,8 +382,8 @@ static void set_out(struct bench *bench, int round, struct told told[4], struct 
     writes[0]->once = shelf_claim(bench->shelf, str_z(t->arena, key), "body", 0);
 }
 
-/* Lets step after step fail, until the batch has no such step any more. A fault comes once, so all four are told OK in the
- * end; and nothing of them is there twice. */
+/* Lets step after step fail, until the batch has no such step any more. A fault comes once, so all
+ * four are told OK in the end; and nothing of them is there twice. */
 static void walk_faults(struct test *t, enum db_step step, enum db_fault fault)
 {
     struct bench *bench = bench_open(t);
@@ -481,4 +487,44 @@ TEST(a_member_over_the_ceiling_of_its_arena_fails_alone)
     CHECK_INT(shelf_counter(bench->shelf, "cup"), 2);
     CHECK_INT(shelf_counter(bench->shelf, "tea"), -1);
     arena_close(small);
+}
+
+/* ---- what caches are told ---- */
+
+static struct uuid changed[8];
+static size_t changed_count;
+static void note_changed(void *subject, struct uuid what)
+{
+    struct told *told = subject;
+    CHECK_INT(told->order, 0); /* before anyone hears of it */
+    changed[changed_count++ % 8] = what;
+}
+
+static err change_things(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    tx_note_change(tx, shelf_id(1));
+    TRY(add_some(tx, writes, count, outcomes));
+    tx_note_change(tx, shelf_id(2));
+    return OK;
+}
+
+TEST(what_a_commit_changed_is_told_before_its_members_and_not_for_what_was_rolled_back)
+{
+    struct bench *bench = bench_open(t);
+    struct told told;
+    struct write *write = shelf_write(bench->shelf, change_things, &ONE_CUP, &told);
+    bench->room.on_changed = note_changed;
+    bench->room.on_changed_subject = &told;
+    changed_count = 0;
+    db_fail_at(bench->shelf->db, DB_STEP_COMMIT, 1, DB_FAULT_FULL);
+    batch_run(&bench->room, &write, 1);
+    CHECK_ERR(told.outcome, DB_FULL);
+    CHECK_INT(changed_count, 0);
+
+    told.order = 0;
+    batch_run(&bench->room, &write, 1);
+    CHECK_OK(told.outcome);
+    CHECK_INT(changed_count, 2);
+    CHECK(uuid_equal(changed[0], shelf_id(1)));
+    CHECK(uuid_equal(changed[1], shelf_id(2)));
 }

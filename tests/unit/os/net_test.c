@@ -75,6 +75,9 @@ static void on_accepted(void *subject, struct net_connection *connection)
     house->connection = connection;
     snprintf(house->peer, sizeof(house->peer), "%" STR_F, STR_A(net_peer(connection)));
     house->is_unix = net_is_unix(connection);
+    char *room = net_room(connection);
+    ASSERT(room[0] == 0 && room[15] == 0);
+    memset(room, 1, 16);
     net_own(connection, &EVENTS, house);
     add(&house->accepted, 1);
 }
@@ -85,8 +88,8 @@ static struct house *house_open(struct test *t, const char *address)
 {
     struct house *house = arena_new(t->arena, struct house);
     house->loop = loop_open();
-    CHECK_OK(net_listen(t->arena, house->loop, str_of_z(address), "TEST_ADDR", on_accepted, house,
-                        &house->listener));
+    CHECK_OK(net_listen(t->arena, house->loop, str_of_z(address), "TEST_ADDR", 16, on_accepted,
+                        house, &house->listener));
     house->thread = thread_start("net-test", run_loop, house->loop);
     return house;
 }
@@ -142,7 +145,7 @@ static void house_close(struct house *house)
 
 static err listen_at(struct test *t, struct loop *loop, str address, struct net_listener **out)
 {
-    return net_listen(t->arena, loop, address, "TEST_ADDR", on_accepted, NULL, out);
+    return net_listen(t->arena, loop, address, "TEST_ADDR", 0, on_accepted, NULL, out);
 }
 
 TEST(what_is_no_address_is_refused_and_the_setting_is_named)

@@ -1,8 +1,9 @@
-#include "os/process.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "tests/lib/test.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 TEST(process_memory_grows_with_what_is_touched)
 {
@@ -36,10 +37,7 @@ TEST(process_started_before_now_and_not_long_ago)
     CHECK_INT(process_started_at(), started);
 }
 
-TEST(process_id_is_ours)
-{
-    CHECK_INT(process_id(), getpid());
-}
+TEST(process_id_is_ours) { CHECK_INT(process_id(), getpid()); }
 
 TEST(process_on_terminal_tells_a_pipe_from_one)
 {
@@ -55,4 +53,18 @@ TEST(process_on_terminal_tells_a_pipe_from_one)
         SKIP("no pseudo-terminals here");
     CHECK(process_on_terminal(terminal));
     close(terminal);
+}
+
+TEST(process_raise_files_goes_up_to_what_is_allowed_and_never_down)
+{
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit low = { .rlim_cur = 64, .rlim_max = before.rlim_max };
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+
+    CHECK_INT(process_raise_files(32), 64);
+    CHECK_INT(process_raise_files(100), 100);
+    if (before.rlim_max < (rlim_t)1 << 40)
+        CHECK_INT(process_raise_files((int64_t)1 << 40), before.rlim_max);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }

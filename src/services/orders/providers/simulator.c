@@ -2,7 +2,7 @@
 #include "base/crypto.h"
 #include "base/json.h"
 #include "chassis/write.h"
-#include "gen/simulator.sql.h"
+#include "gen/orders_simulator.sql.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/sync.h"
@@ -149,12 +149,10 @@ static enum payment_known authorize(void *self, struct arena *arena, const struc
     enum payment_known known = write_change(self, arena, write_authorizations, &change);
     if (change.asked > 1)
         return known;
-    if (behaviour->late)
-        sleep_until(clock_mono_us() + (timeout_us < LATE_US ? timeout_us : LATE_US));
-    if (!behaviour->hides_first_answer)
-        return known;
-    sleep_until(clock_mono_us() + timeout_us);
-    return KNOWN_UNKNOWN;
+    int64_t answers_us = behaviour->hides_first_answer ? INT64_MAX : behaviour->late ? LATE_US : 0;
+    if (answers_us > 0)
+        sleep_until(clock_mono_us() + (timeout_us < answers_us ? timeout_us : answers_us));
+    return answers_us <= timeout_us ? known : KNOWN_UNKNOWN;
 }
 
 static enum payment_known change_books(void *self, struct arena *arena,
@@ -323,7 +321,7 @@ err simulator_open(struct arena *arena, str database_url, str secret, struct sim
     self->secret = str_copy(own, secret);
     /* Its books survive kill -9 of this process, as a real provider's would; not a power cut. */
     struct db_config config = { .url = database_url, .readers_max = 2, .durable = false };
-    err error = db_open(arena, &config, &simulator_schema, &self->db);
+    err error = db_open(arena, &config, &orders_simulator_schema, &self->db);
     if (error != OK) {
         arena_close(own);
         return error;

@@ -68,3 +68,11 @@ insert into stock (sku, reserved) values ($1, $2) on conflict (sku) do update se
 -- orders_count: one
 -- -> orders_count int64
 select count(*) from orders;
+
+-- title_add: run
+-- title text
+insert into titles (title) values ($1);
+
+-- titles_matching: many
+-- words text -> title text
+select title from titles where titles match $1 order by rank;

@@ -1,27 +1,29 @@
 -- Catalog: a product is its document (products.v1.Product, packed); what stands beside it is what
--- lists are sorted, filtered, searched and counted by. `number` is the order of creation.
+-- lists are filtered and searched by. `number` is the order of creation.
 create table products (
     number integer primary key,
     id blob not null unique,
     handle text not null unique,
     status text not null check (status in ('draft', 'active', 'archived')),
-    title_key text not null,
-    price_minor integer not null,
+    price_minor integer not null,  -- the lowest among its variants
     availability integer not null, -- a bit for each that some variant has
     version integer not null,
     document blob not null
 ) strict;
-create index products_by_number on products (status, number);
-create index products_by_title on products (status, title_key, number);
-create index products_by_price on products (status, price_minor, number);
 
--- 'tag:…', 'vendor:…', 'type:…', folded.
-create table product_facets (
+-- Lists: every product under 'all' and under each of its facets ('category:…', 'tag:…', 'vendor:…',
+-- 'type:…', folded), in every order, so that a page is a range of an index whatever it is asked for.
+create table listings (
     facet text not null,
+    status text not null,
     product integer not null references products (number),
-    primary key (facet, product)
+    title_key text not null,
+    price_minor integer not null,
+    primary key (facet, status, product)
 ) strict, without rowid;
-create index product_facets_by_product on product_facets (product);
+create index listings_by_title on listings (facet, status, title_key, product);
+create index listings_by_price on listings (facet, status, price_minor, product);
+create index listings_by_product on listings (product);
 
 create virtual table product_words using fts5 (
     title, tags, sku, vendor, kind, description,

@@ -23,3 +23,6 @@ create table stock (
     sku text primary key not null,
     reserved integer not null check (reserved >= 0)
 ) strict, without rowid;
+
+-- A virtual table has statements of its own on the connection.
+create virtual table titles using fts5 (title);

@@ -1,0 +1,280 @@
+#include "apps/doors.h"
+
+#include "chassis/admin.h"
+#include "chassis/obs.h"
+#include "chassis/setting.h"
+#include "chassis/version.h"
+#include "os/process.h"
+#include "os/workers.h"
+#include "services/gateway/service.h"
+
+enum {
+    DOORS_MEMORY_BYTES_MAX = 256 * 1024,
+    DOOR_ARENA_BYTES_MAX = 8 * 1024 * 1024,
+    DOOR_BODY_BYTES_MAX = 64 * 1024,
+    RELOAD_BYTES_MAX = 16 * 1024 * 1024
+};
+
+enum { USERS, PRODUCTS, ORDERS, SERVICES_COUNT };
+
+/* A service's own address. */
+struct door {
+    const char *name;
+    enum setting setting;
+    struct service *service;
+    struct http_server *server; /* NULL: not open */
+};
+
+struct doors {
+    struct arena *memory; /* holds this struct */
+    const struct conf *conf;
+    struct loop *loop;
+    struct shop *shop;
+    struct gateway *gateway;
+    struct door doors[SERVICES_COUNT];
+    struct admin *admin;
+    int open; /* of the public ones, while they close */
+    void (*closed)(void *subject);
+    void *closed_subject;
+};
+
+struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop *shop)
+{
+    ASSERT(conf && loop && shop);
+
+    struct arena *memory = arena_open(DOORS_MEMORY_BYTES_MAX);
+    struct doors *doors = arena_new(memory, struct doors);
+    *doors = (struct doors){
+        .memory = memory,
+        .conf = conf,
+        .loop = loop,
+        .shop = shop,
+        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), NULL },
+                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), NULL },
+                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), NULL } },
+    };
+    return doors;
+}
+
+/* ---- The address of a service ---- */
+
+static void door_handle(void *self, struct request *request)
+{
+    request->operator_socket = false; /* who is at a door is no operator, by whatever socket */
+    request_identify(request);
+    service_handle(((struct door *)self)->service, request);
+}
+
+static uint32_t door_body_bytes_max(void *self, struct request *request, bool *refused)
+{
+    unsigned allow;
+    const struct call_spec *spec = service_route(((struct door *)self)->service, request, &allow);
+
+    (void)refused;
+    return spec ? spec->body_bytes_max : DOOR_BODY_BYTES_MAX;
+}
+
+static err open_door(struct doors *self, struct arena *arena, struct door *door)
+{
+    const struct conf *conf = self->conf;
+    struct http_config config = {
+        .address = conf_text(conf, door->setting),
+        .setting = setting_spec(door->setting)->name,
+        .head_bytes_max = (uint32_t)conf_int(conf, CONF_HEAD_BYTES_MAX),
+        .target_bytes_max = (uint32_t)conf_int(conf, CONF_TARGET_BYTES_MAX),
+        .body_bytes_max = DOOR_BODY_BYTES_MAX,
+        .head_timeout_ms = (uint32_t)conf_int(conf, CONF_HEAD_TIMEOUT),
+        .body_timeout_ms = (uint32_t)conf_int(conf, CONF_BODY_TIMEOUT),
+        .idle_timeout_ms = (uint32_t)conf_int(conf, CONF_IDLE_TIMEOUT),
+        .write_timeout_ms = (uint32_t)conf_int(conf, CONF_WRITE_TIMEOUT),
+        .connections_max = (uint32_t)conf_int(conf, CONF_CONNECTIONS_MAX),
+        .arena_bytes_max = DOOR_ARENA_BYTES_MAX,
+    };
+    struct http_handler handler = { .self = door,
+                                    .handle = door_handle,
+                                    .body_bytes_max = door_body_bytes_max };
+
+    if (config.address.len == 0)
+        return OK;
+    if (config.target_bytes_max >= config.head_bytes_max)
+        config.target_bytes_max = config.head_bytes_max - 1;
+    return http_open(arena, self->loop, &config, &handler, &door->server);
+}
+
+/* ---- The gateway and the operators' door ---- */
+
+static err open_gateway(struct doors *self, struct arena *arena)
+{
+    struct gateway_local locals[SERVICES_COUNT];
+
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        locals[i] = (struct gateway_local){ self->doors[i].name, self->doors[i].service };
+    TRY(gateway_open(arena, &self->shop->house, self->loop, locals, SERVICES_COUNT,
+                     &self->gateway));
+    return gateway_listen(self->gateway, arena);
+}
+
+static bool is_service_ready(void *service) { return service_ready(service); }
+
+static void open_admin(struct doors *self)
+{
+    struct admin_check checks[SERVICES_COUNT];
+    struct service *services[SERVICES_COUNT];
+
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        const struct door *door = &self->doors[i];
+        checks[i] = (struct admin_check){ door->name, is_service_ready, door->service };
+        services[i] = door->service;
+    }
+    self->admin = admin_open(&(struct admin_config){ .conf = self->conf,
+                                                     .checks = checks,
+                                                     .checks_count = SERVICES_COUNT,
+                                                     .services = services,
+                                                     .services_count = SERVICES_COUNT });
+}
+
+static int64_t ask_queue(void *workers) { return workers_queue_length(workers); }
+
+static void ask_gauges(struct doors *self, bool on)
+{
+    const struct house *house = &self->shop->house;
+
+    metric_ask(METRIC_QUEUE_LENGTH, "requests", on ? ask_queue : NULL, house->workers);
+    metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
+}
+
+err doors_open(struct doors *doors, struct arena *arena)
+{
+    ASSERT(doors && arena && !doors->gateway);
+    open_admin(doors);
+    TRY(open_gateway(doors, arena));
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        TRY(open_door(doors, arena, &doors->doors[i]));
+    TRY(admin_listen(doors->admin, arena, doors->loop));
+    ask_gauges(doors, true);
+    return OK;
+}
+
+/* ---- Running ---- */
+
+/* The address with the port that was given where 0 was asked for. */
+static str address_shown(struct arena *arena, str address, int port)
+{
+    size_t end = address.len;
+
+    if (str_starts(address, STR("unix:")))
+        return address;
+    while (end > 0 && address.ptr[end - 1] != ':')
+        end--;
+    return str_format(arena, "%" STR_F "%d", STR_A(str_slice(address, 0, end)), port);
+}
+
+void doors_ready(struct doors *doors)
+{
+    ASSERT(doors && doors->gateway && doors->admin);
+    admin_started(doors->admin);
+
+    struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
+    const struct conf *conf = doors->conf;
+    struct log_field fields[8] = {
+        LOG_TEXT("address", address_shown(arena, conf_text(conf, CONF_LISTEN_ADDR),
+                                          http_port(gateway_server(doors->gateway)))),
+        LOG_TEXT("ops_address",
+                 address_shown(arena, conf_text(conf, CONF_OPS_ADDR), admin_port(doors->admin))),
+        LOG_TEXT("data_dir", conf_text(conf, CONF_DATA_DIR)),
+        LOG_TEXT("version", version_line(arena)),
+        LOG_NUMBER("pid", process_id()),
+    };
+    int count = 5;
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        const struct door *door = &doors->doors[i];
+        if (!door->server)
+            continue;
+        str key = str_format(arena, "%s_address", door->name);
+        fields[count++] =
+            LOG_TEXT(str_z(arena, key),
+                     address_shown(arena, conf_text(conf, door->setting), http_port(door->server)));
+    }
+    log_event(LOG_INFO, "shop.ready", fields, count);
+    arena_close(arena);
+}
+
+void doors_reload(struct doors *doors)
+{
+    ASSERT(doors && doors->gateway);
+
+    struct arena *arena = arena_open(RELOAD_BYTES_MAX);
+    err error = gateway_reload(doors->gateway, arena);
+    if (error)
+        LOG(LOG_ERROR, "routes.refused", LOG_TEXT("error", err_describe(arena, error)));
+    else
+        LOG(LOG_INFO, "routes.reloaded",
+            LOG_TEXT("file", conf_text(doors->conf, CONF_ROUTES_FILE)));
+    arena_close(arena);
+}
+
+void doors_drain(struct doors *doors)
+{
+    ASSERT(doors && doors->gateway && doors->admin);
+    admin_drain(doors->admin);
+    http_drain(gateway_server(doors->gateway));
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        if (doors->doors[i].server)
+            http_drain(doors->doors[i].server);
+}
+
+/* ---- Closing ---- */
+
+static void on_closed(void *subject)
+{
+    struct doors *doors = subject;
+
+    if (--doors->open == 0 && doors->closed)
+        doors->closed(doors->closed_subject);
+}
+
+void doors_close_public(struct doors *doors, uint32_t grace_ms, void (*closed)(void *subject),
+                        void *subject)
+{
+    ASSERT(doors && closed && doors->open == 0);
+
+    ask_gauges(doors, false);
+    doors->closed = closed;
+    doors->closed_subject = subject;
+    doors->open = 1; /* this function itself, so that the last one tells */
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        struct door *door = &doors->doors[i];
+        if (!door->server)
+            continue;
+        doors->open++;
+        http_close(door->server, grace_ms, on_closed, doors);
+        door->server = NULL;
+    }
+    if (doors->gateway) {
+        doors->open++;
+        gateway_stop(doors->gateway, grace_ms, on_closed, doors);
+    }
+    on_closed(doors);
+}
+
+void doors_close_ops(struct doors *doors, uint32_t grace_ms, void (*closed)(void *subject),
+                     void *subject)
+{
+    ASSERT(doors && closed);
+
+    struct admin *admin = doors->admin;
+    doors->admin = NULL;
+    if (admin)
+        admin_close(admin, grace_ms, closed, subject);
+    else
+        closed(subject);
+}
+
+void doors_free(struct doors *doors)
+{
+    if (!doors)
+        return;
+    ASSERT(!doors->admin && doors->open == 0);
+    gateway_close(doors->gateway);
+    arena_close(doors->memory);
+}

@@ -1,0 +1,53 @@
+/* The operators' door: probes, metrics, version and settings, on OPS_ADDR and on the unix socket
+ * DATA_DIR/duka.sock (mode 0600), which also takes the services' calls for operators.
+ *
+ * The probes need no token. Beyond loopback /metrics needs OPS_TOKEN (unless OPS_METRICS_OPEN), and
+ * /version and /debug/... always; what counts is where it listens, for behind a proxy every peer
+ * looks near. On loopback and on the socket, whoever can connect is an operator. */
+#pragma once
+#include "chassis/http.h"
+#include "chassis/service.h"
+
+enum { ADMIN_CHECKS_MAX = 16, ADMIN_SERVICES_MAX = 8 };
+
+/* What must hold before it counts as ready; asked on the loop's thread, so it only looks. */
+struct admin_check {
+    const char *name;
+    bool (*is_ready)(void *subject);
+    void *subject;
+};
+
+struct admin_config {
+    const struct conf *conf;
+    const struct admin_check *checks;
+    int checks_count;
+    struct service *const *services; /* whose calls under /operator the socket takes */
+    int services_count;
+};
+
+struct admin;
+
+/* Makes it, without a socket. The config is copied, but not what the checks and services are. */
+struct admin *admin_open(const struct admin_config *config);
+
+/* Opens OPS_ADDR and the socket. Fails with what http_open fails with; what is open by then
+ * stays so until admin_close. */
+err admin_listen(struct admin *admin, struct arena *arena, struct loop *loop);
+
+/* The port of OPS_ADDR. */
+int admin_port(const struct admin *admin);
+
+/* All has been started: /startupz says so, and /readyz goes by the checks. */
+void admin_started(struct admin *admin);
+
+/* It is going to stop: /readyz is false from now on. */
+void admin_drain(struct admin *admin);
+
+/* The handler of both doors, for tests without a socket; request->operator_socket tells them
+ * apart. */
+void admin_handle(struct admin *admin, struct request *request);
+
+/* Closes what is open and frees it; `closed` is told on the loop, or at once where nothing was
+ * open. Accepts NULL, and then tells nobody. */
+void admin_close(struct admin *admin, uint32_t grace_ms, void (*closed)(void *subject),
+                 void *subject);

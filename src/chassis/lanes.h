@@ -1,0 +1,26 @@
+/* A few threads that work through subjects of a service, each by its id: calls to the outside that
+ * may take long, and must not hold a worker (payments).
+ *
+ * A subject is in one lane at a time; one that is given again meanwhile is run again after it. What
+ * finds no room is not kept: whoever gives has it in a table and gives it again. */
+#pragma once
+#include "chassis/service.h"
+
+enum { LANES_MAX = 64, LANES_ROOM = 1024 };
+
+struct lanes;
+
+/* Lanes of a service that run `run(self, call, subject)` as a job; what it returns is logged.
+ * Nothing runs before lanes_start. The caller closes. */
+struct lanes *lanes_open(struct service *service, const char *name,
+                         err (*run)(void *self, struct call *call, struct uuid subject));
+
+/* Starts `count` threads, 1 to LANES_MAX. */
+void lanes_start(struct lanes *lanes, int count);
+
+/* Gives a subject. Never waits; any thread. */
+void lanes_give(struct lanes *lanes, struct uuid subject);
+
+/* Ends the threads, each after the subject that it has. */
+void lanes_stop(struct lanes *lanes);
+void lanes_close(struct lanes *lanes); /* after lanes_stop; accepts NULL */

@@ -1,0 +1,418 @@
+#include "services/gateway/service.h"
+
+#include "chassis/obs.h"
+#include "chassis/router.h"
+#include "os/clock.h"
+#include "os/disk.h"
+#include "os/random.h"
+#include "services/gateway/limits.h"
+#include "services/gateway/pages.h"
+#include "services/gateway/proxies.h"
+#include "services/gateway/routes.h"
+#include "services/gateway/traffic.h"
+
+enum {
+    GATEWAY_BYTES_MAX = 4 * 1024 * 1024,
+    GATEWAY_BODY_BYTES_MAX = 64 * 1024, /* of a body that no call asked for */
+    GATEWAY_REQUEST_BYTES_MAX = 8 * 1024 * 1024,
+    LIMIT_CLIENTS_MAX = 8192,
+    LIMIT_WINDOW_S = 60
+};
+
+/* The classes of routes, and one for who comes with tokens that are not valid: what such a client
+ * sends must not count against the user that it pretends to be, nor be free. */
+enum { LIMIT_BAD_TOKEN = RATE_NONE, LIMITS_COUNT };
+
+struct gateway {
+    struct arena *memory;
+    const struct house *house;
+    struct loop *loop;
+    const struct gateway_local *locals; /* names copied */
+    int locals_count;
+    struct arena *routes_memory;
+    struct routes routes;
+    struct proxies proxies;
+    struct pages pages;
+    struct limits *limits;
+    struct limit limit[LIMITS_COUNT];
+    str limit_policy[LIMITS_COUNT]; /* the value of RateLimit-Policy */
+    struct series *limited[LIMITS_COUNT];
+    struct traffic traffic;
+    struct http_server *server;
+    void (*stopped)(void *subject);
+    void *stopped_subject;
+};
+
+static const char *const LIMIT_NAMES[LIMITS_COUNT] = { "default", "sign_in", "bad_token" };
+
+/* What the log and the metrics call what the gateway answers itself. */
+static const char ROUTE_NONE[] = "gateway.unknown";
+static const char ROUTE_LIMITED[] = "gateway.limited";
+static const char ROUTE_DENIED[] = "gateway.denied";
+static const char ROUTE_PAGE[] = "gateway.page";
+static const char ROUTE_OTHER[] = "gateway.other";
+
+/* ---- Rate limits ---- */
+
+static void limits_open(struct gateway *self)
+{
+    const struct conf *conf = self->house->conf;
+    int64_t quota = conf_int(conf, CONF_RATE_LIMIT);
+    int64_t quotas[LIMITS_COUNT] = { [RATE_DEFAULT] = quota,
+                                     [RATE_SIGN_IN] = conf_int(conf, CONF_RATE_LIMIT_SIGN_IN),
+                                     [LIMIT_BAD_TOKEN] = quota };
+
+    self->limits = limits_new(self->memory, LIMIT_CLIENTS_MAX, random_u64());
+    for (int i = 0; i < LIMITS_COUNT; i++) {
+        self->limit[i] =
+            (struct limit){ .quota = quotas[i], .window_us = LIMIT_WINDOW_S * TIME_SECOND };
+        self->limit_policy[i] = str_format(self->memory, "\"%s\";q=%lld;w=%d", LIMIT_NAMES[i],
+                                           (long long)quotas[i], LIMIT_WINDOW_S);
+        self->limited[i] = metric_series(METRIC_RATE_LIMITED, LIMIT_NAMES[i], NULL, NULL);
+    }
+}
+
+static void extra_add(struct request *request, str name, str value)
+{
+    ASSERT(request->extra_count < (int)(sizeof(request->extra) / sizeof(request->extra[0])));
+    request->extra[request->extra_count++] = (struct header){ name, value };
+}
+
+/* Takes one request out of the client's bucket, and tells in the answer what is left. */
+static err limit_take(struct gateway *self, struct request *request, int class,
+                      const struct limit_client *client)
+{
+    const struct limit *limit = &self->limit[class];
+    if (limit->quota == 0)
+        return OK;
+
+    struct limit_verdict verdict =
+        limits_take(self->limits, (uint8_t) class, limit, client, clock_mono_us());
+    struct text value = text_init(request->arena, 64);
+    text_add_byte(&value, '"');
+    text_add(&value, str_of_z(LIMIT_NAMES[class]));
+    text_add(&value, STR("\";r="));
+    text_add_int(&value, verdict.remaining);
+    text_add(&value, STR(";t="));
+    text_add_int(&value, verdict.reset_s);
+    extra_add(request, STR("RateLimit"), text_str(&value));
+    extra_add(request, STR("RateLimit-Policy"), self->limit_policy[class]);
+    if (verdict.allowed)
+        return OK;
+
+    series_add(self->limited[class], 1);
+    request->route = ROUTE_LIMITED;
+    struct err_value *error = arena_new(request->arena, struct err_value);
+    *error = (struct err_value){ .code = RATE_LIMIT_EXCEEDED,
+                                 .detail = str_format(request->arena,
+                                                      "%lld requests a minute are allowed",
+                                                      (long long)limit->quota),
+                                 .place = ERR_PLACE,
+                                 .retry_after_s = verdict.retry_after_s };
+    return error;
+}
+
+/* By user where one is signed in, else by address. Signing in is always by address: there is no
+ * user yet whom one could trust. */
+static err limit_check(struct gateway *self, struct request *request, enum rate_class rate,
+                       const struct identity *who, bool is_bad_token)
+{
+    struct limit_client by_address = limit_client_of_address(request->client_address);
+
+    if (is_bad_token)
+        return limit_take(self, request, LIMIT_BAD_TOKEN, &by_address);
+    if (rate == RATE_NONE)
+        return OK;
+    if (!who->known || rate == RATE_SIGN_IN)
+        return limit_take(self, request, rate, &by_address);
+    struct limit_client by_user = limit_client_of_user(who->user);
+    return limit_take(self, request, rate, &by_user);
+}
+
+/* ---- Handling ---- */
+
+static err route_missing(struct request *request, unsigned allow)
+{
+    request->route = ROUTE_NONE;
+    if (allow == 0)
+        return fail(request->arena, ROUTE_UNKNOWN, "There is nothing at this path.");
+    extra_add(request, STR("Allow"), router_allow_text(request->arena, allow));
+    return fail(request->arena, METHOD_NOT_ALLOWED, "This path does not take %" STR_F ".",
+                STR_A(request->method_text));
+}
+
+/* Decides whether the request may go on, and where: `*route` is NULL for a page of our own. */
+static err admit(struct gateway *self, struct request *request, enum page page,
+                 const struct route **route)
+{
+    struct route_found found = { 0 };
+    struct identity who = { 0 };
+    str token = request_header(request, STR("authorization"));
+
+    if (page == PAGE_NONE)
+        found = routes_find(&self->routes, request_header(request, STR("host")), request->method,
+                            request->path);
+    err token_error =
+        token.ptr ? auth_check(self->house->auth, request->arena, token, clock_wall_us(), &who)
+                  : OK;
+    TRY(limit_check(self, request, found.route ? found.route->rate : RATE_DEFAULT, &who,
+                    token_error != OK));
+    *route = found.route;
+    if (page != PAGE_NONE)
+        return OK;
+    if (!found.route)
+        return route_missing(request, found.allow);
+    if (found.route->access == ACCESS_ANYONE)
+        return OK; /* the service judges the token, where its call wants one */
+
+    request->route = ROUTE_DENIED;
+    TRY(token_error);
+    return auth_allow(self->house->auth, request->arena, found.route->access, &who);
+}
+
+void gateway_handle(struct gateway *self, struct request *request)
+{
+    ASSERT(self && request);
+
+    request_identify(request);
+    request->client_address = client_address_of(&self->proxies, request);
+    internal_headers_drop(request);
+
+    const struct route *route;
+    enum page page = page_of(request->path);
+    err error = admit(self, request, page, &route);
+    if (error) {
+        response_problem(request, error);
+        request_respond(request);
+    } else if (page != PAGE_NONE) {
+        request->route = ROUTE_PAGE;
+        page_answer(&self->pages, page, request);
+        request_respond(request);
+    } else {
+        request->path = route_path(request->arena, route, request->path);
+        request->route = self->locals[route->upstream].name;
+        service_handle(self->locals[route->upstream].service, request);
+    }
+}
+
+static void on_request(void *self, struct request *request) { gateway_handle(self, request); }
+
+/* The limit of the call's contract. Who may not make a call with a large body hears so before it is
+ * sent. */
+static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *refused)
+{
+    struct gateway *self = subject;
+    struct route_found found = routes_find(&self->routes, request_header(request, STR("host")),
+                                           request->method, request->path);
+    if (!found.route)
+        return GATEWAY_BODY_BYTES_MAX;
+
+    unsigned allow;
+    str path = request->path;
+    request->path = route_path(request->arena, found.route, path);
+    const struct call_spec *spec =
+        service_route(self->locals[found.route->upstream].service, request, &allow);
+    request->path = path;
+    if (!spec)
+        return GATEWAY_BODY_BYTES_MAX;
+    if (spec->body_bytes_max <= GATEWAY_BODY_BYTES_MAX)
+        return spec->body_bytes_max;
+
+    struct identity who = { 0 };
+    err error = auth_check(self->house->auth, request->arena,
+                           request_header(request, STR("authorization")), clock_wall_us(), &who);
+    if (!error)
+        error = auth_allow(self->house->auth, request->arena, spec->access, &who);
+    if (!error)
+        return spec->body_bytes_max;
+
+    request_identify(request);
+    request->client_address = client_address_of(&self->proxies, request);
+    request->route = ROUTE_DENIED;
+    response_problem(request, error);
+    *refused = true;
+    return 0;
+}
+
+/* ---- The access log ---- */
+
+/* Three names, so that a flood of one kind does not hide the others: the log paces each name. */
+static const char *event_of(int status)
+{
+    if (status >= 500)
+        return "http.failed";
+    return status >= 400 ? "http.refused" : "http.request";
+}
+
+static void on_served(void *subject, const struct request *request, int64_t took_us)
+{
+    struct gateway *self = subject;
+    const struct response *response = &request->response;
+    const char *route = request->route ? request->route : ROUTE_OTHER;
+    struct log_field fields[12] = {
+        LOG_TEXT("method", request->method_text),
+        LOG_TEXT("path", request->path),
+        LOG_TEXT("route", str_of_z(route)),
+        LOG_NUMBER("status", response->status),
+        LOG_NUMBER("duration_us", took_us),
+        LOG_NUMBER("bytes", request->method == HTTP_HEAD ? 0 : (int64_t)response->body.len),
+        LOG_TEXT("client", request->client_address),
+        LOG_TEXT("request_id", str_of_z(request->request_id)),
+        LOG_TEXT("trace_id", str_of_z(request->trace_id)),
+    };
+    int count = 9;
+
+    if (request->user_hash[0])
+        fields[count++] = LOG_TEXT("user", str_of_z(request->user_hash));
+    if (request->error_code)
+        fields[count++] = LOG_TEXT("error", str_of_z(request->error_code));
+    log_event(response->status >= 500 ? LOG_WARN : LOG_INFO, event_of(response->status), fields,
+              count);
+    traffic_note(&self->traffic, route, response->status, took_us);
+}
+
+/* ---- Opening and closing ---- */
+
+static err routes_load(struct gateway *self, struct arena *arena, struct arena *memory,
+                       struct routes *out)
+{
+    str path = conf_text(self->house->conf, CONF_ROUTES_FILE);
+    str yaml = ROUTES_BUILTIN, file = STR("the built-in routes");
+    str *names = arena_array(arena, str, (size_t)self->locals_count);
+
+    if (path.len > 0) {
+        TRY(disk_read(arena, path, ROUTES_BYTES_MAX, &yaml));
+        file = path;
+    }
+    for (int i = 0; i < self->locals_count; i++)
+        names[i] = str_of_z(self->locals[i].name);
+
+    struct routes routes;
+    TRY(routes_parse(memory, yaml, file, names, self->locals_count, &routes));
+    *out = routes;
+    return OK;
+}
+
+err gateway_reload(struct gateway *self, struct arena *arena)
+{
+    ASSERT(self && arena);
+
+    struct arena *memory = arena_open(GATEWAY_BYTES_MAX);
+    err error = routes_load(self, arena, memory, &self->routes);
+    if (error) {
+        error = err_copy(arena, error);
+        arena_close(memory);
+        return error;
+    }
+    arena_close(self->routes_memory); /* no request at work looks at a route any more */
+    self->routes_memory = memory;
+    return OK;
+}
+
+static int64_t ask_connections(void *subject)
+{
+    struct gateway *self = subject;
+    return self->server ? http_stats_of(self->server).connections : 0;
+}
+
+err gateway_open(struct arena *arena, const struct house *house, struct loop *loop,
+                 const struct gateway_local *locals, int locals_count, struct gateway **out)
+{
+    ASSERT(arena && house && house->conf && house->auth && out);
+    ASSERT(locals && locals_count > 0);
+
+    struct arena *memory = arena_open(GATEWAY_BYTES_MAX);
+    struct gateway *self = arena_new(memory, struct gateway);
+    struct gateway_local *copies =
+        arena_copy(memory, locals, (size_t)locals_count * sizeof(locals[0]));
+    for (int i = 0; i < locals_count; i++)
+        copies[i].name = str_z(memory, str_of_z(locals[i].name));
+    self->memory = memory;
+    self->house = house;
+    self->loop = loop;
+    self->locals = copies;
+    self->locals_count = locals_count;
+
+    str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
+    err error = proxies_parse(memory, trusted, &self->proxies);
+    if (error)
+        error = err_copy(arena, error);
+    else
+        error = gateway_reload(self, arena);
+    if (error) {
+        arena_close(memory);
+        return error;
+    }
+    self->pages = pages_of(memory);
+    limits_open(self);
+    metric_ask(METRIC_CONNECTIONS, NULL, &ask_connections, self);
+    *out = self;
+    return OK;
+}
+
+err gateway_listen(struct gateway *self, struct arena *arena)
+{
+    ASSERT(self && arena);
+    ASSERT(self->loop && !self->server);
+
+    const struct conf *conf = self->house->conf;
+    struct http_config config = {
+        .address = conf_text(conf, CONF_LISTEN_ADDR),
+        .setting = "LISTEN_ADDR",
+        .head_bytes_max = (uint32_t)conf_int(conf, CONF_HEAD_BYTES_MAX),
+        .target_bytes_max = (uint32_t)conf_int(conf, CONF_TARGET_BYTES_MAX),
+        .body_bytes_max = GATEWAY_BODY_BYTES_MAX,
+        .head_timeout_ms = (uint32_t)conf_int(conf, CONF_HEAD_TIMEOUT),
+        .body_timeout_ms = (uint32_t)conf_int(conf, CONF_BODY_TIMEOUT),
+        .idle_timeout_ms = (uint32_t)conf_int(conf, CONF_IDLE_TIMEOUT),
+        .write_timeout_ms = (uint32_t)conf_int(conf, CONF_WRITE_TIMEOUT),
+        .connections_max = (uint32_t)conf_int(conf, CONF_CONNECTIONS_MAX),
+        .arena_bytes_max = GATEWAY_REQUEST_BYTES_MAX,
+    };
+    if (config.target_bytes_max >= config.head_bytes_max)
+        return fail(arena, SETTING_INVALID, "TARGET_BYTES_MAX must be less than HEAD_BYTES_MAX");
+
+    struct http_handler handler = { .self = self,
+                                    .body_bytes_max = &on_body_bytes_max,
+                                    .handle = &on_request,
+                                    .served = &on_served };
+    return http_open(arena, self->loop, &config, &handler, &self->server);
+}
+
+struct http_server *gateway_server(struct gateway *self)
+{
+    ASSERT(self);
+    return self->server;
+}
+
+static void on_closed(void *subject)
+{
+    struct gateway *self = subject;
+    self->server = NULL; /* it may be gone from here on */
+    if (self->stopped)
+        self->stopped(self->stopped_subject);
+}
+
+void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *subject),
+                  void *subject)
+{
+    ASSERT(self);
+
+    self->stopped = closed;
+    self->stopped_subject = subject;
+    if (self->server)
+        http_close(self->server, grace_ms, &on_closed, self);
+    else
+        on_closed(self);
+}
+
+void gateway_close(struct gateway *self)
+{
+    if (!self)
+        return;
+
+    ASSERT(!self->server);
+    metric_ask(METRIC_CONNECTIONS, NULL, NULL, NULL);
+    arena_close(self->routes_memory);
+    arena_close(self->memory);
+}

@@ -1,0 +1,183 @@
+#include "tests/sim/check.h"
+#include "tests/sim/story.h"
+#include <stdio.h>
+
+/* ---- at every moment ---- */
+
+/* A rule as a query: each row that it gives is a violation, told by its first column. */
+struct moment {
+    const char *rule, *sql;
+};
+
+static const struct moment moments[] = {
+    { "stock is never negative",
+      "select sku || ': on hand ' || on_hand || ', reserved ' || reserved from products.stock"
+      " where reserved < 0 or on_hand < reserved" },
+    { "reserved is the sum of the open holds",
+      "select k.sku || ': reserved ' || k.reserved || ', held '"
+      " || coalesce(sum(h.quantity - h.shipped - h.released), 0)"
+      " from products.stock k left join products.holds h on h.sku = k.sku group by k.sku"
+      " having k.reserved <> coalesce(sum(h.quantity - h.shipped - h.released), 0)" },
+    { "on hand is the sum of the ledger",
+      "select k.sku || ': on hand ' || k.on_hand || ', ledger ' || coalesce(sum(l.delta), 0)"
+      " from products.stock k left join products.ledger l on l.sku = k.sku group by k.sku"
+      " having k.on_hand <> coalesce(sum(l.delta), 0)" },
+    { "only open reservations hold units",
+      "select lower(hex(h.order_id)) || ' ' || coalesce(r.state, 'none') || ' ' || h.sku"
+      " from products.holds h left join products.reservations r on r.order_id = h.order_id"
+      " where r.state is null or r.state = 'refused'"
+      " or (r.state = 'closed' and h.quantity <> h.shipped + h.released)"
+      " or (r.state = 'reserved' and h.released <> 0)" },
+    { "no money without an order",
+      "select lower(hex(b.id)) from bank.payments b left join main.orders o on o.id = b.id"
+      " where o.id is null or o.provider <> 'simulator' or o.total_minor <> b.amount_minor" },
+    { "money is captured only after the order was confirmed",
+      "select lower(hex(b.id)) from bank.payments b where b.known in (3, 6) and not exists"
+      " (select 1 from main.timeline t where t.order_id = b.id and t.what = 'confirmed')" },
+    { "an order that is over keeps no money",
+      "select lower(hex(o.id)) || ' ' || o.status || ', the bank says ' || b.known"
+      " from main.orders o join bank.payments b on b.id = o.id"
+      " where o.status in ('rejected', 'cancelled') and b.known not in (4, 5, 6)" },
+    { "an order claims no more than the bank knows",
+      "select lower(hex(o.id)) || ' ' || o.payment || ', the bank says '"
+      " || coalesce(b.known, 'nothing') from main.orders o"
+      " left join bank.payments b on b.id = o.id where o.provider = 'simulator' and"
+      " case o.payment when 'none' then b.known is not null"
+      "  when 'authorized' then coalesce(b.known, 0) not in (2, 3)"
+      "  when 'captured' then coalesce(b.known, 0) <> 3"
+      "  when 'declined' then coalesce(b.known, 0) <> 4"
+      "  when 'voiding' then coalesce(b.known, 0) not in (2, 3, 5)"
+      "  when 'voided' then coalesce(b.known, 0) <> 5"
+      "  when 'refunding' then coalesce(b.known, 0) not in (3, 6)"
+      "  when 'refunded' then coalesce(b.known, 0) <> 6 else 0 end" },
+    { "what an order took and gave back follows its payment",
+      "select lower(hex(id)) || ' ' || payment || ' ' || captured_minor || ' ' || refunded_minor"
+      " from main.orders where captured_minor <>"
+      " (case when payment in ('captured', 'refunding', 'refunded') then total_minor else 0 end)"
+      " or refunded_minor <> (case when payment = 'refunded' then captured_minor else 0 end)" },
+    { "no event is a dead letter",
+      "select type || ' ' || key || ' ' || error from main.dead_letters union all"
+      " select type || ' ' || key || ' ' || error from products.dead_letters" },
+};
+enum { MOMENTS_COUNT = sizeof moments / sizeof moments[0] };
+
+struct check {
+    struct model *model;
+    const struct world *world;
+    sqlite3 *db;
+    sqlite3_stmt *moments[MOMENTS_COUNT], *order, *moving;
+};
+
+static void look(sqlite3_stmt *statement, const char *rule)
+{
+    int code = sqlite3_step(statement);
+    RULE(code != SQLITE_ROW, rule, "%s", books_text(statement, 0));
+    ASSERT(code == SQLITE_DONE);
+    sqlite3_reset(statement);
+}
+
+struct check *check_make(struct arena *arena, struct model *model, const struct world *world)
+{
+    struct check *check = arena_new(arena, struct check);
+    *check = (struct check){ .model = model, .world = world };
+    return check;
+}
+
+static const char moving_sql[] =
+    "select (select count(*) from main.outbox), (select count(*) from products.outbox),"
+    " (select count(*) from main.inbox_held), (select count(*) from products.inbox_held),"
+    " (select count(*) from main.payment_jobs), (select count(*) from bank.callbacks),"
+    " (select count(*) from main.orders where status in ('placed', 'reserved', 'cancelling')),"
+    " (select count(*) from main.once where answered_at is null)";
+
+void check_open(struct check *check)
+{
+    struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
+    check->db = books_connect(str_z(arena, check->world->folder));
+    arena_close(arena);
+    for (int i = 0; i < MOMENTS_COUNT; i++)
+        check->moments[i] = books_prepare(check->db, moments[i].sql);
+    check->order =
+        books_prepare(check->db, "select status, version, customer from main.orders where id = ?1");
+    check->moving = books_prepare(check->db, moving_sql);
+}
+
+void check_close(struct check *check)
+{
+    for (int i = 0; i < MOMENTS_COUNT; i++)
+        sqlite3_finalize(check->moments[i]);
+    sqlite3_finalize(check->order);
+    sqlite3_finalize(check->moving);
+    int code = sqlite3_close(check->db);
+    ASSERT(code == SQLITE_OK);
+    check->db = NULL;
+}
+
+void check_now(struct check *check)
+{
+    if (!check->db)
+        return;
+    for (int i = 0; i < MOMENTS_COUNT; i++)
+        look(check->moments[i], moments[i].rule);
+}
+
+void check_moments(sqlite3 *db)
+{
+    for (int i = 0; i < MOMENTS_COUNT; i++) {
+        sqlite3_stmt *statement = books_prepare(db, moments[i].sql);
+        look(statement, moments[i].rule);
+        sqlite3_finalize(statement);
+    }
+}
+
+bool check_is_moving(struct check *check, char *why, size_t room)
+{
+    static const char *const names[] = { "outbox of Orders",       "outbox of Products",
+                                         "held by Orders",         "held by Products",
+                                         "payment jobs",           "callbacks",
+                                         "orders on their way",    "keys without an answer" };
+    int code = sqlite3_step(check->moving);
+    ASSERT(code == SQLITE_ROW);
+    bool is_moving = false;
+    size_t len = 0;
+    why[0] = '\0';
+    for (int i = 0; i < sqlite3_column_count(check->moving); i++) {
+        int64_t count = sqlite3_column_int64(check->moving, i);
+        is_moving = is_moving || count > 0;
+        if (count > 0 && len < room)
+            len += (size_t)snprintf(why + len, room - len, " %s: %lld;", names[i],
+                                    (long long)count);
+    }
+    sqlite3_reset(check->moving);
+    return is_moving;
+}
+
+/* ---- when an answer is given ---- */
+
+static void check_on_disk(struct check *check, str id, const struct reply *reply)
+{
+    struct uuid uuid;
+    RULE(uuid_parse(id, &uuid), "answers", "\"%" STR_F "\" is no order", STR_A(id));
+    sqlite3_bind_blob(check->order, 1, uuid.bytes, sizeof uuid.bytes, SQLITE_TRANSIENT);
+    RULE(sqlite3_step(check->order) == SQLITE_ROW, "what is answered is on disk",
+         "order %" STR_F " is not there", STR_A(id));
+    int64_t version = sqlite3_column_int64(check->order, 1);
+    RULE(version >= peek_int(reply->json, "version"), "what is answered is on disk",
+         "order %" STR_F " is at version %lld", STR_A(id), (long long)version);
+    bool is_rejected = strcmp(books_text(check->order, 0), "rejected") == 0;
+    RULE(reply->status < 400 || is_rejected, "what is answered is on disk",
+         "order %" STR_F " is %s", STR_A(id), books_text(check->order, 0));
+    sqlite3_reset(check->order);
+}
+
+void check_answer(struct check *check, const struct ask *ask, const struct reply *reply)
+{
+    (void)ask;
+    if (!check->db)
+        return;
+    str subject = peek_text(reply->json, "subject");
+    if (reply->status < 300 && peek(reply->json, "payment_status"))
+        check_on_disk(check, peek_text(reply->json, "id"), reply);
+    else if (reply->status >= 400 && subject.len > 0)
+        check_on_disk(check, subject, reply);
+}

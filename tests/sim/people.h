@@ -1,0 +1,29 @@
+/* Who uses the simulated shop: shoppers who order, repeat, cancel and read; staff who stock, price,
+ * ship and refund; the bank, which repeats itself. Each is a thread that asks a number of times. */
+#pragma once
+#include "tests/sim/client.h"
+
+struct person {
+    struct client_of_shop client;
+    int asks;
+    struct thread *thread;
+    const char *address_id; /* of an account that has one; NULL */
+};
+
+/* Begins with one; the threads end by themselves. */
+void shopper_start(struct person *shopper);
+void staff_start(struct person *staff);
+void bank_start(struct person *bank);
+
+/* Makes the products of the plan and the model's SKUs. */
+void staff_open_shop(struct person *staff);
+
+/* Ends what only staff can end: gives the money of cancelled manual payments back. False where there
+ * was nothing to do. */
+bool staff_close_shop(struct person *staff);
+
+/* Reads every order once more, as its buyer and as somebody else, and all lists. */
+void people_read_all(struct person *shoppers, int shoppers_count, struct person *staff);
+
+/* Gives a shopper an account of its own: registers, logs in, adds an address. */
+void shopper_register(struct person *shopper);

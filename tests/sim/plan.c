@@ -1,0 +1,99 @@
+#include "tests/sim/plan.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static const int64_t ms = 1000, second = 1000 * 1000;
+
+/* splitmix64: the plan must be known before the baton is. */
+static uint64_t next(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+static int between(uint64_t *state, int least, int most)
+{
+    return least + (int)(next(state) % (uint64_t)(most - least + 1));
+}
+
+__attribute__((format(printf, 2, 3))) static void set(struct plan *plan, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(plan->settings[plan->settings_count++], PLAN_SETTING_BYTES, format, args);
+    va_end(args);
+}
+
+/* Calm in one of six; else each kind of trouble in most. */
+static struct plan_bus bus_of(uint64_t *state)
+{
+    struct plan_bus bus = { .late_us = between(state, 1, 400) * ms,
+                            .lost_us = between(state, 1, 20) * second };
+    if (between(state, 1, 6) == 1)
+        return bus;
+    if (between(state, 1, 4) > 1)
+        bus.late_one_in = between(state, 2, 12);
+    if (between(state, 1, 4) > 1)
+        bus.lost_one_in = between(state, 6, 40);
+    if (between(state, 1, 4) > 1)
+        bus.repeat_one_in = between(state, 2, 12);
+    return bus;
+}
+
+static void set_settings(struct plan *plan, uint64_t *state)
+{
+    int hold_s = between(state, 3, 40);
+    plan->hold_us = hold_s * second;
+    plan->captures_at_confirm = between(state, 1, 4) > 1;
+    set(plan, "HOLD_TIME=%ds", hold_s);
+    set(plan, "PAYMENT_CAPTURE=%s", plan->captures_at_confirm ? "confirm" : "fulfil");
+    set(plan, "PAYMENT_TIMEOUT=%dms", between(state, 1, 30) * 100);
+    set(plan, "PAYMENT_LANES=%d", between(state, 1, 6));
+    set(plan, "PAYMENT_SWEEP_INTERVAL=%ds", between(state, 2, 30));
+    set(plan, "WORKERS=%d", between(state, 1, 5));
+    set(plan, "QUEUE_MAX=%d", between(state, 1, 8) == 1 ? 16 : 256);
+    set(plan, "STOCK_LOW=%d", between(state, 0, 4));
+    set(plan, "LOG_LEVEL=error");
+}
+
+struct plan plan_of(uint64_t seed)
+{
+    uint64_t state = seed ^ UINT64_C(0x5368306b5df2a1c7);
+    static const int64_t thinks[] = { 0, 20 * ms, 400 * ms, 1500 * ms };
+    struct plan plan = {
+        .seed = seed,
+        .shoppers_count = between(&state, 4, PLAN_SHOPPERS_MAX),
+        .asks_each = between(&state, 14, 26),
+        .staff_count = between(&state, 1, 2),
+        .staff_asks = between(&state, 20, 40),
+        .bank_asks = between(&state, 4, 10),
+        .skus_count = between(&state, 2, 6),
+        .stock_max = between(&state, 2, 40),
+        .think_us = thinks[between(&state, 0, 3)],
+        .burst_max = between(&state, 1, 6),
+        .bus = bus_of(&state),
+        .restarts = between(&state, 1, 3) == 1 ? between(&state, 1, 2) : 0,
+        .wall_jumps = between(&state, 1, 10) == 1 ? 2 : 0,
+        .has_account = between(&state, 1, 8) == 1,
+    };
+    set_settings(&plan, &state);
+    return plan;
+}
+
+struct plan plan_small(uint64_t seed)
+{
+    struct plan plan = plan_of(seed);
+    plan.shoppers_count = 4;
+    plan.asks_each = 14;
+    plan.staff_count = 1;
+    plan.staff_asks = 40;
+    plan.bank_asks = 4;
+    plan.skus_count = 3;
+    plan.stock_max = 20;
+    plan.think_us = 300 * ms;
+    plan.restarts = plan.wall_jumps = 0;
+    plan.has_account = false;
+    return plan;
+}

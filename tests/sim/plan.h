@@ -1,0 +1,35 @@
+/* What a seed decides about a run before it begins: who asks how much, how the bus misbehaves, what
+ * the settings are. The rest is decided on the way, by the dice and the baton. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { PLAN_SETTINGS_MAX = 12, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 8, PLAN_SHOPPERS_MAX = 8 };
+
+/* Each chance is one in so many; 0: never. */
+struct plan_bus {
+    int late_one_in, lost_one_in, repeat_one_in;
+    int64_t late_us, lost_us; /* at most; what is lost comes again that late */
+};
+
+struct plan {
+    uint64_t seed;
+    int shoppers_count, asks_each, staff_count, staff_asks, bank_asks;
+    int skus_count;
+    int64_t stock_max; /* of a SKU at first */
+    int64_t think_us;  /* at most, between two asks of one client */
+    int burst_max;     /* orders that a shopper sends at once */
+    struct plan_bus bus;
+    int restarts, wall_jumps;
+    bool has_account; /* one shopper registers and logs in, with an address */
+    bool captures_at_confirm;
+    int64_t hold_us;
+    char settings[PLAN_SETTINGS_MAX][PLAN_SETTING_BYTES]; /* NAME=value */
+    int settings_count;
+};
+
+/* The plan of a seed. */
+struct plan plan_of(uint64_t seed);
+
+/* A smaller one with everything in it, for tests of the tests. */
+struct plan plan_small(uint64_t seed);

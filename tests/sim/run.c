@@ -1,0 +1,164 @@
+#include "tests/sim/run.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "os/sync.h"
+#include "tests/sim/baton.h"
+#include "tests/sim/dice.h"
+#include "tests/sim/people.h"
+#include "tests/sim/story.h"
+#include <stdio.h>
+
+enum { STAFF_MAX = 2, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
+
+struct cast {
+    struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank;
+};
+
+/* ---- the people ---- */
+
+static void make_cast(struct run *run, struct cast *cast, struct check *check)
+{
+    char name[24];
+    for (int i = 0; i < run->plan.shoppers_count; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        client_init(&cast->shoppers[i].client, run->world, run->model, check, name,
+                    ROLE_BIT_CUSTOMER);
+        cast->shoppers[i].asks = run->plan.asks_each;
+    }
+    for (int i = 0; i < run->plan.staff_count; i++) {
+        snprintf(name, sizeof name, "staff%d", i);
+        client_init(&cast->staff[i].client, run->world, run->model, check, name,
+                    ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF);
+        cast->staff[i].asks = run->plan.staff_asks;
+    }
+    client_init(&cast->bank.client, run->world, run->model, check, "bank", 0);
+    cast->bank.asks = run->plan.bank_asks;
+}
+
+static void start_all(const struct plan *plan, struct cast *cast)
+{
+    for (int i = 0; i < plan->shoppers_count; i++)
+        shopper_start(&cast->shoppers[i]);
+    for (int i = 0; i < plan->staff_count; i++)
+        staff_start(&cast->staff[i]);
+    bank_start(&cast->bank);
+}
+
+static void join_all(const struct plan *plan, struct cast *cast)
+{
+    for (int i = 0; i < plan->shoppers_count; i++)
+        thread_join(cast->shoppers[i].thread);
+    for (int i = 0; i < plan->staff_count; i++)
+        thread_join(cast->staff[i].thread);
+    thread_join(cast->bank.thread);
+}
+
+/* ---- what happens to the shop ---- */
+
+static void open_shop(struct run *run, struct check *check)
+{
+    world_open(run->world);
+    check_open(check);
+}
+
+static void close_shop(struct run *run, struct check *check)
+{
+    world_close(run->world);
+    check_close(check);
+}
+
+/* Stops and opens again, and moves the wall clock, at times when people are at work. */
+static void disturb(struct run *run, struct check *check)
+{
+    const struct plan *plan = &run->plan;
+    int64_t span_us = plan->think_us * plan->asks_each / 2 + 20 * TIME_MS;
+    for (int i = 0; i < plan->restarts; i++) {
+        sleep_until(clock_mono_us() + dice_us(span_us));
+        close_shop(run, check);
+        sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
+        open_shop(run, check);
+        run->outcome.restarts++;
+    }
+    for (int i = 0; i < plan->wall_jumps; i++) {
+        sleep_until(clock_mono_us() + dice_us(span_us));
+        int64_t jump_us = dice_us(1200 * TIME_SECOND) - 600 * TIME_SECOND;
+        story_tell("the wall clock jumps by %lld s", (long long)(jump_us / TIME_SECOND));
+        baton_wall_jump(jump_us);
+    }
+}
+
+/* Waits until nothing moves any more, with staff doing what only they can do. */
+static void come_to_rest(struct run *run, struct cast *cast, struct check *check)
+{
+    char why[WHY_BYTES];
+    run->world->faults_on = false;
+    story_tell("all have gone home; the bus is in order again");
+    for (int i = 0; i < REST_TRIES_MAX; i++) {
+        check_now(check);
+        if (!check_is_moving(check, why, sizeof why))
+            return;
+        if (i % 4 == 3)
+            staff_close_shop(&cast->staff[0]);
+        sleep_until(clock_mono_us() + (i < 40 ? 500 * TIME_MS : 5 * TIME_SECOND));
+    }
+    story_violated("everything comes to rest", "after so long there is still:%s", why);
+}
+
+static void plant(struct run *run, enum planted planted)
+{
+    run->world->loses_for_ever = planted == PLANTED_EVENT_LOST;
+    run->model->flips_answers = planted == PLANTED_ANSWER_OTHER;
+    run->model->unmarks_answers = planted == PLANTED_REPEAT_UNMARKED;
+    if (planted == PLANTED_REAL_CLOCK && clock_machine.mono_us() % 2)
+        sync_yield();
+}
+
+static void sum_up(struct run *run)
+{
+    sqlite3 *db = books_connect(str_z(run->arena, run->folder));
+    run->outcome.books = books_digest(run->arena, db);
+    sqlite3_close(db);
+    run->outcome.trace_hash = baton_trace_hash();
+    run->outcome.steps = baton_steps();
+    run->outcome.asked = run->model->asked;
+    run->outcome.orders = run->model->orders_count;
+    run->outcome.events = run->world->events_count;
+}
+
+static void perform(struct run *run, enum planted planted)
+{
+    struct cast *cast = arena_new(run->arena, struct cast);
+    struct check *check = check_make(run->arena, run->model, run->world);
+    int64_t began_us = clock_mono_us();
+    model_init(run->model, run->arena, &run->plan);
+    world_init(run->world, run->arena, &run->plan, run->folder);
+    make_cast(run, cast, check);
+    plant(run, planted);
+    open_shop(run, check);
+    staff_open_shop(&cast->staff[0]);
+    if (run->plan.has_account)
+        shopper_register(&cast->shoppers[0]);
+    start_all(&run->plan, cast);
+    disturb(run, check);
+    join_all(&run->plan, cast);
+    come_to_rest(run, cast, check);
+    people_read_all(cast->shoppers, run->plan.shoppers_count, &cast->staff[0]);
+    close_shop(run, check);
+    world_done(run->world);
+    run->outcome.virtual_us = clock_mono_us() - began_us;
+}
+
+void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder,
+              enum planted planted)
+{
+    *run = (struct run){ .arena = arena, .plan = plan, .folder = folder };
+    run->world = arena_new(arena, struct world);
+    run->model = arena_new(arena, struct model);
+    crypto_init();
+    baton_start(plan.seed);
+    story_clock(true);
+    perform(run, planted);
+    story_clock(false);
+    baton_stop();
+    sum_up(run);
+}

@@ -1,0 +1,35 @@
+/* One run of the whole shop under a seed: from an empty folder to books at rest. */
+#pragma once
+#include "base/crypto.h"
+#include "tests/sim/check.h"
+
+/* Faults of the test itself, planted to see that they are found. */
+enum planted {
+    PLANTED_NOTHING,
+    PLANTED_EVENT_LOST,    /* an event that never arrives */
+    PLANTED_ANSWER_OTHER,  /* a repeat that hears something else */
+    PLANTED_REPEAT_UNMARKED,
+    PLANTED_REAL_CLOCK,    /* what is done depends on the machine's clock */
+};
+
+/* What a run came to. Sent from the process of the run to that of the test. */
+struct outcome {
+    uint64_t trace_hash, steps;
+    struct sha256 books;
+    int asked, orders, events, restarts;
+    int64_t virtual_us;
+};
+
+/* A run, kept for whoever looks at its books afterwards. */
+struct run {
+    struct arena *arena;
+    struct plan plan;
+    str folder;
+    struct world *world;
+    struct model *model;
+    struct outcome outcome;
+};
+
+/* Runs; a broken rule ends the process (story.h). `folder` is empty and stays as it is left. */
+void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder,
+              enum planted planted);

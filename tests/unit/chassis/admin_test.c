@@ -1,0 +1,374 @@
+#include "chassis/admin.h"
+#include "gen/duka.h"
+#include "os/disk.h"
+#include "os/sync.h"
+#include "tests/lib/client.h"
+#include "tests/lib/inline.h"
+
+#include <sys/stat.h>
+
+/* ---- A service with one call for operators ---- */
+
+static err make_thing(void *self, struct call *call, const void *in)
+{
+    (void)self;
+    return call_answer(call, in);
+}
+
+static const struct path_piece things_pieces[] = { { .literal = "/operator/things" } };
+static const struct path_piece public_pieces[] = { { .literal = "/things" } };
+static const struct call_spec toy_calls[] = {
+    { .name = "toy.v1.Toy/MakeThing",
+      .short_name = "toy.make_thing",
+      .index = 0,
+      .method = HTTP_POST,
+      .routed = true,
+      .path = "/operator/things",
+      .pieces = things_pieces,
+      .pieces_count = 1,
+      .body = BODY_NONE,
+      .body_field = -1,
+      .request = &duka_empty_spec,
+      .response = &duka_empty_spec,
+      .access = ACCESS_OPERATOR,
+      .deadline_ms = 5000,
+      .status = 200,
+      .handle = make_thing },
+    { .name = "toy.v1.Toy/Look",
+      .short_name = "toy.look",
+      .index = 1,
+      .method = HTTP_GET,
+      .routed = true,
+      .path = "/things",
+      .pieces = public_pieces,
+      .pieces_count = 1,
+      .body_field = -1,
+      .request = &duka_empty_spec,
+      .response = &duka_empty_spec,
+      .access = ACCESS_ANYONE,
+      .deadline_ms = 5000,
+      .status = 200,
+      .handle = make_thing },
+};
+static const struct service_spec toy_spec = { .name = "toy", .calls = toy_calls, .calls_count = 2 };
+static const struct db_schema toy_schema = { .service = "toy" };
+
+/* ---- An admin over it ---- */
+
+struct fixture {
+    struct test *t;
+    struct house *house;
+    struct service *toy;
+    struct admin *admin;
+    bool is_open, is_warm;
+    struct inline_client near, socket;
+};
+
+static bool ask_flag(void *flag) { return *(bool *)flag; }
+
+static void handle(void *admin, struct request *request) { admin_handle(admin, request); }
+
+static void fixture_close(void *subject)
+{
+    struct fixture *fixture = subject;
+    admin_close(fixture->admin, 0, NULL, NULL);
+    service_stop(fixture->toy);
+    service_close(fixture->toy);
+}
+
+/* Settings as inline_house takes them. */
+static struct fixture *fixture_open(struct test *t, const char *const *settings)
+{
+    struct fixture *fixture = arena_new(t->arena, struct fixture);
+    *fixture = (struct fixture){ .t = t, .house = inline_house(t, settings), .is_open = true };
+    fixture->is_warm = true;
+
+    str url = str_format(t->arena, "sqlite:%" STR_F "/toy.db",
+                         STR_A(conf_text(fixture->house->conf, CONF_DATA_DIR)));
+    struct service_config config = {
+        .spec = &toy_spec, .schema = &toy_schema, .house = fixture->house, .database_url = url
+    };
+    CHECK_OK(service_open(t->arena, &config, &fixture->toy));
+    struct admin_check checks[] = { { "stock", ask_flag, &fixture->is_open },
+                                    { "cache", ask_flag, &fixture->is_warm } };
+    fixture->admin = admin_open(&(struct admin_config){ .conf = fixture->house->conf,
+                                                        .checks = checks,
+                                                        .checks_count = 2,
+                                                        .services = &fixture->toy,
+                                                        .services_count = 1 });
+    arena_defer(t->arena, fixture_close, fixture);
+    inline_start(t, fixture->house);
+    service_start(fixture->toy);
+    fixture->near = inline_client(t, fixture->house, handle, fixture->admin);
+    fixture->socket = fixture->near;
+    fixture->socket.operator_ = true;
+    return fixture;
+}
+
+static struct inline_client with_token(struct fixture *fixture, const char *token)
+{
+    struct inline_client client = fixture->near;
+    client.token = str_of_z(token);
+    return client;
+}
+
+static const char *const far_settings[] = { "OPS_ADDR=0.0.0.0:0", "OPS_TOKEN=s3cret", NULL };
+
+/* ---- Probes ---- */
+
+TEST(admin_is_ready_once_started_and_while_its_checks_hold)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    struct answer_seen answer = inline_get(&fixture->near, "/readyz");
+    CHECK_STATUS(answer, 503);
+    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"starting\"]}");
+
+    admin_started(fixture->admin);
+    answer = inline_get(&fixture->near, "/readyz");
+    CHECK_STATUS(answer, 200);
+    CHECK_STR(answer.body, "{\"ready\":true,\"not_ready\":[]}");
+    CHECK_STR(answer.content_type, "application/json");
+    CHECK_STR(inline_header(&answer, "cache-control"), "no-store");
+
+    fixture->is_open = fixture->is_warm = false;
+    answer = inline_get(&fixture->near, "/readyz");
+    CHECK_STATUS(answer, 503);
+    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"stock\",\"cache\"]}");
+    fixture->is_open = fixture->is_warm = true;
+    CHECK_STATUS(inline_get(&fixture->near, "/readyz"), 200);
+}
+
+TEST(admin_that_drains_is_alive_but_not_ready)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    admin_started(fixture->admin);
+    admin_drain(fixture->admin);
+    struct answer_seen answer = inline_get(&fixture->near, "/readyz");
+    CHECK_STATUS(answer, 503);
+    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"draining\"]}");
+    CHECK_STATUS(inline_get(&fixture->near, "/livez"), 200);
+    CHECK_STATUS(inline_get(&fixture->near, "/startupz"), 200);
+}
+
+TEST(admin_tells_when_it_has_started)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    struct answer_seen answer = inline_get(&fixture->near, "/startupz");
+    CHECK_STATUS(answer, 503);
+    CHECK_STR(answer.body, "{\"started\":false}");
+    CHECK_STATUS(inline_get(&fixture->near, "/livez"), 200);
+    admin_started(fixture->admin);
+    answer = inline_get(&fixture->near, "/startupz");
+    CHECK_STATUS(answer, 200);
+    CHECK_STR(answer.body, "{\"started\":true}");
+}
+
+TEST(admin_probes_need_no_token_anywhere)
+{
+    struct fixture *fixture = fixture_open(t, far_settings);
+    admin_started(fixture->admin);
+    CHECK_STATUS(inline_get(&fixture->near, "/livez"), 200);
+    CHECK_STATUS(inline_get(&fixture->near, "/readyz"), 200);
+    CHECK_STATUS(inline_get(&fixture->near, "/startupz"), 200);
+}
+
+/* ---- Pages ---- */
+
+TEST(admin_pages_tell_what_they_should)
+{
+    struct fixture *fixture = fixture_open(t, (const char *const[]){ "OPS_TOKEN=s3cret", NULL });
+    struct answer_seen answer = inline_get(&fixture->near, "/metrics");
+    CHECK_STATUS(answer, 200);
+    CHECK_STR(answer.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    CHECK(str_find(answer.body, STR("# TYPE duka_calls_total counter")) > 0);
+
+    answer = inline_get(&fixture->near, "/version");
+    CHECK_STATUS(answer, 200);
+    CHECK(inline_text(t, &answer, "/version").len > 0);
+    CHECK(inline_text(t, &answer, "/sqlite").len > 0);
+
+    answer = inline_get(&fixture->near, "/debug/settings");
+    CHECK_STATUS(answer, 200);
+    CHECK(str_find(answer.body, STR("# ops_token: (hidden)")) > 0);
+    CHECK(str_find(answer.body, STR("s3cret")) < 0);
+}
+
+TEST(admin_knows_no_other_page_and_no_other_method)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    CHECK_PROBLEM(inline_get(&fixture->near, "/"), 404, "route.unknown");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/livez/"), 404, "route.unknown");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/debug"), 404, "route.unknown");
+    struct answer_seen answer = inline_post(&fixture->near, "/metrics", "{}");
+    CHECK_PROBLEM(answer, 405, "route.method_not_allowed");
+    CHECK_STR(inline_header(&answer, "allow"), "GET, HEAD");
+    CHECK_STATUS(inline_request(&fixture->near, "HEAD", "/livez", NULL, STR_NONE), 200);
+}
+
+/* ---- Tokens ---- */
+
+TEST(admin_beyond_loopback_wants_the_token)
+{
+    static const char *const paths[] = { "/metrics", "/version", "/debug/settings" };
+    struct fixture *fixture = fixture_open(t, far_settings);
+    struct inline_client right = with_token(fixture, "s3cret");
+    struct inline_client wrong = with_token(fixture, "s3cres");
+    struct inline_client longer = with_token(fixture, "s3cret2");
+    for (int i = 0; i < 3; i++) {
+        struct answer_seen answer = inline_get(&fixture->near, paths[i]);
+        CHECK_PROBLEM(answer, 401, "auth.token_missing");
+        CHECK(str_starts(inline_header(&answer, "www-authenticate"), STR("Bearer")));
+        CHECK_PROBLEM(inline_get(&wrong, paths[i]), 401, "auth.token_invalid");
+        CHECK_PROBLEM(inline_get(&longer, paths[i]), 401, "auth.token_invalid");
+        CHECK_STATUS(inline_get(&right, paths[i]), 200);
+        CHECK_STATUS(inline_get(&fixture->socket, paths[i]), 200);
+    }
+    const char *basic[] = { "authorization: Basic s3cret", NULL };
+    CHECK_STATUS(inline_request(&fixture->near, "GET", "/version", basic, STR_NONE), 401);
+    const char *lower[] = { "authorization: bearer s3cret", NULL };
+    CHECK_STATUS(inline_request(&fixture->near, "GET", "/version", lower, STR_NONE), 200);
+}
+
+TEST(admin_beyond_loopback_without_a_token_set_opens_to_nobody)
+{
+    struct fixture *fixture =
+        fixture_open(t, (const char *const[]){ "OPS_ADDR=10.0.0.1:9000", NULL });
+    struct inline_client empty = with_token(fixture, "");
+    CHECK_PROBLEM(inline_get(&empty, "/version"), 401, "auth.token_invalid");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/metrics"), 401, "auth.token_missing");
+    CHECK_STATUS(inline_get(&fixture->socket, "/version"), 200);
+}
+
+TEST(admin_metrics_can_be_opened_alone)
+{
+    struct fixture *fixture = fixture_open(
+        t, (const char *const[]){ "OPS_ADDR=[::]:9000", "OPS_METRICS_OPEN=true", NULL });
+    CHECK_STATUS(inline_get(&fixture->near, "/metrics"), 200);
+    CHECK_STATUS(inline_get(&fixture->near, "/version"), 401);
+    CHECK_STATUS(inline_get(&fixture->near, "/debug/settings"), 401);
+}
+
+TEST(admin_knows_which_addresses_are_loopback)
+{
+    static const struct {
+        const char *setting;
+        int status;
+    } cases[] = {
+        { "OPS_ADDR=127.0.0.1:9000", 200 },  { "OPS_ADDR=127.8.9.10:1", 200 },
+        { "OPS_ADDR=[::1]:9000", 200 },      { "OPS_ADDR=unix:/tmp/ops.sock", 200 },
+        { "OPS_ADDR=:9000", 401 },           { "OPS_ADDR=0.0.0.0:9000", 401 },
+        { "OPS_ADDR=[::]:9000", 401 },       { "OPS_ADDR=127.example.org:9000", 401 },
+        { "OPS_ADDR=1127.0.0.1:9000", 401 },
+    };
+    struct house *house = inline_house(t, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *environment[] = { (char *)(uintptr_t)cases[i].setting, NULL };
+        char *argv[] = { (char *)(uintptr_t) "duka" };
+        const struct conf *conf;
+        CHECK_OK(conf_load(t->arena, 1, argv, environment, &conf, NULL));
+        struct admin *admin = admin_open(&(struct admin_config){ .conf = conf });
+        struct inline_client client = inline_client(t, house, handle, admin);
+        struct answer_seen answer = inline_get(&client, "/version");
+        admin_close(admin, 0, NULL, NULL);
+        if (answer.status != cases[i].status)
+            FAIL("%s: status %d", cases[i].setting, answer.status);
+    }
+}
+
+/* ---- Calls of the services ---- */
+
+TEST(admin_takes_calls_of_operators_on_the_socket_only)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    CHECK_STATUS(inline_request(&fixture->socket, "POST", "/operator/things", NULL, STR_NONE), 200);
+    CHECK_PROBLEM(inline_request(&fixture->near, "POST", "/operator/things", NULL, STR_NONE), 404,
+                  "route.unknown");
+    CHECK_PROBLEM(inline_request(&fixture->socket, "POST", "/operator/nothing", NULL, STR_NONE),
+                  404, "route.unknown");
+    CHECK_PROBLEM(inline_get(&fixture->socket, "/things"), 404, "route.unknown");
+
+    struct answer_seen answer = inline_get(&fixture->socket, "/operator/things");
+    CHECK_PROBLEM(answer, 405, "route.method_not_allowed");
+    CHECK_STR(inline_header(&answer, "allow"), "POST");
+}
+
+/* ---- Sockets ---- */
+
+static void run_loop(void *loop) { loop_run(loop); }
+
+static void on_closed(void *loop) { loop_stop(loop); }
+
+struct closing {
+    struct loop_task task;
+    struct fixture *fixture;
+    struct loop *loop;
+};
+
+static void close_now(struct loop_task *task)
+{
+    struct closing *closing = (struct closing *)task;
+    admin_close(closing->fixture->admin, 1000, on_closed, closing->loop);
+    closing->fixture->admin = NULL;
+}
+
+static str ask(struct test *t, int fd, const char *request)
+{
+    client_send(fd, str_of_z(request));
+    str answer = client_read_answer(t->arena, fd, true);
+    close(fd);
+    return answer;
+}
+
+TEST(admin_listens_on_its_address_and_on_a_socket_of_its_owner)
+{
+    struct fixture *fixture =
+        fixture_open(t, (const char *const[]){ "OPS_ADDR=127.0.0.1:0", NULL });
+    struct loop *loop = loop_open();
+    CHECK_OK(admin_listen(fixture->admin, t->arena, loop));
+    admin_started(fixture->admin);
+    int port = admin_port(fixture->admin);
+    const char *socket =
+        str_z(t->arena, str_format(t->arena, "%" STR_F "/duka.sock",
+                                   STR_A(conf_text(fixture->house->conf, CONF_DATA_DIR))));
+    struct stat info;
+    CHECK(stat(socket, &info) == 0);
+    CHECK_INT(info.st_mode & 0777, 0600);
+    struct thread *thread = thread_start("admin", run_loop, loop);
+
+    static const char post[] = "POST /operator/things HTTP/1.1\r\nHost: duka\r\n\r\n";
+    str answer = ask(t, client_connect(port), "GET /readyz HTTP/1.1\r\nHost: duka\r\n\r\n");
+    CHECK_INT(answer_status(answer), 200);
+    CHECK_STR(answer_body(answer), "{\"ready\":true,\"not_ready\":[]}");
+    CHECK(answer_header(answer, STR("X-Request-Id")).len > 0);
+    CHECK_INT(answer_status(ask(t, client_connect(port), post)), 404);
+    CHECK_INT(answer_status(ask(t, client_connect_unix(socket), post)), 200);
+    answer = ask(t, client_connect_unix(socket), "GET /metrics HTTP/1.1\r\nHost: duka\r\n\r\n");
+    CHECK_INT(answer_status(answer), 200);
+    CHECK(str_find(answer_body(answer), STR("duka_process_resident_bytes ")) > 0);
+
+    struct closing closing = { { .run = close_now }, fixture, loop };
+    loop_post(loop, &closing.task);
+    thread_join(thread);
+    loop_close(loop);
+    CHECK(!disk_exists(t->arena, str_of_z(socket)));
+}
+
+TEST(admin_names_the_setting_of_an_address_that_is_taken)
+{
+    struct fixture *fixture =
+        fixture_open(t, (const char *const[]){ "OPS_ADDR=127.0.0.1:0", NULL });
+    struct loop *loop = loop_open();
+    CHECK_OK(admin_listen(fixture->admin, t->arena, loop));
+    const char *address =
+        str_z(t->arena, str_format(t->arena, "OPS_ADDR=127.0.0.1:%d", admin_port(fixture->admin)));
+    struct fixture *second = fixture_open(t, (const char *const[]){ address, NULL });
+    err error = admin_listen(second->admin, t->arena, loop);
+    CHECK_ERR(error, ADDRESS_TAKEN);
+    CHECK(str_find(error->detail, STR("OPS_ADDR")) >= 0);
+
+    admin_close(second->admin, 0, NULL, NULL);
+    admin_close(fixture->admin, 0, on_closed, loop);
+    second->admin = fixture->admin = NULL;
+    loop_run(loop);
+    loop_close(loop);
+}

@@ -1,0 +1,233 @@
+#include "services/gateway/routes.h"
+
+#include "tests/lib/test.h"
+
+static const str UPSTREAMS[] = { { "users", 5 }, { "products", 8 }, { "orders", 6 } };
+
+static err parse(struct test *t, const char *yaml, struct routes *out)
+{
+    return routes_parse(t->arena, str_of_z(yaml), STR("routes.yaml"), UPSTREAMS, 3, out);
+}
+
+static struct routes routes_of(struct test *t, const char *yaml)
+{
+    struct routes routes;
+    CHECK_OK(parse(t, yaml, &routes));
+    return routes;
+}
+
+/* The index of the route that fits, or -1. */
+static int find(const struct routes *routes, const char *host, enum http_method method,
+                const char *path)
+{
+    struct route_found found = routes_find(routes, str_of_z(host), method, str_of_z(path));
+    return found.route ? (int)(found.route - routes->items) : -1;
+}
+
+/* ---- Reading ---- */
+
+TEST(a_route_is_read_with_all_its_keys)
+{
+    struct routes routes = routes_of(t, "- path: /shop\n"
+                                        "  exact: true\n"
+                                        "  host: Shop.Example.org\n"
+                                        "  methods: [GET, POST]\n"
+                                        "  upstream: local:orders\n"
+                                        "  rewrite: /orders\n"
+                                        "  access: staff\n"
+                                        "  rate: none\n");
+    const struct route *route = &routes.items[0];
+
+    CHECK_INT(routes.count, 1);
+    CHECK_STR(route->path, "/shop");
+    CHECK(route->exact);
+    CHECK_STR(route->host, "shop.example.org");
+    CHECK_INT(route->methods, 1 << HTTP_GET | 1 << HTTP_HEAD | 1 << HTTP_POST);
+    CHECK_INT(route->upstream, 2);
+    CHECK(route->rewrites);
+    CHECK_STR(route->rewrite, "/orders");
+    CHECK_INT(route->access, ACCESS_STAFF);
+    CHECK_INT(route->rate, RATE_NONE);
+}
+
+TEST(what_a_route_does_not_say_has_a_standard)
+{
+    struct routes routes = routes_of(t, "[{path: /, upstream: \"local:users\"}]");
+    const struct route *route = &routes.items[0];
+
+    CHECK(!route->exact && !route->rewrites && !route->host.ptr);
+    CHECK_INT(route->methods, (1 << HTTP_METHODS_COUNT) - 1);
+    CHECK_INT(route->access, ACCESS_ANYONE);
+    CHECK_INT(route->rate, RATE_DEFAULT);
+}
+
+TEST(the_built_in_routes_are_a_file_like_any_other)
+{
+    struct routes routes;
+    CHECK_OK(routes_parse(t->arena, ROUTES_BUILTIN, STR("built-in"), UPSTREAMS, 3, &routes));
+
+    static const struct {
+        enum http_method method;
+        const char *path;
+        int upstream;
+        enum rate_class rate;
+    } cases[] = {
+        { HTTP_POST, "/users", 0, RATE_SIGN_IN },
+        { HTTP_GET, "/users", 0, RATE_DEFAULT },
+        { HTTP_POST, "/users/login", 0, RATE_SIGN_IN },
+        { HTTP_POST, "/users/refresh", 0, RATE_SIGN_IN },
+        { HTTP_POST, "/users/logout", 0, RATE_DEFAULT },
+        { HTTP_GET, "/users/login", 0, RATE_DEFAULT },
+        { HTTP_GET, "/products", 1, RATE_DEFAULT },
+        { HTTP_DELETE, "/products/x/y", 1, RATE_DEFAULT },
+        { HTTP_POST, "/orders", 2, RATE_DEFAULT },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct route_found found =
+            routes_find(&routes, STR("h"), cases[i].method, str_of_z(cases[i].path));
+        CHECK(found.route);
+        CHECK_INT(found.route->upstream, cases[i].upstream);
+        CHECK_INT(found.route->rate, cases[i].rate);
+        CHECK_INT(found.route->access, ACCESS_ANYONE);
+    }
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/"), -1);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/usersx"), -1);
+}
+
+TEST(a_mistake_is_told_with_file_and_line_and_what_is_allowed)
+{
+    static const struct {
+        const char *yaml;
+        const char *told;
+    } cases[] = {
+        { "", "routes.yaml: the file is a list of routes" },
+        { "path: /x\n", "routes.yaml: the file is a list of routes" },
+        { "[]", "routes.yaml:1: 0 routes; allowed: 1 to 256" },
+        { "- x\n", "routes.yaml:1: a route has keys" },
+        { "- path: /x\n", "routes.yaml:1: a route needs path and upstream" },
+        { "- upstream: local:users\n", "routes.yaml:1: a route needs path and upstream" },
+        { "- path: /x\n  upstream: local:users\n- path: /y\n  upstream: local:nobody\n",
+          "routes.yaml:4: upstream is \"local:nobody\"; allowed: local:users, local:products, "
+          "local:orders" },
+        { "- path: /x\n  upstream: http://orders:3000\n", "routes.yaml:2: upstream http://orders" },
+        { "- path: /x\n  upstream: users\n", "routes.yaml:2: upstream is \"users\"" },
+        { "- path: x\n  upstream: local:users\n", "routes.yaml:1: path is \"x\"" },
+        { "- path: /x/\n  upstream: local:users\n", "routes.yaml:1: path is \"/x/\"" },
+        { "- path: /x?y\n  upstream: local:users\n", "routes.yaml:1: path is \"/x?y\"" },
+        { "- path: ''\n  upstream: local:users\n", "routes.yaml:1: path is \"\"" },
+        { "- path: [/x]\n  upstream: local:users\n", "routes.yaml:1: path is one word" },
+        { "- path: /x\n  pfad: /y\n", "routes.yaml:2: the key is \"pfad\"; allowed: path, exact" },
+        { "- path: /x\n  path: /y\n", "routes.yaml:2: path comes twice" },
+        { "- path: /x\n  methods: GET\n", "routes.yaml:2: methods is a list" },
+        { "- path: /x\n  methods: []\n", "routes.yaml:2: methods names none" },
+        { "- path: /x\n  methods:\n    - GET\n    - FETCH\n",
+          "routes.yaml:4: a method is \"FETCH\"; allowed: GET, HEAD" },
+        { "- path: /x\n  exact: yes\n", "routes.yaml:2: exact is \"yes\"; allowed: false, true" },
+        { "- path: /x\n  access: root\n",
+          "routes.yaml:2: access is \"root\"; allowed: anyone, customer, staff, admin" },
+        { "- path: /x\n  rate: slow\n",
+          "routes.yaml:2: rate is \"slow\"; allowed: default, sign_in, none" },
+        { "- path: /x\n  host: h:80\n", "routes.yaml:2: host is \"h:80\"" },
+        { "- path: /x\n  host: ''\n", "routes.yaml:2: host is \"\"" },
+        { "- path: /x\n  rewrite: y\n", "routes.yaml:2: rewrite is \"y\"" },
+        { "- path: /x\n  timeout: 5s\n", "routes.yaml:2: timeout is for upstreams by URL" },
+        { "- path: /x\n upstream: [\n", "routes.yaml:2: " },
+        { "- path: /x\n  upstream: local:users\n---\n- x\n",
+          "routes.yaml: more than one document" },
+        { "- path: /x\n  upstream: local:users\n...\n}\n", "routes.yaml:4: " },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct routes routes;
+        err error = parse(t, cases[i].yaml, &routes);
+        CHECK_ERR(error, SETTING_INVALID);
+        if (!str_starts(error->detail, str_of_z(cases[i].told)))
+            FAIL("\"%s\" is told as \"%" STR_F "\"", cases[i].told, STR_A(error->detail));
+    }
+}
+
+TEST(there_are_at_most_so_many_routes)
+{
+    struct text yaml = text_init(t->arena, 1024);
+    struct routes routes;
+
+    for (int i = 0; i < ROUTES_MAX; i++)
+        text_add_format(&yaml, "- {path: /%d, upstream: 'local:users'}\n", i);
+    CHECK_INT(routes_of(t, str_z(t->arena, text_str(&yaml))).count, ROUTES_MAX);
+    text_add(&yaml, STR("- {path: /x, upstream: 'local:users'}\n"));
+    CHECK_ERR(parse(t, str_z(t->arena, text_str(&yaml)), &routes), SETTING_INVALID);
+}
+
+/* ---- Finding ---- */
+
+TEST(a_path_fits_by_whole_segments)
+{
+    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'local:users'}\n"
+                                        "- {path: /a, exact: true, upstream: 'local:users'}\n");
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b"), 0);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b/"), 0);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b/c"), 0);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/bc"), -1);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a"), 1);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/"), -1);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/A/b"), -1);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/"), -1);
+}
+
+TEST(the_root_takes_all_and_the_exact_root_only_itself)
+{
+    struct routes routes = routes_of(t, "- {path: /, exact: true, upstream: 'local:users'}\n"
+                                        "- {path: /, upstream: 'local:users'}\n");
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/"), 0);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/x"), 1);
+}
+
+TEST(the_first_route_that_fits_is_taken)
+{
+    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'local:users'}\n"
+                                        "- {path: /a, upstream: 'local:users'}\n"
+                                        "- {path: /a/c, upstream: 'local:users'}\n");
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b"), 0);
+    CHECK_INT(find(&routes, "h", HTTP_GET, "/a/c"), 1);
+}
+
+TEST(a_host_fits_whatever_its_case_and_port)
+{
+    struct routes routes = routes_of(t, "- {path: /, host: a.example, upstream: 'local:users'}\n"
+                                        "- {path: /, host: '[::1]', upstream: 'local:users'}\n");
+    CHECK_INT(find(&routes, "a.example", HTTP_GET, "/"), 0);
+    CHECK_INT(find(&routes, "A.Example:3000", HTTP_GET, "/"), 0);
+    CHECK_INT(find(&routes, "a.example.org", HTTP_GET, "/"), -1);
+    CHECK_INT(find(&routes, "b.example", HTTP_GET, "/"), -1);
+    CHECK_INT(find(&routes, "", HTTP_GET, "/"), -1);
+    CHECK_INT(find(&routes, "[::1]:3000", HTTP_GET, "/"), 1);
+}
+
+TEST(where_only_the_method_does_not_fit_the_allowed_ones_are_told)
+{
+    struct routes routes = routes_of(t, "- {path: /a, methods: [POST], upstream: 'local:users'}\n"
+                                        "- {path: /a, methods: [GET], upstream: 'local:users'}\n"
+                                        "- {path: /a, host: other, upstream: 'local:users'}\n");
+    struct route_found found = routes_find(&routes, STR("h"), HTTP_PUT, STR("/a"));
+    CHECK(!found.route);
+    CHECK_INT(found.allow, 1 << HTTP_POST | 1 << HTTP_GET | 1 << HTTP_HEAD);
+    CHECK_INT(routes_find(&routes, STR("h"), HTTP_PUT, STR("/b")).allow, 0);
+    CHECK_INT(find(&routes, "h", HTTP_HEAD, "/a"), 1);
+}
+
+TEST(a_rewrite_takes_the_place_of_the_paths_beginning)
+{
+    struct routes routes =
+        routes_of(t, "- {path: /api/v1, rewrite: /orders, upstream: 'local:orders'}\n"
+                     "- {path: /api, rewrite: /, upstream: 'local:orders'}\n"
+                     "- {path: /, rewrite: /orders, upstream: 'local:orders'}\n"
+                     "- {path: /x, upstream: 'local:orders'}\n");
+    const struct route *items = routes.items;
+
+    CHECK_STR(route_path(t->arena, &items[0], STR("/api/v1")), "/orders");
+    CHECK_STR(route_path(t->arena, &items[0], STR("/api/v1/1")), "/orders/1");
+    CHECK_STR(route_path(t->arena, &items[1], STR("/api")), "/");
+    CHECK_STR(route_path(t->arena, &items[1], STR("/api/users/me")), "/users/me");
+    CHECK_STR(route_path(t->arena, &items[2], STR("/1")), "/orders/1");
+    CHECK_STR(route_path(t->arena, &items[3], STR("/x/%20y")), "/x/%20y");
+}

@@ -1,0 +1,175 @@
+"""tools/queries: what it makes of queries and migrations, and how it refuses wrong ones: with the place and what to do.
+Run by Meson; an argument runs the tests whose name or file holds it."""
+import contextlib
+import io
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools" / "queries"))
+
+import generate  # noqa: E402
+
+CUPS = """create table cups (
+    id blob primary key not null,
+    name text not null,
+    price integer not null,
+    chipped_at integer
+) strict, without rowid;
+"""
+INSERT = """-- cup_insert: run
+-- id uuid, name text,
+-- price int64, chipped_at time?
+-- A comment.
+insert into cups (id, name, price, chipped_at) values ($1, $2, $3, $4);
+"""
+
+
+def run(queries, migrations=(("0001_cups.sql", CUPS),)):
+    """(exit status, what it said, the header, the source)."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "queries.sql").write_text(queries, encoding="utf-8")
+        paths = []
+        for file, text in migrations:
+            (folder / file).write_text(text, encoding="utf-8")
+            paths.append(str(folder / file))
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            status = generate.main(["--service", "shop", "--out", str(folder), str(folder / "queries.sql"), *paths])
+        if status:
+            return status, said.getvalue().replace(name + "/", ""), "", ""
+        return status, "", (folder / "shop.sql.h").read_text(), (folder / "shop.sql.c").read_text()
+
+
+class Made(unittest.TestCase):
+    """What good input becomes."""
+
+    def header(self, queries):
+        status, said, header, _ = run(queries)
+        self.assertEqual((status, said), (0, ""))
+        return re.sub(r"\s+", " ", header)
+
+    def source(self, queries):
+        return run(queries)[3]
+
+    def test_a_run_has_one_and_many(self):
+        header = self.header(INSERT)
+        self.assertIn("struct sql_cup_insert { struct uuid id; str name; int64_t price; time_us chipped_at; "
+                      "/* or null */ };", header)
+        self.assertIn("err sql_cup_insert(struct tx *tx, const struct sql_cup_insert *params, int64_t *changed)", header)
+        self.assertIn("err sql_cup_insert_many(struct tx *tx, const struct sql_cup_insert *params, size_t count, "
+                      "int64_t *changed)", header)
+        self.assertNotIn("sql_tx_", header)
+
+    def test_a_run_without_parameters_has_no_argument_for_them(self):
+        header = self.header("-- clear: run\n-- none\n-- Why.\ndelete from cups;\n")
+        self.assertIn("err sql_clear(struct tx *tx, int64_t *changed)", header)
+        self.assertNotIn("_many", header)
+        self.assertEqual(header, self.header("-- clear: run\n-- none\n-- Why.\ndelete from cups;\n"))
+        self.assertIn("err sql_clear(struct tx *tx", self.header("-- clear: run\ndelete from cups;\n"))
+
+    def test_reads_have_a_form_for_snapshots_and_one_for_transactions(self):
+        row = "struct sql_cup_row *row"
+        for kind, out in (("one", row), ("maybe", row + ", bool *found"),
+                          ("many", "struct sql_cup_row **rows, size_t *count")):
+            header = self.header(f"-- cup: {kind}\n-- id uuid -> name text\nselect name from cups where id = $1;\n")
+            self.assertIn("err sql_cup(struct db_reader *reader, struct arena *arena, const struct sql_cup *params, "
+                          + out + ")", header)
+            self.assertIn(f"err sql_tx_cup(struct tx *tx, const struct sql_cup *params, {out})", header)
+
+    def test_what_returns_rows_of_a_change_is_for_transactions_only(self):
+        header = self.header("-- take: maybe\n-- id uuid -> price int64\n"
+                             "delete from cups where id = $1 returning price;\n")
+        self.assertIn("err sql_tx_take(", header)
+        self.assertNotIn("db_reader", header)
+        self.assertIn(".writes = true", self.source("-- take: maybe\n-- id uuid -> price int64\n"
+                                                    "delete from cups where id = $1 returning price;\n"))
+
+    def test_parameters_are_by_number(self):
+        source = self.source("-- up: run\n-- id uuid, price int64\n"
+                             "update cups set price = $2, name = '$1 ''--' /* $3 */ -- $4\nwhere id = $1 and price < $2;\n")
+        self.assertIn("price = ?2, name = '$1 ''--'", source)
+        self.assertIn("where id = ?1 and price < ?2", source)
+        self.assertNotIn("$3", source)
+        self.assertNotIn("$4", source)
+
+    def test_the_schema_has_queries_and_migrations_in_order(self):
+        source = self.source(INSERT)
+        self.assertIn('.service = "shop"', source)
+        self.assertIn(".queries_count = 1", source)
+        self.assertIn('{ 1, "cups",', source)
+        self.assertIn('"create table cups (\\n"', source)
+        self.assertIn('{ "chipped_at", COLUMN_TIME, true, offsetof(struct sql_cup_insert, chipped_at) }', source)
+
+    def test_the_same_input_gives_the_same_output(self):
+        self.assertEqual(run(INSERT), run(INSERT))
+
+
+class Refused(unittest.TestCase):
+    """What wrong input hears: place and remedy."""
+
+    def refuse(self, queries, place, *words, migrations=(("0001_cups.sql", CUPS),)):
+        status, said, _, _ = run(queries, migrations)
+        self.assertEqual(status, 1, queries)
+        self.assertTrue(said.startswith(place + ": "), said)
+        for word in words:
+            self.assertIn(word, said)
+
+    def test_heads(self):
+        self.refuse("-- Cup: run\ndelete from cups;\n", "queries.sql:1", "lower case")
+        self.refuse("-- cup: fetch\nselect 1;\n", "queries.sql:1", "run, one, maybe, many")
+        self.refuse("select 1;\n", "queries.sql:1", "without a head")
+        self.refuse(INSERT + INSERT, "queries.sql:6", "rename one")
+        self.refuse(INSERT + INSERT.replace("cup_insert", "cup_insert_many"), "queries.sql:6", "sql_cup_insert_many")
+
+    def test_declarations(self):
+        self.refuse("-- c: one\nselect 1;\n", "queries.sql:2", "must declare its columns")
+        self.refuse("-- c: run\n-- -> id uuid\ndelete from cups;\n", "queries.sql:2", "gives no columns")
+        self.refuse("-- c: one\n-- ->\nselect 1;\n", "queries.sql:2")
+        self.refuse("-- c: one\n-- -> n float\nselect 1;\n", "queries.sql:2", "no type 'float'", "uuid, text")
+        self.refuse("-- c: one\n-- -> n int64?\nselect 1;\n", "queries.sql:2", "coalesce")
+        self.refuse("-- c: one\n-- -> long int64\nselect 1;\n", "queries.sql:2", "another name")
+        self.refuse("-- c: one\n-- -> n int64, n int64\nselect 1, 2;\n", "queries.sql:2", "twice")
+        self.refuse("-- c: run\n-- Drops all.\ndelete from cups;\n", "queries.sql:2", "`-- none`")
+
+    def test_statements(self):
+        self.refuse("-- c: run\ndelete from cups\n", "queries.sql:2", "one statement that ends with `;`")
+        self.refuse("-- c: run\ndelete from cups; delete from cups;\n", "queries.sql:2", "one statement")
+        self.refuse("-- c: run\ndelete from cups where id = $1;\n", "queries.sql:2", "$1, which is not declared")
+        self.refuse("-- c: run\n-- id uuid, n int64\ndelete from cups where id = $1;\n", "queries.sql:3", "never uses $2")
+        self.refuse("-- c: run\ndelete from mugs;\n", "queries.sql:2", "SQLite refuses c", "no such table: mugs")
+        self.refuse("-- c: run\nselect 1;\n", "queries.sql:2", "changes nothing")
+
+    def test_columns_are_held_against_the_statement(self):
+        self.refuse("-- c: many\n-- -> id uuid\nselect id, name from cups;\n", "queries.sql:3", "gives 2 columns")
+        self.refuse("-- c: many\n-- -> name text, id uuid\nselect id, name from cups;\n", "queries.sql:3", "same order")
+
+    def test_migrations(self):
+        self.refuse(INSERT, "1_cups.sql:1", "NNNN_name.sql", migrations=[("1_cups.sql", CUPS)])
+        self.refuse(INSERT, "0002_cups.sql:1", "next number is 0001", migrations=[("0002_cups.sql", CUPS)])
+        self.refuse(INSERT, "0002_more.sql:3", "SQLite refuses",
+                    migrations=[("0001_cups.sql", CUPS), ("0002_more.sql", "create table a (b integer) strict;\n\noops;\n")])
+        self.refuse(INSERT, "0001_cups.sql:1", "STRICT", migrations=[("0001_cups.sql", CUPS.replace("strict, ", ""))])
+        self.refuse(INSERT, "0001_cups.sql:1", "REAL",
+                    migrations=[("0001_cups.sql", CUPS.replace("price integer", "price real"))])
+
+
+def main():
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    suite = unittest.TestSuite()
+    for group in unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]):
+        for case in group:
+            if word in case.id() or word in __file__:
+                suite.addTest(case)
+    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
+    bad, skipped = len(result.failures) + len(result.errors), len(result.skipped)
+    print(f"counts: passed={result.testsRun - bad - skipped} failed={bad} skipped={skipped}")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
