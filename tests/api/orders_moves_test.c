@@ -141,6 +141,20 @@ TEST(parcels_take_units_off_the_shelf_and_the_last_one_completes_the_order)
     CHECK_PROBLEM(act(shop, &shop->staff, id, "fulfilments", "{}"), 409, "order.state");
 }
 
+TEST(an_order_is_delivered_after_its_last_parcel_has_left)
+{
+    struct orders_shop *shop = orders_shop_open(t, NULL);
+    orders_shop_sell(shop, "mug", 5);
+    const char *id = orders_shop_place(shop, orders_shop_body(shop, MUG(2), "approve"), "k1", 201);
+    CHECK_PROBLEM(act(shop, &shop->staff, id, "deliveries", "{}"), 409, "order.state");
+    CHECK_STATUS(act(shop, &shop->staff, id, "fulfilments", "{}"), 200);
+    struct answer_seen delivered = act(shop, &shop->staff, id, "deliveries", "{}");
+    CHECK_STATUS(delivered, 200);
+    CHECK_STR(inline_text(t, &delivered, "/fulfilment_status"), "delivered");
+    CHECK_PROBLEM(act(shop, &shop->staff, id, "deliveries", "{}"), 409, "order.state");
+    CHECK_PROBLEM(act(shop, &shop->shopper, id, "deliveries", "{}"), 403, "auth.role_missing");
+}
+
 TEST(a_refund_gives_all_back_and_restock_puts_shipped_units_on_the_shelf)
 {
     struct orders_shop *shop = orders_shop_open(t, NULL);

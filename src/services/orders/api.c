@@ -295,6 +295,16 @@ err orders_create_fulfilment(struct orders *self, struct call *call,
     return save_and_answer(self, call, save);
 }
 
+err orders_record_delivery(struct orders *self, struct call *call,
+                           const Orders__RecordDeliveryRequest *in)
+{
+    struct order_save *save = arena_new(call->arena, struct order_save);
+    struct actor staff = { .kind = ACTOR_STAFF, .id = call->who.user };
+    TRY(orders_load(self, call, uuid_of_field(in->id), save));
+    TRY(order_deliver(call->arena, &save->order, staff));
+    return save_and_answer(self, call, save);
+}
+
 err orders_create_refund(struct orders *self, struct call *call,
                          const Orders__CreateRefundRequest *in)
 {

@@ -252,8 +252,9 @@ bool order_is_manual(const struct order *order)
 /* All is shipped and paid: nothing is left to do. */
 static void complete_if_done(struct order *order, struct actor actor)
 {
-    if (order->status == ORDER_CONFIRMED && order->fulfilment == FULFILMENT_FULFILLED &&
-        order->payment == PAYMENT_CAPTURED)
+    bool all_left =
+        order->fulfilment == FULFILMENT_FULFILLED || order->fulfilment == FULFILMENT_DELIVERED;
+    if (order->status == ORDER_CONFIRMED && all_left && order->payment == PAYMENT_CAPTURED)
         move_status(order, ORDER_COMPLETED, actor, STR_NONE);
 }
 
@@ -473,6 +474,19 @@ err order_ship(struct arena *arena, struct order *order, struct shipment_line *s
     note(order, "shipped", actor, STR_NONE);
     announce(order, EVENT_SHIPPED);
     complete_if_done(order, actor);
+    order_assert(order);
+    return OK;
+}
+
+err order_deliver(struct arena *arena, struct order *order, struct actor actor)
+{
+    ASSERT(arena && order);
+    if (order->fulfilment != FULFILMENT_FULFILLED)
+        return fail(arena, ORDER_STATE,
+                    "its fulfilment is %s: only what was shipped whole can arrive",
+                    fulfilment_status_word(order->fulfilment));
+    move_fulfilment(order, FULFILMENT_DELIVERED);
+    note(order, "delivered", actor, STR_NONE);
     order_assert(order);
     return OK;
 }

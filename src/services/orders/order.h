@@ -150,6 +150,9 @@ err order_record_payment(struct arena *arena, struct order *order, struct money 
 err order_ship(struct arena *arena, struct order *order, struct shipment_line *shipment,
                size_t *shipment_count, struct actor actor);
 
+/* All its parcels have arrived. Fails with ORDER_STATE before the last one has left. */
+err order_deliver(struct arena *arena, struct order *order, struct actor actor);
+
 /* Gives all of the money back. With nothing shipped it is a cancellation; with `restock`, shipped
  * units return. Fails with ORDER_STATE, REFUND_INVALID. */
 err order_refund(struct arena *arena, struct order *order, bool restock, struct actor actor,
