@@ -15,7 +15,7 @@ enum { EVENT_ARENA_BYTES = 4 * 1024 * 1024, HELD_A_TICK = 100 };
 enum fate {
     FATE_OPEN,    /* not worked on yet */
     FATE_RUNNING, /* its write is with the writer */
-    FATE_AGAIN,   /* its version moved: runs again */
+    FATE_AGAIN,   /* runs again: its version moved, or a statement failed */
     FATE_TAKEN,   /* has its effect, or had it before, or is kept here: acked */
     FATE_FAILED,  /* nothing is kept: the bus brings it again */
 };
@@ -229,13 +229,21 @@ static bool is_passing(err error)
            error->code == VERSION_CONFLICT;
 }
 
+/* Another run may go better: its version moved, or a statement failed, which may be the disk as
+ * well as the event. */
+static bool is_worth_another_run(const struct delivery *delivery, err error)
+{
+    return delivery->runs < RUNS_MAX &&
+           (err_is(error, VERSION_CONFLICT) || err_is(error, DB_FAILED));
+}
+
 static void judge(struct delivery *delivery, err error)
 {
     struct consumer *consumer = delivery->consumer;
     if (error == OK) {
         count(delivery, delivery->end == WRITE_REPEATED ? consumer->repeated : consumer->ok);
         delivery->fate = FATE_TAKEN;
-    } else if (err_is(error, VERSION_CONFLICT) && delivery->runs < RUNS_MAX) {
+    } else if (is_worth_another_run(delivery, error)) {
         delivery->fate = FATE_AGAIN;
     } else if (err_is(error, TRANSITION_NOT_YET)) {
         hold(delivery);

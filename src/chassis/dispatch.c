@@ -273,7 +273,7 @@ static void write_done(struct write *write, enum write_end end, err outcome)
         return;
     task->failure = outcome;
     if (err_is(outcome, VERSION_CONFLICT) && task->runs < RUNS_MAX)
-        resume(task, phase_run);
+        resume(task, task->call.idempotency_key.ptr ? phase_repeat : phase_run);
     else if (outcome != OK)
         resume(task, phase_fail);
     else if (waits)
@@ -340,10 +340,10 @@ static void reset_call(struct task *task)
     call->now = clock_wall_us();
 }
 
-static void phase_run(struct task *task)
+/* On the snapshot that is open, if there is one. */
+static void run_handler(struct task *task)
 {
     struct call *call = &task->call;
-    reset_call(task);
     task->runs++;
     if (clock_mono_us() > call->deadline_us) {
         answer_error_now(task, fail(call->arena, CALL_DEADLINE, "it waited too long for a thread"));
@@ -359,6 +359,12 @@ static void phase_run(struct task *task)
         hand_over(task);
     else
         answer_message_now(task, call->answer, call->answer_status);
+}
+
+static void phase_run(struct task *task)
+{
+    reset_call(task);
+    run_handler(task);
 }
 
 /* ---- repeats ---- */
@@ -427,7 +433,8 @@ static err find_repeat(struct task *task, enum once_found *found, struct answer 
     return once_find(reader, task->call.arena, &task->once, found, answer, subject);
 }
 
-/* Looks the key up and goes where it leads. */
+/* Looks the key up and goes where it leads. A key that is new is run on the same snapshot: on a
+ * later one the handler could see what the first call with this key has done, and refuse it. */
 static void phase_repeat(struct task *task)
 {
     struct arena *arena = task->call.arena;
@@ -443,7 +450,7 @@ static void phase_repeat(struct task *task)
     if (error != OK) {
         answer_error_now(task, error);
     } else if (found == ONCE_NEW) {
-        phase_run(task);
+        run_handler(task);
     } else if (found == ONCE_IN_FLIGHT) {
         wait_with_first(task, subject);
     } else {

@@ -6,7 +6,7 @@
 #pragma once
 #include "chassis/service.h"
 
-enum { LANES_MAX = 64, LANES_ROOM = 1024 };
+enum { LANES_MAX = 256, LANES_ROOM = 1024 };
 
 struct lanes;
 

@@ -8,31 +8,41 @@
 
 /* ---- claims ---- */
 
-/* Scope and key as one name of the same length for all; a key holds no NUL, so no two pairs run
- * together. */
-static struct sha256 name_of(struct arena *arena, const struct once_claim *claim)
+/* A key holds no NUL, so no two pairs of scope and key run together. */
+void once_name(struct once_claim *claim)
 {
+    ASSERT(claim && claim->scope.len <= ONCE_SCOPE_BYTES_MAX);
     ASSERT(claim->key.len > 0 && claim->key.len <= ONCE_KEY_BYTES_MAX);
     ASSERT(str_find_byte(claim->key, '\0') < 0);
+    if (claim->named)
+        return;
 
-    struct text both = text_init(arena, claim->scope.len + 1 + claim->key.len);
-    text_add(&both, claim->scope);
-    text_add_byte(&both, '\0');
-    text_add(&both, claim->key);
-    return sha256_of(text_str(&both));
+    char both[ONCE_SCOPE_BYTES_MAX + 1 + ONCE_KEY_BYTES_MAX];
+    size_t len = claim->scope.len;
+    if (len > 0)
+        memcpy(both, claim->scope.ptr, len);
+    both[len++] = '\0';
+    memcpy(both + len, claim->key.ptr, claim->key.len);
+    struct sha256 name = sha256_of(str_of(both, len + claim->key.len));
+    memcpy(claim->name.bytes, name.bytes, sizeof claim->name.bytes);
+    claim->named = true;
 }
 
-static str bytes_of(const struct sha256 *hash) { return str_of(hash->bytes, sizeof hash->bytes); }
+static str bytes_of(const struct sha256_bytes *hash)
+{
+    return str_of(hash->bytes, sizeof hash->bytes);
+}
 
-struct named {
-    struct sha256 name;
+struct place {
+    const struct once_claim *claim;
     size_t at; /* in the batch */
 };
 
-static int compare_named(const void *a, const void *b)
+static int compare_places(const void *a, const void *b)
 {
-    const struct named *one = a, *other = b;
-    int by_name = memcmp(one->name.bytes, other->name.bytes, sizeof one->name.bytes);
+    const struct place *one = a, *other = b;
+    int by_name =
+        memcmp(one->claim->name.bytes, other->claim->name.bytes, sizeof one->claim->name.bytes);
     return by_name ? by_name : (one->at > other->at) - (one->at < other->at);
 }
 
@@ -40,25 +50,27 @@ err once_take(struct tx *tx, const struct once_claim *const *claims, size_t coun
 {
     ASSERT(tx && (count == 0 || (claims && taken)));
 
-    struct named *names = arena_array(tx->arena, struct named, count);
-    for (size_t i = 0; i < count; i++)
-        names[i] = (struct named){ .name = name_of(tx->arena, claims[i]), .at = i };
-    qsort(names, count, sizeof *names, &compare_named);
+    struct place *places = arena_array(tx->arena, struct place, count);
+    for (size_t i = 0; i < count; i++) {
+        ASSERT(claims[i]->named);
+        places[i] = (struct place){ .claim = claims[i], .at = i };
+    }
+    qsort(places, count, sizeof *places, &compare_places);
 
     struct sql_once_claim *rows = arena_array(tx->arena, struct sql_once_claim, count);
     int64_t *changed = arena_array(tx->arena, int64_t, count);
     for (size_t i = 0; i < count; i++) {
-        const struct once_claim *claim = claims[names[i].at];
+        const struct once_claim *claim = places[i].claim;
         rows[i] = (struct sql_once_claim){
-            .name = bytes_of(&names[i].name),
-            .body_hash = str_of(claim->body_hash.bytes, sizeof claim->body_hash.bytes),
+            .name = bytes_of(&claim->name),
+            .body_hash = bytes_of(&claim->body_hash),
             .subject = claim->subject,
             .created_at = tx->now,
         };
     }
     TRY(sql_once_claim_many(tx, rows, count, changed));
     for (size_t i = 0; i < count; i++)
-        taken[names[i].at] = changed[i] == 1;
+        taken[places[i].at] = changed[i] == 1;
     return OK;
 }
 
@@ -66,8 +78,7 @@ err once_take_back(struct tx *tx, const struct once_claim *const *claims, size_t
 {
     ASSERT(tx && (count == 0 || claims));
     for (size_t i = 0; i < count; i++) {
-        struct sha256 name = name_of(tx->arena, claims[i]);
-        struct sql_once_take_back row = { .name = bytes_of(&name) };
+        struct sql_once_take_back row = { .name = bytes_of(&claims[i]->name) };
         int64_t changed;
         TRY(sql_once_take_back(tx, &row, &changed));
         ASSERT(changed == 1);
@@ -82,13 +93,11 @@ err once_keep(struct tx *tx, const struct once_claim *const *claims,
 {
     ASSERT(tx && (count == 0 || (claims && answers)));
 
-    struct sha256 *names = arena_array(tx->arena, struct sha256, count);
     struct sql_once_answer *rows = arena_array(tx->arena, struct sql_once_answer, count);
     for (size_t i = 0; i < count; i++) {
         ASSERT(answers[i]->known);
-        names[i] = name_of(tx->arena, claims[i]);
         rows[i] = (struct sql_once_answer){
-            .name = bytes_of(&names[i]),
+            .name = bytes_of(&claims[i]->name),
             .status = answers[i]->status,
             .problem = answers[i]->problem,
             .answer = answers[i]->message,
@@ -132,21 +141,20 @@ static struct answer answer_of(int32_t status, bool problem, str message, time_u
         struct answer){ .known = true, .status = status, .problem = problem, .message = message };
 }
 
-err once_find(struct db_reader *reader, struct arena *arena, const struct once_claim *claim,
+err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *claim,
               enum once_found *found, struct answer *answer, struct uuid *subject)
 {
     ASSERT(reader && arena && claim && found && answer && subject);
 
-    struct sha256 name = name_of(arena, claim);
-    struct sql_once_by_name params = { .name = bytes_of(&name) };
+    once_name(claim);
+    struct sql_once_by_name params = { .name = bytes_of(&claim->name) };
     struct sql_once_by_name_row row;
     bool is_there;
     TRY(sql_once_by_name(reader, arena, &params, &row, &is_there));
 
-    str hash = str_of(claim->body_hash.bytes, sizeof claim->body_hash.bytes);
     if (!is_there) {
         *found = ONCE_NEW;
-    } else if (!str_equal(row.body_hash, hash)) {
+    } else if (!str_equal(row.body_hash, bytes_of(&claim->body_hash))) {
         *found = ONCE_OTHER_BODY;
     } else if (row.answered_at == 0) {
         *found = ONCE_IN_FLIGHT;

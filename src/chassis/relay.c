@@ -30,6 +30,7 @@ struct relay {
     struct uuid *acked; /* events to delete */
     int acked_count;
     int64_t after; /* the last position taken in this pass */
+    int64_t drop_after_us;     /* a deletion that failed rests until then */
     bool poked, stopping;
     bool unsure; /* the outbox could not be read: something may be unsent */
 };
@@ -133,14 +134,20 @@ static void drop_done(struct write *write, enum write_end end, err outcome)
             relay->acked[relay->acked_count++] = dropped->ids[i];
     }
     relay->drop = NULL;
+    relay->drop_after_us = outcome == OK ? 0 : clock_mono_us() + SCAN_US;
     cond_wake_one(&relay->wake);
     lock_drop(&relay->lock);
+}
+
+static bool can_drop(const struct relay *relay)
+{
+    return relay->acked_count > 0 && !relay->drop && clock_mono_us() >= relay->drop_after_us;
 }
 
 /* Hands over a deletion of all that was acked; one at a time. With the lock held. */
 static struct write *take_acked(struct relay *relay)
 {
-    if (relay->drop || relay->acked_count == 0)
+    if (!can_drop(relay))
         return NULL;
     arena_reset(relay->drop_arena);
     size_t count = (size_t)relay->acked_count;
@@ -237,8 +244,7 @@ static void relay_run(void *subject)
         if (relay->under_way_count > 0 || relay->poked || relay->unsure)
             scan_again(relay, &scan_us);
         bool can_publish = relay->poked && has_room(relay);
-        bool can_drop = relay->acked_count > 0 && !relay->drop;
-        if (can_publish || can_drop)
+        if (can_publish || can_drop(relay))
             work_once(relay);
         else if (relay->under_way_count == 0 && !relay->unsure)
             cond_wait(&relay->wake, &relay->lock);

@@ -10,7 +10,7 @@
 #include "chassis/db.h"
 #include "chassis/spec.h"
 
-enum { WRITES_BATCH_MAX = 512, ONCE_KEY_BYTES_MAX = 255 };
+enum { WRITES_BATCH_MAX = 512, ONCE_KEY_BYTES_MAX = 255, ONCE_SCOPE_BYTES_MAX = 500 };
 
 struct write;
 
@@ -45,9 +45,15 @@ struct once_claim {
     struct sha256_bytes {
         uint8_t bytes[32];
     } body_hash;
-    struct uuid
-        subject; /* whose settling fixes the answer (an order); nil where the write itself does */
+    /* Whose settling fixes the answer (an order); nil where the write itself does. */
+    struct uuid subject;
+    struct sha256_bytes name; /* of scope and key together, by once_name */
+    bool named;
 };
+
+/* Names the claim, if it is not named yet. once_find and writer_submit do it on their caller's
+ * thread: it takes a microsecond, which the writer should not spend. */
+void once_name(struct once_claim *claim);
 
 /* Where an event is taken from: what lies in a table is dropped from it together with the claim. */
 enum inbox_source { INBOX_BUS, INBOX_HELD, INBOX_DEAD };
@@ -144,7 +150,7 @@ struct writer_stats writer_stats_of(struct writer *writer);
 enum once_found { ONCE_NEW, ONCE_OTHER_BODY, ONCE_IN_FLIGHT, ONCE_ANSWERED };
 
 /* Looks a key up on the snapshot. ANSWERED fills `answer`; IN_FLIGHT fills `subject`. */
-err once_find(struct db_reader *reader, struct arena *arena, const struct once_claim *claim,
+err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *claim,
               enum once_found *found, struct answer *answer, struct uuid *subject);
 
 /* The answer of the key that was claimed with `subject`; answer->known is false where it is not

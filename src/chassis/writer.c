@@ -20,8 +20,7 @@ struct writer {
     size_t batch_max;
     bool idle, closing;
 
-    struct lock told_lock; /* of those who wait for their write */
-    struct cond told;
+    struct lock told_lock; /* of those who wait for their write, each on a condition of its own */
 
     int64_t batches, writes, commit_us; /* by relaxed atomics */
 };
@@ -91,7 +90,6 @@ struct writer *writer_open(struct db *db, const char *service, void (*on_committ
     lock_init(&self->lock);
     lock_init(&self->told_lock);
     cond_init(&self->work_came);
-    cond_init(&self->told);
 
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "write-%s", service);
@@ -129,7 +127,6 @@ void writer_close(struct writer *writer)
     thread_join(writer->thread);
 
     ASSERT(!writer->first);
-    cond_done(&writer->told);
     cond_done(&writer->work_came);
     lock_done(&writer->told_lock);
     lock_done(&writer->lock);
@@ -145,6 +142,8 @@ void writer_submit_many(struct writer *writer, struct write **writes, size_t cou
     for (size_t i = 0; i < count; i++) {
         ASSERT(writes[i] && writes[i]->arena && writes[i]->events_tail);
         writes[i]->next = i + 1 < count ? writes[i + 1] : NULL;
+        if (writes[i]->once)
+            once_name(writes[i]->once);
     }
     if (count == 0)
         return;
@@ -166,6 +165,7 @@ void writer_submit(struct writer *writer, struct write *write)
 /* One who waits for a write. */
 struct wait {
     struct writer *writer;
+    struct cond told;
     bool is_told;
     enum write_end end;
     err outcome;
@@ -179,7 +179,7 @@ static void tell_wait(struct write *write, enum write_end end, err outcome)
     wait->is_told = true;
     wait->end = end;
     wait->outcome = outcome;
-    cond_wake_all(&writer->told);
+    cond_wake_one(&wait->told);
     lock_drop(&writer->told_lock);
 }
 
@@ -189,14 +189,16 @@ enum write_end writer_submit_and_wait(struct writer *writer, struct write *write
     ASSERT(writer_here == NULL);
 
     struct wait wait = { .writer = writer };
+    cond_init(&wait.told);
     write->owner = &wait;
     write->done = &tell_wait;
     writer_submit(writer, write);
 
     lock_take(&writer->told_lock);
     while (!wait.is_told)
-        cond_wait(&writer->told, &writer->told_lock);
+        cond_wait(&wait.told, &writer->told_lock);
     lock_drop(&writer->told_lock);
+    cond_done(&wait.told);
     *outcome = wait.outcome;
     return wait.end;
 }

@@ -49,6 +49,7 @@ static struct door *door_open(struct test *t, const char *const *settings)
     door->loop = loop_open();
     arena_defer(t->arena, door_close, door);
     CHECK_OK(products_open(t->arena, door->house, &door->products));
+    products_start(door->products);
     CHECK_OK(gateway_of(door, &door->gateway));
     door->anyone = inline_client(t, door->house, handle, door->gateway);
     door->customer = door->staff = door->anyone;

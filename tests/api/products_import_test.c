@@ -163,9 +163,9 @@ TEST(a_sku_of_another_product_refuses_the_second)
 TEST(rows_of_a_handle_that_stand_apart_are_refused)
 {
     struct products_shop *shop = products_shop_open(t, NULL);
-    struct answer_seen import = import_file(
-        shop, STR("Handle,Title,Option1 Name,Option1 Value,Variant Price\n"
-                  "a,A,Size,S,1\nb,B,,,1\na,A,Size,M,1\n"));
+    struct answer_seen import =
+        import_file(shop, STR("Handle,Title,Option1 Name,Option1 Value,Variant Price\n"
+                              "a,A,Size,S,1\nb,B,,,1\na,A,Size,M,1\n"));
 
     check_counts(t, &import, "2", "0", "0", "1");
     CHECK(str_find(inline_text(t, &import, "/lines/2/message"), STR("line 2")) >= 0);
@@ -205,9 +205,9 @@ TEST(only_staff_import)
 
     CHECK_PROBLEM(inline_request(&shop->customer, "POST", "/products/imports", NULL, STR("x")), 403,
                   "auth.role_missing");
-    CHECK_PROBLEM(inline_get(&shop->staff,
-                             "/products/imports/018f2b5e-7c3a-7def-8000-1234567890ab"),
-                  404, "not_found");
+    CHECK_PROBLEM(
+        inline_get(&shop->staff, "/products/imports/018f2b5e-7c3a-7def-8000-1234567890ab"), 404,
+        "not_found");
 }
 
 /* ---- large files ---- */

@@ -314,8 +314,8 @@ static int64_t number_at(struct test *t, const struct answer_seen *answer, const
 struct units products_shop_units(struct products_shop *shop, const char *sku)
 {
     struct test *t = shop->t;
-    struct answer_seen answer = inline_get(
-        &shop->staff, str_z(t->arena, str_format(t->arena, "/products/stock/%s", sku)));
+    struct answer_seen answer =
+        inline_get(&shop->staff, str_z(t->arena, str_format(t->arena, "/products/stock/%s", sku)));
 
     CHECK_STATUS(answer, 200);
     return (struct units){ number_at(t, &answer, "/on_hand"), number_at(t, &answer, "/reserved"),

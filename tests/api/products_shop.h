@@ -1,5 +1,6 @@
 /* Products alone, inline, for its api tests: a fresh database, clients for anyone, a customer and
- * staff, a bus that takes the events of Orders from the test and shows it what Products announces. */
+ * staff, a bus that takes the events of Orders from the test and shows it what Products announces.
+ */
 #pragma once
 #include "gen/orders.h"
 #include "gen/products.h"
@@ -24,7 +25,8 @@ struct products_shop {
     size_t announced_count, acked_count;
 };
 
-/* Opens Products with settings ("NAME=value", ended by NULL, or NULL). Closed when the test ends. */
+/* Opens Products with settings ("NAME=value", ended by NULL, or NULL). Closed when the test ends.
+ */
 struct products_shop *products_shop_open(struct test *t, const char *const *settings);
 
 /* The same without a bus that runs: it can be restarted. */
@@ -74,8 +76,8 @@ void products_shop_send_one(struct products_shop *shop, const struct event_spec 
                             const void *message);
 
 /* Waits for what Products announces under a key with a number; its message. */
-const void *products_shop_hears(struct products_shop *shop, const struct event_spec *spec,
-                                str key, int64_t number);
+const void *products_shop_hears(struct products_shop *shop, const struct event_spec *spec, str key,
+                                int64_t number);
 
 /* Whether it was announced by now. */
 bool products_shop_heard(struct products_shop *shop, const struct event_spec *spec, str key,

@@ -40,9 +40,8 @@ TEST(a_product_that_was_read_is_not_sent_again)
     struct products_shop *shop = products_shop_open(t, NULL);
 
     products_shop_create(shop, POT);
-    CHECK_STATUS(inline_request(&shop->anyone, "GET", "/products/clay-plant-pot", headers,
-                                STR_NONE),
-                 304);
+    CHECK_STATUS(
+        inline_request(&shop->anyone, "GET", "/products/clay-plant-pot", headers, STR_NONE), 304);
 }
 
 TEST(only_staff_make_products)
@@ -84,10 +83,10 @@ TEST(handles_and_skus_are_of_one_product)
 TEST(a_product_that_contradicts_itself_is_refused_with_a_pointer)
 {
     struct products_shop *shop = products_shop_open(t, NULL);
-    struct answer_seen answer = inline_post(
-        &shop->staff, "/products",
-        "{\"title\":\"Mug\",\"options\":[{\"name\":\"Size\"}],\"variants\":[{\"price\":"
-        "{\"amount\":5,\"currency\":\"EUR\"}}]}");
+    struct answer_seen answer =
+        inline_post(&shop->staff, "/products",
+                    "{\"title\":\"Mug\",\"options\":[{\"name\":\"Size\"}],\"variants\":[{\"price\":"
+                    "{\"amount\":5,\"currency\":\"EUR\"}}]}");
 
     CHECK_PROBLEM(answer, 422, "product.invalid");
     CHECK_STR(inline_text(t, &answer, "/errors/0/pointer"), "/variants/0/options");
@@ -111,8 +110,8 @@ TEST(a_patch_changes_what_it_names_under_a_new_version)
     struct products_shop *shop = products_shop_open(t, NULL);
 
     products_shop_create(shop, POT);
-    struct answer_seen patched = products_shop_patch(
-        shop, "/products/clay-plant-pot", "{\"title\":\"Pot of clay\",\"tags\":[]}");
+    struct answer_seen patched = products_shop_patch(shop, "/products/clay-plant-pot",
+                                                     "{\"title\":\"Pot of clay\",\"tags\":[]}");
     CHECK_STATUS(patched, 200);
     CHECK_STR(inline_text(t, &patched, "/title"), "Pot of clay");
     CHECK_STR(inline_text(t, &patched, "/handle"), "clay-plant-pot");
@@ -134,15 +133,15 @@ TEST(a_patch_needs_the_etag_that_is_in_force)
     struct products_shop *shop = products_shop_open(t, NULL);
 
     products_shop_create(shop, POT);
-    CHECK_PROBLEM(inline_request(&shop->staff, "PATCH", "/products/clay-plant-pot", NULL,
-                                 STR("{}")),
-                  428, "version.required");
+    CHECK_PROBLEM(
+        inline_request(&shop->staff, "PATCH", "/products/clay-plant-pot", NULL, STR("{}")), 428,
+        "version.required");
     CHECK_PROBLEM(inline_request(&shop->staff, "PATCH", "/products/clay-plant-pot", stale,
                                  STR("{\"title\":\"x\"}")),
                   412, "version.stale");
-    CHECK_PROBLEM(inline_request(&shop->staff, "DELETE", "/products/clay-plant-pot", stale,
-                                 STR_NONE),
-                  412, "version.stale");
+    CHECK_PROBLEM(
+        inline_request(&shop->staff, "DELETE", "/products/clay-plant-pot", stale, STR_NONE), 412,
+        "version.stale");
 }
 
 TEST(two_patches_at_once_do_not_both_win)
@@ -183,19 +182,19 @@ TEST(variants_are_matched_by_sku_and_one_that_is_not_sent_goes)
     CHECK_STR(inline_text(t, &patched, "/options/0/values/0"), "Huge");
     CHECK_STR(inline_text(t, &patched, "/variants/1/sku"), "clay-plant-pot-tiny");
 
-    const Products__VariantPriced *gone = products_shop_hears(
-        shop, &products_event_variant_priced, STR("clay-plant-pot-regular"), 2);
+    const Products__VariantPriced *gone =
+        products_shop_hears(shop, &products_event_variant_priced, STR("clay-plant-pot-regular"), 2);
     CHECK(!gone->for_sale);
     CHECK_INT(products_shop_units(shop, "clay-plant-pot-regular").on_hand, 10);
 
-    struct answer_seen again = inline_post(
-        &shop->staff, "/products",
-        "{\"title\":\"New home\",\"status\":\"active\",\"variants\":[{\"sku\":"
-        "\"clay-plant-pot-regular\",\"price\":{\"amount\":5,\"currency\":\"EUR\"}}]}");
+    struct answer_seen again =
+        inline_post(&shop->staff, "/products",
+                    "{\"title\":\"New home\",\"status\":\"active\",\"variants\":[{\"sku\":"
+                    "\"clay-plant-pot-regular\",\"price\":{\"amount\":5,\"currency\":\"EUR\"}}]}");
     CHECK_STATUS(again, 201);
     CHECK_STR(inline_text(t, &again, "/variants/0/availability"), "in_stock");
-    const Products__VariantPriced *back = products_shop_hears(
-        shop, &products_event_variant_priced, STR("clay-plant-pot-regular"), 3);
+    const Products__VariantPriced *back =
+        products_shop_hears(shop, &products_event_variant_priced, STR("clay-plant-pot-regular"), 3);
     CHECK(back->for_sale);
     CHECK_INT(back->amount, 5);
 }
@@ -268,8 +267,8 @@ static void make_shelf(struct products_shop *shop)
         const char *title, *vendor, *tag;
         int price, on_hand;
     } SHELF[] = {
-        { "Blue mug", "Amu", "kitchen", 900, 20 },  { "Clay pot", "Lamu", "garden", 1500, 3 },
-        { "Almond soap", "Amu", "bath", 400, 0 },   { "Dhow model", "Pate", "decor", 7900, 20 },
+        { "Blue mug", "Amu", "kitchen", 900, 20 },     { "Clay pot", "Lamu", "garden", 1500, 3 },
+        { "Almond soap", "Amu", "bath", 400, 0 },      { "Dhow model", "Pate", "decor", 7900, 20 },
         { "Coffee tray", "Lamu", "kitchen", 2500, 2 }, { "Étagère", "Pate", "decor", 9900, 9 },
     };
 
@@ -293,9 +292,9 @@ static str listed(struct products_shop *shop, const char *query, int limit)
     str after = STR("");
 
     for (;;) {
-        str target = str_format(t->arena, "/products?%s%slimit=%d%s%" STR_F, query,
-                                query[0] ? "&" : "", limit, after.len ? "&after=" : "",
-                                STR_A(after));
+        str target =
+            str_format(t->arena, "/products?%s%slimit=%d%s%" STR_F, query, query[0] ? "&" : "",
+                       limit, after.len ? "&after=" : "", STR_A(after));
         struct answer_seen page = inline_get(&shop->anyone, str_z(t->arena, target));
         CHECK_STATUS(page, 200);
         int64_t count;
@@ -453,8 +452,8 @@ TEST(categories_are_made_changed_and_listed)
 
     answer = inline_post(&shop->staff, "/products/categories", "{\"name\":\"HOME\"}");
     CHECK_PROBLEM(answer, 409, "category.taken");
-    answer = inline_post(&shop->staff, "/products/categories",
-                         "{\"name\":\"x\",\"parent\":\"nobody\"}");
+    answer =
+        inline_post(&shop->staff, "/products/categories", "{\"name\":\"x\",\"parent\":\"nobody\"}");
     CHECK_PROBLEM(answer, 422, "field.invalid");
     answer = inline_request(&shop->staff, "PATCH", category_path(t, home), NULL,
                             STR("{\"parent\":\"bath-soap\"}"));
@@ -535,8 +534,8 @@ static bool shows_low(void *subject)
 
 TEST(documents_follow_the_setting_of_what_is_low)
 {
-    const char *url = str_z(t->arena, str_format(t->arena, "DATABASE_URL_PRODUCTS=sqlite:%s/p.db",
-                                                 test_folder(t)));
+    const char *url = str_z(
+        t->arena, str_format(t->arena, "DATABASE_URL_PRODUCTS=sqlite:%s/p.db", test_folder(t)));
     struct products_shop *shop =
         products_shop_open_alone(t, (const char *const[]){ url, "STOCK_LOW=2", NULL });
 

@@ -38,6 +38,11 @@ class World:
         order = accepted(self.owner.place(self.once(self.sku)), 201)["id"]
         return self.owner.order_becomes(order, payment_status="captured")["id"]
 
+    def shipped_order(self):
+        order = self.order()
+        accepted(self.staff.fulfil(order))
+        return order
+
     def manual_order(self):
         return accepted(self.owner.place(self.once(self.sku), provider="manual"), 201)["id"]
 
@@ -202,6 +207,12 @@ ROUTES = {
     ("POST", "/orders/{id}/fulfilments"): (
         "staff",
         "order",
+        lambda w: {"json": {}, "key": new_key()},
+        200,
+    ),
+    ("POST", "/orders/{id}/deliveries"): (
+        "staff",
+        "shipped_order",
         lambda w: {"json": {}, "key": new_key()},
         200,
     ),

@@ -91,7 +91,7 @@ def test_lines_that_are_refused_are_reported_and_the_others_are_taken(staff, cus
             [
                 "good-one,Good One,,,,,true,Title,Default Title,,5,9.99\n",
                 "bad-price,Bad Price,,,,,true,Title,Default Title,,5,nine\n",
-                "bad-count,Bad Count,,,,,true,Title,Default Title,,-5,9.99\n",
+                "bad-count,Bad Count,,,,,true,Title,Default Title,,five,9.99\n",
                 "good-two,Good Two,,,,,false,Title,Default Title,GT-1,5,1000\n",
             ]
         )

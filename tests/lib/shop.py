@@ -58,6 +58,16 @@ def until(check, seconds=10.0, what="it"):
         pause = min(pause * 1.5, 0.2)
 
 
+def patiently(send, seconds=20.0):
+    """Sends again while the shop is busy (503), as its Retry-After asks for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = send()
+        if answer.status_code != 503 or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.1)
+
+
 _ports_given = set()
 
 
@@ -149,9 +159,8 @@ class Person:
         self.id = self.token = self.refresh_token = None
 
     def log_in(self):
-        tokens = accepted(
-            self.post("/users/login", json={"email": self.email, "password": self.password})
-        )
+        body = {"email": self.email, "password": self.password}
+        tokens = accepted(patiently(lambda: self.post("/users/login", json=body)))
         self.token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
         return self
 
@@ -482,19 +491,9 @@ class Shop:
     def customer(self, name="customer", **members):
         """Somebody new, registered and logged in."""
         person = Person(self.http, self.url, new_email(name), PASSWORD)
-        account = accepted(
-            person.post(
-                "/users",
-                json={
-                    "email": person.email,
-                    "password": PASSWORD,
-                    "name": f"{name} {next(self._names)}",
-                    **members,
-                },
-            ),
-            201,
-        )
-        person.id = account["id"]
+        body = {"email": person.email, "password": PASSWORD, "name": f"{name} {next(self._names)}"}
+        made = patiently(lambda: person.post("/users", json={**body, **members}))
+        person.id = accepted(made, 201)["id"]
         return person.log_in()
 
     @property

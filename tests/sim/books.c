@@ -251,34 +251,16 @@ static void read_skus(struct arena *arena, sqlite3 *db, struct books *books)
     sqlite3_finalize(row);
 }
 
-/* A scope is "USER CALL PATH". */
-static void read_keys(struct arena *arena, sqlite3 *db, struct books *books)
-{
-    static const char sql[] =
-        "select scope, key, answered_at is not null from main.once"
-        " union all select scope, key, answered_at is not null from products.once";
-    sqlite3_stmt *row = books_prepare(db, sql);
-    books->keys = arena_array(arena, struct book_key, 4000);
-    while (next_row(row)) {
-        struct book_key *key = &books->keys[books->keys_count++];
-        str rest = str_of_z(books_text(row, 0));
-        bool is_user = uuid_parse(str_cut(&rest, ' '), &key->who);
-        ASSERT(is_user);
-        str_cut(&rest, ' ');
-        snprintf(key->path, sizeof key->path, "%" STR_F, STR_A(rest));
-        COPY(key->key, row, 1);
-        key->is_answered = sqlite3_column_int(row, 2) != 0;
-        ASSERT(books->keys_count < 4000);
-    }
-    sqlite3_finalize(row);
-}
-
 struct books books_read(struct arena *arena, sqlite3 *db)
 {
     struct books books = { 0 };
     read_orders(arena, db, &books);
     read_skus(arena, db, &books);
-    read_keys(arena, db, &books);
+    books.keys_count = number_of(db, "select (select count(*) from main.once) +"
+                                     " (select count(*) from products.once)");
+    books.keys_open = number_of(
+        db, "select (select count(*) from main.once where answered_at is null) +"
+            " (select count(*) from products.once where answered_at is null)");
     books.payments_count = number_of(db, "select count(*) from bank.payments");
     books.reservations_count = number_of(db, "select count(*) from products.reservations");
     books.outbox = number_of(db, "select (select count(*) from main.outbox) +"

@@ -46,17 +46,11 @@ struct book_sku {
     int64_t price, copied_price;
 };
 
-struct book_key {
-    struct uuid who;
-    char path[120], key[40];
-    bool is_answered;
-};
-
 struct books {
     struct book_order *orders;
     struct book_sku *skus;
-    struct book_key *keys;
-    int orders_count, skus_count, keys_count;
+    int orders_count, skus_count;
+    int64_t keys_count, keys_open; /* idempotency keys; those without an answer */
     int64_t payments_count, outbox, held, dead_letters, jobs, callbacks, reservations_count;
 };
 

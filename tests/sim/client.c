@@ -80,11 +80,15 @@ void client_think(struct client_of_shop *client, int64_t us_max)
 
 /* ---- the answer ---- */
 
-static str header_of(const struct response *response, str name)
+static str header_of(const struct request *request, str name)
 {
+    const struct response *response = &request->response;
     for (int i = 0; i < response->headers_count; i++)
         if (str_equal_fold(response->headers[i].name, name))
             return response->headers[i].value;
+    for (int i = 0; i < request->extra_count; i++)
+        if (str_equal_fold(request->extra[i].name, name))
+            return request->extra[i].value;
     return STR_NONE;
 }
 
@@ -94,10 +98,10 @@ static void read_reply(struct exchange *exchange)
     struct reply *reply = &exchange->reply;
     reply->status = response->status;
     reply->body = response->content_type.ptr ? response->body : STR("");
-    reply->location = header_of(response, STR("location"));
-    reply->etag = header_of(response, STR("etag"));
+    reply->location = header_of(&exchange->request, STR("location"));
+    reply->etag = header_of(&exchange->request, STR("etag"));
     reply->is_replay =
-        str_equal(header_of(response, STR("idempotent-replayed")), STR("true"));
+        str_equal(header_of(&exchange->request, STR("idempotent-replayed")), STR("true"));
     reply->at_us = clock_mono_us();
     reply->shop_stopped = exchange->client->world->stops != exchange->stops_before;
     if (reply->body.len > 0) {
@@ -194,6 +198,14 @@ static void make_request(struct exchange *exchange, struct arena *arena)
     request_identify(&exchange->request);
 }
 
+/* All who wait under a key hear the answer that the first of them gets whose time is up. */
+static void note_wait(const struct ask *ask)
+{
+    int64_t due_us = clock_mono_us() + ask->wait_ms * TIME_MS;
+    if (ask->kept && (ask->kept->due_us == 0 || due_us < ask->kept->due_us))
+        ask->kept->due_us = due_us;
+}
+
 struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
 {
     struct arena *arena = arena_open(SIZE_MAX);
@@ -202,6 +214,7 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     if (ask->key && !ask->kept)
         ask->kept = model_key_of(client->model, ask);
     ask->version_seen = ask->order ? ask->order->version_seen : 0;
+    note_wait(ask);
     *exchange = (struct exchange){ .client = client,
                                    .ask = ask,
                                    .stops_before = client->world->stops,

@@ -265,7 +265,7 @@ static void check_wait(const struct ask *ask, const struct reply *reply)
         return;
     RULE(waited_us <= wait_us + SLACK_US, "waiting", "asked to wait %d ms, answered after %lld us",
          ask->wait_ms, (long long)waited_us);
-    RULE(reply->status != 202 || waited_us >= wait_us, "waiting",
+    RULE(reply->status != 202 || reply->at_us >= ask->kept->due_us, "waiting",
          "202 after %lld us of %d ms, though the shop was not stopping", (long long)waited_us,
          ask->wait_ms);
 }
@@ -312,6 +312,7 @@ static void conclude(struct model *model, const struct ask *ask, const struct re
     case ASK_ADJUST: conclude_adjust(model, ask, reply); return;
     case ASK_CANCEL: ask->order->cancelled = true; break;
     case ASK_PAY: ask->order->paid_by_hand = true; break;
+    case ASK_DELIVER: ask->order->delivered = true; break;
     case ASK_REFUND:
         ask->order->refunded = true;
         ask->order->restocked |= ask->restock &&

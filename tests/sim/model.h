@@ -43,7 +43,7 @@ struct model_order {
     int lines_count;
     const char *token; /* of the simulator; "manual" */
     int64_t total;
-    bool cancelled, paid_by_hand, refunded, restocked; /* asked for, and answered with 2xx */
+    bool cancelled, paid_by_hand, refunded, restocked, delivered; /* asked for, and answered with 2xx */
     struct model_parcel parcels[MODEL_PARCELS_MAX];
     int parcels_count;
     bool was_confirmed;
@@ -59,6 +59,7 @@ enum ask_kind {
     ASK_FULFIL,
     ASK_REFUND,
     ASK_PAY,
+    ASK_DELIVER,
     ASK_ADJUST,
     ASK_OTHER, /* writes without a key */
 };
@@ -70,6 +71,7 @@ struct model_key {
     enum ask_kind kind;
     bool is_concluded, was_late; /* late: some attempt heard "try again" */
     int unmarked;                /* answers that were not marked as replays */
+    int64_t due_us; /* when the first of those who wait under it has waited long enough */
     int status;
     const char *answer, *location;
 };

@@ -193,7 +193,10 @@ static bool next_step(struct person *staff, struct model_order *order, const str
         *ask = refund_of(staff, order);
     else if (str_equal(status, STR("confirmed")))
         *ask = any_shipment(staff, order, shown);
-    else if (dice_one_in(10)) {
+    else if (str_equal(peek_text(shown, "fulfilment_status"), STR("fulfilled")) && dice_one_in(2)) {
+        *ask = ask_of(staff, ASK_DELIVER, order, "/deliveries");
+        ask->body = "{}";
+    } else if (dice_one_in(10)) {
         *ask = ask_of(staff, ASK_CANCEL, order, "/cancel");
         ask->body = "{\"reason\":\"staff\"}";
     } else

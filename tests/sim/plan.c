@@ -55,6 +55,7 @@ static void set_settings(struct plan *plan, uint64_t *state)
     set(plan, "WORKERS=%d", between(state, 1, 5));
     set(plan, "QUEUE_MAX=%d", between(state, 1, 8) == 1 ? 16 : 256);
     set(plan, "STOCK_LOW=%d", between(state, 0, 4));
+    set(plan, "WRITE_BATCH_MAX=%d", between(state, 1, 3) == 1 ? between(state, 1, 6) : 512);
     set(plan, "LOG_LEVEL=error");
 }
 

@@ -1,4 +1,5 @@
-/* What each call of contracts/products/v1/products.proto does: read, decide, hand over one write. */
+/* What each call of contracts/products/v1/products.proto does: read, decide, hand over one write.
+ */
 #include "base/text.h"
 #include "gen/duka.h"
 #include "services/products/import.h"
@@ -208,8 +209,8 @@ err products_update_product(struct products *self, struct call *call,
     TRY(open_product(call, in->id, &document, &before, &after));
     product_patch(call->arena, in, after);
     if (!product_may_become(before->status, after->status))
-        return fail_field(call->arena, PRODUCT_INVALID, STR("/status"),
-                          "it cannot become %" STR_F, STR_A(product_status_word(after->status)));
+        return fail_field(call->arena, PRODUCT_INVALID, STR("/status"), "it cannot become %" STR_F,
+                          STR_A(product_status_word(after->status)));
     TRY(product_complete(call->arena, after));
     product_keep_variants(before, after);
     if (product_is_same(call->arena, before, after) && !has_quantity(after)) {
@@ -335,8 +336,8 @@ err products_create_import(struct products *self, struct call *call,
     TRY(import_check(call->arena, start->file, &columns));
     call_write(call, &store_start_imports, start);
     timer_poke(self->imports);
-    return call_answer(call, import_view(call->arena, start->id,
-                                         (int64_t)start->file.len, start->now));
+    return call_answer(call,
+                       import_view(call->arena, start->id, (int64_t)start->file.len, start->now));
 }
 
 err products_get_import(struct products *self, struct call *call,
@@ -350,8 +351,7 @@ err products_get_import(struct products *self, struct call *call,
     (void)self;
     TRY(read_place(call, in->after, &place));
     TRY(call_reader(call, &reader));
-    TRY(store_read_import(reader, call->arena, uuid_of_field(in->id), place, rows_max, out,
-                          &next));
+    TRY(store_read_import(reader, call->arena, uuid_of_field(in->id), place, rows_max, out, &next));
     out->next = cursor_of(call, next);
     return call_answer(call, out);
 }

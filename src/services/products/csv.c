@@ -14,10 +14,7 @@ struct scan {
     size_t room;
 };
 
-struct csv_place csv_begin(void)
-{
-    return (struct csv_place){ .byte = 0, .line = 1 };
-}
+struct csv_place csv_begin(void) { return (struct csv_place){ .byte = 0, .line = 1 }; }
 
 static bool is_at_end(const struct scan *scan) { return scan->at == scan->bytes.len; }
 
@@ -47,8 +44,8 @@ static err add_field(struct scan *scan, str field)
                     CSV_FIELDS_MAX);
     if (row->fields_count == scan->room) {
         size_t room = scan->room ? 2 * scan->room : FIELDS_AT_FIRST;
-        row->fields = arena_grow(scan->arena, row->fields, scan->room * sizeof(str),
-                                 room * sizeof(str));
+        row->fields =
+            arena_grow(scan->arena, row->fields, scan->room * sizeof(str), room * sizeof(str));
         scan->room = room;
     }
     row->fields[row->fields_count++] = field;
@@ -77,10 +74,10 @@ static err read_quoted(struct scan *scan)
     for (;; scan->at++) {
         if (is_at_end(scan)) {
             scan->wants_more = !scan->is_last;
-            return scan->is_last ? fail(scan->arena, IMPORT_INVALID,
-                                        "a quoted field of the row at line %d does not end",
-                                        scan->row.line)
-                                 : OK;
+            return scan->is_last
+                       ? fail(scan->arena, IMPORT_INVALID,
+                              "a quoted field of the row at line %d does not end", scan->row.line)
+                       : OK;
         }
         if (byte_at(scan) == '"') {
             if (scan->at + 1 == scan->bytes.len && !scan->is_last) {

@@ -330,8 +330,7 @@ static err add_variants(const struct rows *rows, Products__CreateProductRequest 
     for (size_t i = 0; i < rows->count; i++) {
         if (!is_variant(rows, i))
             continue;
-        Products__VariantInput *variant =
-            message_new(rows->arena, &products_variant_input_spec);
+        Products__VariantInput *variant = message_new(rows->arena, &products_variant_input_spec);
         TRY(variant_of(rows, &rows->rows[i], out->n_options, variant));
         out->variants[out->n_variants++] = variant;
     }
@@ -343,12 +342,10 @@ static err product_of_rows(const struct rows *rows, Products__CreateProductReque
     const struct csv_row *first = &rows->rows[0];
     str handle = text_slug(rows->arena, field(rows, first, IMPORT_HANDLE));
 
-    out->handle = field_of(handle.len > 0
-                               ? handle
-                               : text_slug(rows->arena, field(rows, first, IMPORT_TITLE)));
+    out->handle = field_of(
+        handle.len > 0 ? handle : text_slug(rows->arena, field(rows, first, IMPORT_TITLE)));
     out->title = field_of(field(rows, first, IMPORT_TITLE));
-    out->description =
-        field_of(without_controls(rows->arena, raw_of(rows, first, IMPORT_BODY)));
+    out->description = field_of(without_controls(rows->arena, raw_of(rows, first, IMPORT_BODY)));
     out->vendor = field_of(field(rows, first, IMPORT_VENDOR));
     out->type = field_of(field(rows, first, IMPORT_TYPE));
     out->status = status_of(rows);
@@ -364,8 +361,8 @@ static void add_row(struct rows *rows, const struct csv_row *row)
 {
     if (rows->count == rows->room) {
         size_t room = rows->room ? 2 * rows->room : 8;
-        rows->rows = arena_grow(rows->arena, rows->rows, rows->room * sizeof(*row),
-                                room * sizeof(*row));
+        rows->rows =
+            arena_grow(rows->arena, rows->rows, rows->room * sizeof(*row), room * sizeof(*row));
         rows->room = room;
     }
     rows->rows[rows->count++] = *row;
@@ -399,9 +396,9 @@ static err read_rows(struct rows *rows, const struct csv_window *window, struct 
     }
 }
 
-err import_read(struct arena *arena, const struct import_columns *columns,
-                struct currency currency, const struct csv_window *window,
-                struct csv_place *place, struct import_group *out, enum csv_step *step)
+err import_read(struct arena *arena, const struct import_columns *columns, struct currency currency,
+                const struct csv_window *window, struct csv_place *place, struct import_group *out,
+                enum csv_step *step)
 {
     struct rows rows = { .arena = arena, .columns = columns, .currency = currency };
     struct csv_place next = *place;
@@ -412,11 +409,10 @@ err import_read(struct arena *arena, const struct import_columns *columns,
         return OK;
     *step = CSV_ROW;
     *place = next;
-    *out = (struct import_group){ .line = rows.rows[0].line,
-                                  .handle =
-                                      shown(field(&rows, &rows.rows[0], IMPORT_HANDLE)),
-                                  .input = message_new(
-                                      arena, &products_create_product_request_spec) };
+    *out =
+        (struct import_group){ .line = rows.rows[0].line,
+                               .handle = shown(field(&rows, &rows.rows[0], IMPORT_HANDLE)),
+                               .input = message_new(arena, &products_create_product_request_spec) };
     out->refused = product_of_rows(&rows, out->input);
     if (dropped > 0)
         out->refused = fail(arena, IMPORT_INVALID, "it has more than %d lines", IMPORT_ROWS_MAX);
@@ -440,8 +436,7 @@ static const struct product_variant *find_by_options(const struct product *produ
         size_t same = 0;
         if (variant->options_count != like->options_count)
             continue;
-        while (same < like->options_count &&
-               str_equal(variant->options[same], like->options[same]))
+        while (same < like->options_count && str_equal(variant->options[same], like->options[same]))
             same++;
         if (same == like->options_count)
             return variant;

@@ -63,9 +63,9 @@ err import_check(struct arena *arena, str file, struct import_columns *out);
 
 /* Reads the product at the place and moves it behind the product's rows; *step is CSV_MORE where
  * the window ends within them. Fails with IMPORT_INVALID where the file is no CSV from here on. */
-err import_read(struct arena *arena, const struct import_columns *columns,
-                struct currency currency, const struct csv_window *window,
-                struct csv_place *place, struct import_group *out, enum csv_step *step);
+err import_read(struct arena *arena, const struct import_columns *columns, struct currency currency,
+                const struct csv_window *window, struct csv_place *place, struct import_group *out,
+                enum csv_step *step);
 
 /* What the file does not tell stays as it was: members whose column it lacks, categories, and the
  * SKUs of variants that it gives none, found again by their options. */

@@ -49,7 +49,8 @@ static err find_repeated(const struct reading *reading, str handle, int32_t *lin
         if (item->refused == OK && str_equal(item->handle, handle))
             return OK;
     }
-    return store_find_import_line(reading->reader, reading->call->arena, reading->import->id, handle, line);
+    return store_find_import_line(reading->reader, reading->call->arena, reading->import->id,
+                                  handle, line);
 }
 
 /* The product of that handle as it stands; NULL where there is none. */
@@ -71,7 +72,8 @@ static err find_before(const struct reading *reading, str handle, struct product
 }
 
 /* What the rules say of the product; OK where it can be saved. */
-static err complete(const struct reading *reading, const struct product *before, struct product *product)
+static err complete(const struct reading *reading, const struct product *before,
+                    struct product *product)
 {
     struct arena *arena = reading->call->arena;
 
@@ -86,8 +88,8 @@ static err complete(const struct reading *reading, const struct product *before,
     return OK;
 }
 
-static void save(const struct reading *reading, const struct product *before, struct product *product,
-                 struct import_item *item)
+static void save(const struct reading *reading, const struct product *before,
+                 struct product *product, struct import_item *item)
 {
     struct call *call = reading->call;
 
@@ -107,7 +109,8 @@ static void save(const struct reading *reading, const struct product *before, st
 }
 
 /* Decides what becomes of a product of the file. */
-static err decide(struct reading *reading, const struct import_group *group, struct import_item *item)
+static err decide(struct reading *reading, const struct import_group *group,
+                  struct import_item *item)
 {
     struct arena *arena = reading->call->arena;
     struct product *before, *product = arena_new(arena, struct product);
@@ -150,7 +153,8 @@ static err fill_piece(struct reading *reading, const struct csv_window *window)
     struct import_piece *piece = reading->piece;
     struct arena *arena = reading->call->arena;
 
-    while (piece->items_count < PIECE_PRODUCTS_MAX && reading->variants_count < PIECE_VARIANTS_MAX) {
+    while (piece->items_count < PIECE_PRODUCTS_MAX &&
+           reading->variants_count < PIECE_VARIANTS_MAX) {
         struct import_item *item = &piece->items[piece->items_count];
         struct import_group group;
         enum csv_step step;
@@ -175,7 +179,8 @@ static err read_columns(struct reading *reading)
     struct csv_window window;
     enum csv_step step;
 
-    TRY(store_read_file(reading->reader, reading->call->arena, reading->import, 0, WINDOW_BYTES, &window));
+    TRY(store_read_file(reading->reader, reading->call->arena, reading->import, 0, WINDOW_BYTES,
+                        &window));
     err refused = import_header(reading->call->arena, &window, &place, &reading->columns, &step);
     if (refused == OK && step != CSV_ROW)
         refused = fail(reading->call->arena, IMPORT_INVALID, "the first line is too long");
@@ -193,8 +198,8 @@ static err read_piece(struct reading *reading)
     TRY(read_columns(reading));
     for (int64_t bytes = WINDOW_BYTES; piece->failed == OK; bytes *= 4) {
         struct csv_window window;
-        TRY(store_read_file(reading->reader, reading->call->arena, reading->import, piece->place.byte,
-                            bytes, &window));
+        TRY(store_read_file(reading->reader, reading->call->arena, reading->import,
+                            piece->place.byte, bytes, &window));
         TRY(fill_piece(reading, &window));
         if (piece->items_count > 0 || piece->is_last || piece->failed != OK)
             return OK;

@@ -76,10 +76,9 @@ static size_t drop_repeated(struct arena *arena, str *list, size_t count)
 /* First segments behind /products/ that are not handles. */
 static bool is_reserved(str handle)
 {
-    static const str RESERVED[] = { { "categories", 10 },
-                                    { "imports", 7 },
-                                    { "export", 6 },
-                                    { "stock", 5 } };
+    static const str RESERVED[] = {
+        { "categories", 10 }, { "imports", 7 }, { "export", 6 }, { "stock", 5 }
+    };
 
     return has_text(RESERVED, sizeof(RESERVED) / sizeof(RESERVED[0]), handle);
 }
@@ -91,8 +90,8 @@ static err complete_handle(struct arena *arena, struct product *product)
     if (product->title.len == 0)
         return fail_field(arena, PRODUCT_INVALID, STR("/title"), "a product needs a title");
     if (product->handle.len == 0)
-        product->handle = without_dash(
-            first_points(text_slug(arena, product->title), PRODUCT_HANDLE_POINTS_MAX));
+        product->handle =
+            without_dash(first_points(text_slug(arena, product->title), PRODUCT_HANDLE_POINTS_MAX));
     if (product->handle.len == 0)
         return fail_field(arena, PRODUCT_INVALID, STR("/handle"),
                           "give a handle: the title has no letters to make one of");
@@ -114,8 +113,7 @@ static err check_option_names(struct arena *arena, const struct product *product
         for (size_t j = 0; j < i; j++)
             if (str_equal(product_key(arena, product->options[i].name),
                           product_key(arena, product->options[j].name)))
-                return fail_field(arena, PRODUCT_INVALID,
-                                  str_format(arena, "/options/%zu/name", i),
+                return fail_field(arena, PRODUCT_INVALID, str_format(arena, "/options/%zu/name", i),
                                   "two options have this name");
     return OK;
 }
@@ -227,14 +225,12 @@ static err complete_skus(struct arena *arena, struct product *product)
     for (size_t i = 0; i < product->variants_count; i++)
         if (product->variants[i].sku.len > 0 && has_sku_before(product, i))
             return fail_field(arena, PRODUCT_INVALID, str_format(arena, "/variants/%zu/sku", i),
-                              "two variants have the SKU %" STR_F,
-                              STR_A(product->variants[i].sku));
+                              "two variants have the SKU %" STR_F, STR_A(product->variants[i].sku));
     for (size_t i = 0; i < product->variants_count; i++) {
         struct product_variant *variant = &product->variants[i];
         if (variant->sku.len > 0)
             continue;
-        str sku =
-            product_sku_of(arena, product->handle, variant->options, variant->options_count);
+        str sku = product_sku_of(arena, product->handle, variant->options, variant->options_count);
         if (product_find_variant(product, sku))
             sku = with_digits(arena, sku, variant->options, variant->options_count);
         if (product_find_variant(product, sku))

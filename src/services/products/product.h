@@ -43,8 +43,8 @@ struct product_variant {
     int32_t weight_grams;
     str image_url;
     enum availability availability;
-    int64_t on_hand;         /* at first; only for a SKU that is new */
-    struct uuid opening_id;  /* of the entry that it opens the ledger with */
+    int64_t on_hand;        /* at first; only for a SKU that is new */
+    struct uuid opening_id; /* of the entry that it opens the ledger with */
 };
 
 struct product {

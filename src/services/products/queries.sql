@@ -143,25 +143,34 @@ limit $12;
 -- facet text, status text, score int64, number int64, price_min int64, price_max int64,
 -- bits int32, other text?, another text?, third text?, query text, rows_max int32 ->
 -- number int64, score int64, document bytes
+-- Of very many the newest 5000 are ranked. Documents are read for the page only: sorting drags along
+-- what it is given.
 with found as materialized (
     select rowid as number,
         cast(-1000000 * bm25(product_words, 10, 5, 5, 3, 3, 1) as integer) as score
-    from product_words where product_words match $11
+    from product_words where product_words match $11 order by rowid desc limit 5000
+), best as materialized (
+    select l.product as number, w.score as score
+    from found w
+        cross join listings l on l.facet = $1 and l.status = $2 and l.product = w.number
+        join products p on p.number = l.product
+    where (w.score, l.product) < ($3, $4)
+        and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
+        and ($8 is null or exists (
+            select 1 from listings o
+            where o.facet = $8 and o.status = $2 and o.product = l.product))
+        and ($9 is null or exists (
+            select 1 from listings o
+            where o.facet = $9 and o.status = $2 and o.product = l.product))
+        and ($10 is null or exists (
+            select 1 from listings o
+            where o.facet = $10 and o.status = $2 and o.product = l.product))
+    order by w.score desc, l.product desc
+    limit $12
 )
-select l.product, w.score, p.document
-from found w
-    cross join listings l on l.facet = $1 and l.status = $2 and l.product = w.number
-    join products p on p.number = l.product
-where (w.score, l.product) < ($3, $4)
-    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
-    and ($8 is null or exists (
-        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
-    and ($9 is null or exists (
-        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
-    and ($10 is null or exists (
-        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
-order by w.score desc, l.product desc
-limit $12;
+select b.number, b.score, d.document
+from best b join products d on d.number = b.number
+order by b.score desc, b.number desc;
 
 -- ---- variants: what a SKU costs ----
 

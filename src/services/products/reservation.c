@@ -90,8 +90,8 @@ static err not_yet(struct arena *arena, const struct reservation *reservation)
 }
 
 err reservation_ship(struct arena *arena, struct reservation *reservation,
-                     struct stock_levels *stock, const struct stock_line *lines,
-                     size_t lines_count, bool *applied)
+                     struct stock_levels *stock, const struct stock_line *lines, size_t lines_count,
+                     bool *applied)
 {
     *applied = false;
     if (reservation->state == RESERVATION_NONE)

@@ -58,11 +58,12 @@ void reservation_close(struct reservation *reservation, struct stock_levels *sto
  * with TRANSITION_NOT_YET where it was not placed yet, FULFILMENT_INVALID where a line is more than
  * what it still holds. */
 err reservation_ship(struct arena *arena, struct reservation *reservation,
-                     struct stock_levels *stock, const struct stock_line *lines,
-                     size_t lines_count, bool *applied);
+                     struct stock_levels *stock, const struct stock_line *lines, size_t lines_count,
+                     bool *applied);
 
-/* Shipped units come back on hand: all lines or none. Fails with TRANSITION_NOT_YET where it was not
- * placed yet, FULFILMENT_INVALID where a line is more than what was shipped and is still away. */
+/* Shipped units come back on hand: all lines or none. Fails with TRANSITION_NOT_YET where it was
+ * not placed yet, FULFILMENT_INVALID where a line is more than what was shipped and is still away.
+ */
 err reservation_return(struct arena *arena, struct reservation *reservation,
                        struct stock_levels *stock, const struct stock_line *lines,
                        size_t lines_count, bool *applied);

@@ -43,15 +43,9 @@ err products_open(struct arena *arena, const struct house *house, struct product
 
 struct service *products_service(struct products *self) { return self->service; }
 
-void products_start(struct products *self)
-{
-    service_start(self->service);
-}
+void products_start(struct products *self) { service_start(self->service); }
 
-void products_stop(struct products *self)
-{
-    service_stop(self->service);
-}
+void products_stop(struct products *self) { service_stop(self->service); }
 
 void products_close(struct products *self)
 {

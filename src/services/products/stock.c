@@ -132,9 +132,9 @@ static void find_shorts(struct arena *arena, struct stock_level *levels, size_t 
             continue;
         if (!order->shorts)
             order->shorts = arena_array(arena, struct stock_short, order->lines_count);
-        order->shorts[order->shorts_count++] = (struct stock_short){
-            .sku = line->sku, .wanted = line->quantity, .available = available
-        };
+        order->shorts[order->shorts_count++] = (struct stock_short){ .sku = line->sku,
+                                                                     .wanted = line->quantity,
+                                                                     .available = available };
     }
 }
 

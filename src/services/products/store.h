@@ -28,9 +28,9 @@ struct product_save {
     struct product *product;      /* as it shall be; the batch fills what its variants show */
     const struct product *before; /* as the decision was taken on it; NULL: a new one */
     int64_t stock_low;
-    bool refuses_unknown_categories;   /* else those that are gone are dropped */
+    bool refuses_unknown_categories;    /* else those that are gone are dropped */
     bool refuses_quantities_of_stocked; /* else a quantity counts for new SKUs only */
-    const Products__Product *document; /* made by the batch */
+    const Products__Product *document;  /* made by the batch */
 };
 
 /* Saves products with their variants, announces what they cost now, opens stock for SKUs that are
@@ -39,10 +39,10 @@ err store_save_products(struct tx *tx, struct write *const *writes, size_t count
 
 /* The same for one, inside a batch of another kind: `*outcome` is set, no row written, where a rule
  * refuses it. What is announced goes with `write`. */
-err store_save_product(struct tx *tx, struct write *write, struct product_save *save,
-                       err *outcome);
+err store_save_product(struct tx *tx, struct write *write, struct product_save *save, err *outcome);
 
-/* Shows a SKU as available as it is by now: where that has changed its product gets a new version. */
+/* Shows a SKU as available as it is by now: where that has changed its product gets a new version.
+ */
 err store_show_availability(struct tx *tx, str sku, enum availability availability);
 
 /* ---- categories: store_categories.c ---- */
@@ -51,7 +51,7 @@ err store_show_availability(struct tx *tx, str sku, enum availability availabili
 struct category_save {
     struct uuid id;
     bool is_new;
-    str handle, name, parent; /* parent: a handle; empty: none */
+    str handle, name, parent;        /* parent: a handle; empty: none */
     const Products__Category *saved; /* made by the batch */
 };
 
@@ -79,12 +79,12 @@ enum product_sort {
 struct product_list {
     enum product_sort sort;
     enum product_status status;
-    str category;                    /* handle; none: all */
-    str tag, vendor, type;           /* none: all */
-    int64_t price_min, price_max;    /* minor units */
-    enum availability availability;  /* 0: any */
-    str query;                       /* of FTS5; none: all */
-    str position;                    /* behind which the page begins; none: the first page */
+    str category;                   /* handle; none: all */
+    str tag, vendor, type;          /* none: all */
+    int64_t price_min, price_max;   /* minor units */
+    enum availability availability; /* 0: any */
+    str query;                      /* of FTS5; none: all */
+    str position;                   /* behind which the page begins; none: the first page */
     int32_t rows_max;
 };
 

@@ -58,9 +58,9 @@ static err look_at_identity(struct saving *saving)
     TRY(sql_tx_product_holder(saving->tx, &(struct sql_product_holder){ product->handle }, &holder,
                               &found));
     if (found && !uuid_equal(holder.id, product->id)) {
-        saving->refused = fail_field(words_arena(saving), HANDLE_TAKEN, STR("/handle"),
-                                     "another product has the handle %" STR_F,
-                                     STR_A(product->handle));
+        saving->refused =
+            fail_field(words_arena(saving), HANDLE_TAKEN, STR("/handle"),
+                       "another product has the handle %" STR_F, STR_A(product->handle));
         return OK;
     }
     if (!saving->save->before)
@@ -109,17 +109,16 @@ static err look_at_categories(struct saving *saving)
     for (size_t i = 0; i < product->categories_count; i++) {
         struct sql_category_holder_row row;
         bool found;
-        TRY(sql_tx_category_holder(saving->tx,
-                                   &(struct sql_category_holder){ product->categories[i] }, &row,
-                                   &found));
+        TRY(sql_tx_category_holder(
+            saving->tx, &(struct sql_category_holder){ product->categories[i] }, &row, &found));
         if (found) {
             saving->categories[count] = row.id;
             kept[count++] = product->categories[i];
         } else if (saving->save->refuses_unknown_categories) {
-            saving->refused = fail_field(
-                words_arena(saving), PRODUCT_INVALID,
-                str_format(words_arena(saving), "/categories/%zu", i),
-                "there is no category %" STR_F, STR_A(product->categories[i]));
+            saving->refused =
+                fail_field(words_arena(saving), PRODUCT_INVALID,
+                           str_format(words_arena(saving), "/categories/%zu", i),
+                           "there is no category %" STR_F, STR_A(product->categories[i]));
         }
     }
     product->categories = kept;
@@ -150,9 +149,9 @@ static err write_product(struct saving *saving)
         .version = product->version,
         .document = message_pack(saving->tx->arena, document),
     };
-    struct sql_product_update changed = { row.id,           row.handle,  row.status,
-                                          row.price_minor,  row.availability,
-                                          row.version,      row.document };
+    struct sql_product_update changed = { row.id,          row.handle,       row.status,
+                                          row.price_minor, row.availability, row.version,
+                                          row.document };
     struct sql_product_state_row state;
     bool found;
 
@@ -180,8 +179,8 @@ static err write_listings(struct saving *saving)
     const struct product *product = saving->product;
     struct arena *arena = saving->tx->arena;
     bool is_archived = product->status == PRODUCT_ARCHIVED;
-    struct sql_listing_add *rows = arena_array(
-        arena, struct sql_listing_add, product->tags_count + saving->categories_count + 3);
+    struct sql_listing_add *rows = arena_array(arena, struct sql_listing_add,
+                                               product->tags_count + saving->categories_count + 3);
     size_t count = 1;
 
     rows[0] = (struct sql_listing_add){ .facet = STR("all"),
@@ -210,8 +209,8 @@ static err write_categories(struct saving *saving)
         saving->tx, &(struct sql_product_categories_clear){ saving->number }, NULL));
     for (size_t i = 0; !is_archived && i < saving->categories_count; i++)
         TRY(sql_product_category_add(
-            saving->tx,
-            &(struct sql_product_category_add){ saving->categories[i], saving->number }, NULL));
+            saving->tx, &(struct sql_product_category_add){ saving->categories[i], saving->number },
+            NULL));
     return OK;
 }
 

@@ -31,8 +31,7 @@ static err find_parent(struct tx *tx, struct write *write, const struct category
     *out = (struct uuid){ { 0 } };
     if (save->parent.len == 0)
         return OK;
-    TRY(sql_tx_category_holder(tx, &(struct sql_category_holder){ save->parent }, &holder,
-                               &found));
+    TRY(sql_tx_category_holder(tx, &(struct sql_category_holder){ save->parent }, &holder, &found));
     if (!found) {
         *refused = fail_field(write->arena, FIELD_INVALID, STR("/parent"),
                               "there is no category %" STR_F, STR_A(save->parent));
@@ -42,9 +41,9 @@ static err find_parent(struct tx *tx, struct write *write, const struct category
     struct uuid at = holder.id;
     for (int depth = 0; !uuid_is_nil(at); depth++) {
         if (uuid_equal(at, save->id) || depth == CATEGORY_DEPTH_MAX) {
-            *refused = fail_field(write->arena, FIELD_INVALID, STR("/parent"),
-                                  "%" STR_F " is below this category, or too deep",
-                                  STR_A(save->parent));
+            *refused =
+                fail_field(write->arena, FIELD_INVALID, STR("/parent"),
+                           "%" STR_F " is below this category, or too deep", STR_A(save->parent));
             return OK;
         }
         TRY(sql_tx_category_parent(tx, &(struct sql_category_parent){ at }, &above, &found));
@@ -69,8 +68,7 @@ static err next_row(struct tx *tx, struct write *write, const struct category_sa
             *refused = fail(write->arena, NOT_FOUND, "no such category");
             return OK;
         }
-        TRY(sql_tx_category_parent(tx, &(struct sql_category_parent){ save->id }, &parent,
-                                   &found));
+        TRY(sql_tx_category_parent(tx, &(struct sql_category_parent){ save->id }, &parent, &found));
         out->handle = save->handle.ptr ? save->handle : old.handle;
         out->name = save->name.ptr ? save->name : old.name;
         out->parent = parent.parent;
@@ -133,16 +131,15 @@ static err delete_category(struct tx *tx, struct write *write, err *outcome)
     }
     TRY(sql_tx_category_uses(tx, &(struct sql_category_uses){ id }, &uses));
     if (uses.products > 0 || uses.children > 0) {
-        *outcome = fail(write->arena, CATEGORY_IN_USE,
-                        "%lld products and %lld categories are in it", (long long)uses.products,
-                        (long long)uses.children);
+        *outcome =
+            fail(write->arena, CATEGORY_IN_USE, "%lld products and %lld categories are in it",
+                 (long long)uses.products, (long long)uses.children);
         return OK;
     }
     return sql_category_delete(tx, &(struct sql_category_delete){ id }, NULL);
 }
 
-err store_delete_categories(struct tx *tx, struct write *const *writes, size_t count,
-                            err *outcomes)
+err store_delete_categories(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++)
         TRY(delete_category(tx, writes[i], &outcomes[i]));
@@ -159,9 +156,10 @@ err store_list_categories(struct db_reader *reader, struct arena *arena,
     TRY(sql_categories_all(reader, arena, &rows, &out->n_items));
     out->items = arena_array(arena, Products__Category *, out->n_items + 1);
     for (size_t i = 0; i < out->n_items; i++) {
-        struct sql_category_by_id_row row = { rows[i].id,     rows[i].handle,
-                                              rows[i].name,   rows[i].parent,
-                                              rows[i].products_count, rows[i].version };
+        struct sql_category_by_id_row row = {
+            rows[i].id,     rows[i].handle,         rows[i].name,
+            rows[i].parent, rows[i].products_count, rows[i].version
+        };
         out->items[i] = category_view(arena, &row);
     }
     return OK;

@@ -104,8 +104,7 @@ static str refusal_words(struct arena *arena, err refused)
 
 /* Saves the products in turn. One that others changed meanwhile ends the piece: *taken tells how
  * many are done. */
-static err save_items(struct tx *tx, struct write *write, struct import_piece *piece,
-                      size_t *taken)
+static err save_items(struct tx *tx, struct write *write, struct import_piece *piece, size_t *taken)
 {
     for (size_t i = 0; i < piece->items_count; i++) {
         struct import_item *item = &piece->items[i];

@@ -78,8 +78,7 @@ err store_redraw_products(struct tx *tx, struct write *const *writes, size_t cou
     return OK;
 }
 
-err store_has_stock_low(struct db_reader *reader, struct arena *arena, int64_t stock_low,
-                        bool *out)
+err store_has_stock_low(struct db_reader *reader, struct arena *arena, int64_t stock_low, bool *out)
 {
     struct sql_fact_by_name_row row;
     bool found;
@@ -140,8 +139,7 @@ static err sweep_reservations(struct tx *tx, const struct sweep *sweep)
     TRY(sql_tx_reservations_over(tx, &query, &rows, &count));
     for (size_t i = 0; i < count; i++) {
         TRY(sql_holds_forget(tx, &(struct sql_holds_forget){ rows[i].order_id }, NULL));
-        TRY(sql_reservation_forget(tx, &(struct sql_reservation_forget){ rows[i].order_id },
-                                   NULL));
+        TRY(sql_reservation_forget(tx, &(struct sql_reservation_forget){ rows[i].order_id }, NULL));
     }
     return OK;
 }

@@ -2,7 +2,9 @@
 #include "gen/products.sql.h"
 #include "services/products/store.h"
 
-enum { ANY_AVAILABILITY = 1 << AVAILABILITY_IN_STOCK | 1 << AVAILABILITY_LOW | 1 << AVAILABILITY_OUT };
+enum {
+    ANY_AVAILABILITY = 1 << AVAILABILITY_IN_STOCK | 1 << AVAILABILITY_LOW | 1 << AVAILABILITY_OUT
+};
 
 enum { FACETS_MAX = 4 };
 
@@ -108,8 +110,8 @@ static struct filters filters_of(const struct product_list *list)
     return (struct filters){ .status = product_status_word(list->status),
                              .price_min = list->price_min,
                              .price_max = list->price_max,
-                             .bits = list->availability ? 1 << list->availability
-                                                        : ANY_AVAILABILITY,
+                             .bits =
+                                 list->availability ? 1 << list->availability : ANY_AVAILABILITY,
                              .query = list->query,
                              .rows_max = list->rows_max + 1 };
 }
@@ -119,10 +121,9 @@ static struct filters filters_of(const struct product_list *list)
 static err read_newest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                        const struct place *from, struct rows *out)
 {
-    struct sql_list_newest query = { f->facets[0], f->status, from->number,
-                                     f->price_min, f->price_max, f->bits,
-                                     f->facets[1], f->facets[2], f->facets[3],
-                                     f->query,     f->rows_max };
+    struct sql_list_newest query = { f->facets[0], f->status, from->number, f->price_min,
+                                     f->price_max, f->bits,   f->facets[1], f->facets[2],
+                                     f->facets[3], f->query,  f->rows_max };
     struct sql_list_newest_row *rows;
     size_t count;
 
@@ -138,10 +139,9 @@ static err read_newest(struct db_reader *reader, struct arena *arena, const stru
 static err read_by_title(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_by_title query = { f->facets[0], f->status,    from->key,
-                                       from->number, f->price_min, f->price_max,
-                                       f->bits,      f->facets[1], f->facets[2],
-                                       f->facets[3], f->query,     f->rows_max };
+    struct sql_list_by_title query = { f->facets[0], f->status,    from->key, from->number,
+                                       f->price_min, f->price_max, f->bits,   f->facets[1],
+                                       f->facets[2], f->facets[3], f->query,  f->rows_max };
     struct sql_list_by_title_row *rows;
     size_t count;
 
@@ -157,10 +157,9 @@ static err read_by_title(struct db_reader *reader, struct arena *arena, const st
 static err read_cheapest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_cheapest query = { f->facets[0], f->status,    from->rank,
-                                       from->number, f->price_min, f->price_max,
-                                       f->bits,      f->facets[1], f->facets[2],
-                                       f->facets[3], f->query,     f->rows_max };
+    struct sql_list_cheapest query = { f->facets[0], f->status,    from->rank, from->number,
+                                       f->price_min, f->price_max, f->bits,    f->facets[1],
+                                       f->facets[2], f->facets[3], f->query,   f->rows_max };
     struct sql_list_cheapest_row *rows;
     size_t count;
 
@@ -176,10 +175,9 @@ static err read_cheapest(struct db_reader *reader, struct arena *arena, const st
 static err read_dearest(struct db_reader *reader, struct arena *arena, const struct filters *f,
                         const struct place *from, struct rows *out)
 {
-    struct sql_list_dearest query = { f->facets[0], f->status,    from->rank,
-                                      from->number, f->price_min, f->price_max,
-                                      f->bits,      f->facets[1], f->facets[2],
-                                      f->facets[3], f->query,     f->rows_max };
+    struct sql_list_dearest query = { f->facets[0], f->status,    from->rank, from->number,
+                                      f->price_min, f->price_max, f->bits,    f->facets[1],
+                                      f->facets[2], f->facets[3], f->query,   f->rows_max };
     struct sql_list_dearest_row *rows;
     size_t count;
 
@@ -195,10 +193,9 @@ static err read_dearest(struct db_reader *reader, struct arena *arena, const str
 static err read_relevant(struct db_reader *reader, struct arena *arena, const struct filters *f,
                          const struct place *from, struct rows *out)
 {
-    struct sql_list_relevant query = { f->facets[0], f->status,    from->rank,
-                                       from->number, f->price_min, f->price_max,
-                                       f->bits,      f->facets[1], f->facets[2],
-                                       f->facets[3], f->query,     f->rows_max };
+    struct sql_list_relevant query = { f->facets[0], f->status,    from->rank, from->number,
+                                       f->price_min, f->price_max, f->bits,    f->facets[1],
+                                       f->facets[2], f->facets[3], f->query,   f->rows_max };
     struct sql_list_relevant_row *rows;
     size_t count;
 

@@ -13,8 +13,7 @@ err store_read_level(struct tx *tx, str sku, struct stock_level *out)
 
     TRY(sql_tx_stock_by_sku(tx, &(struct sql_stock_by_sku){ sku }, &row, &found));
     if (found)
-        *out = stock_level_of(
-            sku, (struct stock_units){ row.on_hand, row.reserved, row.version });
+        *out = stock_level_of(sku, (struct stock_units){ row.on_hand, row.reserved, row.version });
     else
         *out = (struct stock_level){ .sku = sku };
     return OK;
@@ -241,8 +240,8 @@ static err write_holds(struct tx *tx, const struct reservation *reservation)
     for (size_t i = 0; i < reservation->holds_count; i++) {
         const struct hold *hold = &reservation->holds[i];
         struct sql_hold_add added = { reservation->order, hold->sku, hold->quantity };
-        struct sql_hold_save saved = { reservation->order, hold->sku, hold->shipped,
-                                       hold->returned, hold->released };
+        struct sql_hold_save saved = { reservation->order, hold->sku, hold->shipped, hold->returned,
+                                       hold->released };
         if (hold->is_new)
             TRY(sql_hold_add(tx, &added, NULL));
         if (hold->is_changed)
@@ -373,8 +372,7 @@ static Products__LedgerKind kind_of(str word)
     return PRODUCTS__LEDGER_KIND__LEDGER_KIND_RETURNED;
 }
 
-static Products__LedgerEntry *entry_view(struct arena *arena,
-                                         const struct sql_ledger_page_row *row)
+static Products__LedgerEntry *entry_view(struct arena *arena, const struct sql_ledger_page_row *row)
 {
     Products__LedgerEntry *out = message_new(arena, &products_ledger_entry_spec);
 
@@ -410,7 +408,7 @@ err store_list_ledger(struct db_reader *reader, struct arena *arena, str sku, st
     out->items = arena_array(arena, Products__LedgerEntry *, out->n_items + 1);
     for (size_t i = 0; i < out->n_items; i++)
         out->items[i] = entry_view(arena, &rows[i]);
-    *next = has_more ? str_format(arena, "%lld", (long long)rows[out->n_items - 1].number)
-                     : STR_NONE;
+    *next =
+        has_more ? str_format(arena, "%lld", (long long)rows[out->n_items - 1].number) : STR_NONE;
     return OK;
 }

@@ -254,8 +254,7 @@ bool product_is_same(struct arena *arena, const struct product *a, const struct 
                      message_pack(arena, product_document(arena, b)));
 }
 
-bool document_set_availability(Products__Product *document, str sku,
-                               enum availability availability)
+bool document_set_availability(Products__Product *document, str sku, enum availability availability)
 {
     Products__Availability shown = (Products__Availability)availability;
 
@@ -356,8 +355,7 @@ err adjustment_of(struct arena *arena, const Products__AdjustStockRequest *in,
                   struct stock_adjustment *out)
 {
     if (in->on_hand && in->delta != 0)
-        return fail_field(arena, FIELD_INVALID, STR("/on_hand"),
-                          "give delta or on_hand, not both");
+        return fail_field(arena, FIELD_INVALID, STR("/on_hand"), "give delta or on_hand, not both");
     if (!in->on_hand && in->delta == 0)
         return fail_field(arena, FIELD_INVALID, STR("/delta"),
                           "give delta, how many come or go, or on_hand, the counted number");

@@ -36,6 +36,7 @@ Products__VariantPriced *variant_priced_of(struct arena *arena, str sku, int64_t
 Products__StockRefused *stock_refused_of(struct arena *arena, struct uuid order,
                                          const struct stock_order *short_order);
 
+/* The event that says that all of an order is held. */
 Products__StockReserved *stock_reserved_of(struct arena *arena, struct uuid order);
 
 /* Units of a SKU, as staff see them. */

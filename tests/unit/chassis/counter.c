@@ -315,11 +315,12 @@ static err handle_place(void *self, struct call *call, const void *message)
 
 static err standing(void *self, struct call *call, struct uuid id, const void **message)
 {
-    (void)self;
     struct db_reader *reader;
     struct sql_thing_by_id_row row;
     bool found;
     TRY(call_reader(call, &reader));
+    if (count_down(self, KNOB_STANDING))
+        return fail(call->arena, DB_UNAVAILABLE, "the database is away");
     TRY(sql_thing_by_id(reader, call->arena, &(struct sql_thing_by_id){ id }, &row, &found));
     if (!found)
         return fail(call->arena, NOT_FOUND, "no such thing");
@@ -406,13 +407,14 @@ static const struct path_piece raw_pieces[] = { { .literal = "/raw/" }, { .field
 static const struct path_piece memory_pieces[] = { { .literal = "/memory/" }, { .field = 0 } };
 static const struct path_piece password_pieces[] = { { .literal = "/password/" }, { .field = 0 } };
 
-#define CALL(index_, method_, path_, pieces_)                                                     \
-    .name = "counter.v1.Counter/" #index_, .short_name = "counter." #index_, .index = index_,     \
-    .method = method_, .routed = (index_) != COUNTER_QUOTE, .path = path_, .pieces = pieces_,     \
-    .pieces_count = sizeof(pieces_) / sizeof((pieces_)[0]),                                       \
-    .body_field = (index_) == COUNTER_RAW ? 1 : -1, .deadline_ms = 5000, .body_bytes_max = 65536, \
-    .status = (index_) == COUNTER_PLACE                               ? 201                       \
-              : (index_) == COUNTER_RAW || (index_) == COUNTER_DELETE ? 204                       \
+#define CALL(index_, method_, path_, pieces_)                                                 \
+    .name = "counter.v1.Counter/" #index_, .short_name = "counter." #index_, .index = index_, \
+    .method = method_, .routed = (index_) != COUNTER_QUOTE, .path = path_, .pieces = pieces_, \
+    .pieces_count = sizeof(pieces_) / sizeof((pieces_)[0]),                                   \
+    .body_field = (index_) == COUNTER_RAW ? 1 : -1,                                           \
+    .deadline_ms = (index_) == COUNTER_TAKE ? 200 : 5000, .body_bytes_max = 65536,            \
+    .status = (index_) == COUNTER_PLACE                               ? 201                   \
+              : (index_) == COUNTER_RAW || (index_) == COUNTER_DELETE ? 204                   \
                                                                       : 200
 
 static const struct call_spec calls[COUNTER_CALLS] = {
@@ -679,6 +681,19 @@ int64_t counter_outbox(struct counter *counter)
 }
 
 /* ---- events ---- */
+
+void counter_announce(struct counter *counter, const char *key, int64_t first, int64_t last)
+{
+    struct call *call = service_job_open(counter->service, "announce");
+    struct write *write = write_new(call->arena, NULL, NULL);
+    Orders__OrderConfirmed event = ORDERS__ORDER_CONFIRMED__INIT;
+    event.order_id = field_of(str_of_z(key));
+    for (event.number = first; event.number <= last; event.number++)
+        write_announce(write, &orders_event_order_confirmed, &event);
+    err error = job_write(call, write);
+    service_job_close(call);
+    CHECK(error == OK);
+}
 
 struct bus_event counter_event(struct counter *counter, const char *key, int64_t number)
 {

@@ -39,6 +39,7 @@ enum counter_call {
 /* How often from now on something goes wrong; the handlers count down. */
 enum knob {
     KNOB_CONFLICT, /* the batch function of add finds another version */
+    KNOB_STANDING, /* a thing as it stands cannot be read */
     KNOB_REFUSE,   /* a reaction to a key "refused…" fails for good */
     KNOB_AWAY,     /* a reaction to a key "away…" finds the database away */
     KNOB_MOVED,    /* the write of a reaction to a key "moved…" finds another version */
@@ -120,6 +121,9 @@ err counter_settle(struct counter *counter, struct uuid id, const char *state, i
 void counter_shut_gate(struct counter *counter);
 void counter_open_gate(struct counter *counter);
 void counter_wait_gate(struct counter *counter, int count);
+
+/* Announces events of a key, as one write of a job. */
+void counter_announce(struct counter *counter, const char *key, int64_t first, int64_t last);
 
 /* Events of products.v1: StockReserved, VariantPriced (state); and their delivery as the bus does
  * it. */

@@ -5,23 +5,28 @@
 
 struct job {
     struct shelf *shelf;
-    const struct once_claim *claims[4];
+    struct once_claim *claims[4];
     size_t count;
     bool taken[4];
     time_us before;
 };
 
+static const struct once_claim *const *claims_of(struct job *job)
+{
+    return (const struct once_claim *const *)job->claims;
+}
+
 static err take(struct tx *tx, void *subject)
 {
     struct job *job = subject;
-    return once_take(tx, job->claims, job->count, job->taken);
+    return once_take(tx, claims_of(job), job->count, job->taken);
 }
 
 static err take_and_give_back(struct tx *tx, void *subject)
 {
     struct job *job = subject;
-    TRY(once_take(tx, job->claims, job->count, job->taken));
-    return once_take_back(tx, job->claims, job->count);
+    TRY(once_take(tx, claims_of(job), job->count, job->taken));
+    return once_take_back(tx, claims_of(job), job->count);
 }
 
 static err keep(struct tx *tx, void *subject)
@@ -29,7 +34,7 @@ static err keep(struct tx *tx, void *subject)
     struct job *job = subject;
     struct answer answer = shelf_answer("kept");
     const struct answer *answers[] = { &answer };
-    return once_keep(tx, job->claims, answers, 1);
+    return once_keep(tx, claims_of(job), answers, 1);
 }
 
 TEST(a_new_key_is_taken_and_an_old_one_is_not)
@@ -51,6 +56,8 @@ TEST(keys_of_different_scopes_do_not_meet)
     struct shelf *shelf = shelf_open(t);
     struct once_claim *other = shelf_claim(shelf, "a", "body", 2);
     other->scope = STR("customer 2 POST /orders");
+    other->named = false;
+    once_name(other);
     struct job job = { .shelf = shelf, .count = 2 };
     job.claims[0] = shelf_claim(shelf, "a", "body", 1);
     job.claims[1] = other;
@@ -64,6 +71,8 @@ TEST(what_stands_between_scope_and_key_counts)
     struct once_claim one = { .scope = STR("ab"), .key = STR("c"), .subject = shelf_id(1) };
     struct once_claim other = { .scope = STR("a"), .key = STR("bc"), .subject = shelf_id(2) };
     struct job job = { .shelf = shelf, .claims = { &one, &other }, .count = 2 };
+    once_name(&one);
+    once_name(&other);
     shelf_do(shelf, take, &job);
     CHECK(job.taken[0] && job.taken[1]);
 }
@@ -153,4 +162,22 @@ TEST(the_sweeper_drops_the_oldest_first_and_no_young_one)
     job.before = clock_wall_us() - 3600 * TIME_SECOND;
     shelf_do(shelf, sweep, &job);
     CHECK_INT(shelf_find(shelf, second, NULL), ONCE_IN_FLIGHT);
+}
+
+TEST(a_name_is_made_once_and_a_key_too_long_or_empty_is_a_broken_invariant)
+{
+    static char longest[ONCE_SCOPE_BYTES_MAX + 1];
+    memset(longest, 'x', sizeof longest);
+    struct once_claim claim = { .scope = str_of(longest, ONCE_SCOPE_BYTES_MAX),
+                                .key = str_of(longest, ONCE_KEY_BYTES_MAX) };
+    once_name(&claim);
+    struct sha256_bytes name = claim.name;
+    claim.scope = STR("other");
+    once_name(&claim);
+    CHECK_BYTES(claim.name.bytes, name.bytes, sizeof name.bytes);
+
+    struct once_claim wrong = { .scope = STR("s"), .key = str_of(longest, ONCE_KEY_BYTES_MAX + 1) };
+    CHECK_PANICS(once_name(&wrong));
+    wrong.key = STR("");
+    CHECK_PANICS(once_name(&wrong));
 }

@@ -201,10 +201,11 @@ struct once_claim *shelf_claim(struct shelf *shelf, const char *key, const char 
     memcpy(claim->body_hash.bytes, body, len < 32 ? len : 32);
     if (subject > 0)
         claim->subject = shelf_id(subject);
+    once_name(claim);
     return claim;
 }
 
-enum once_found shelf_find(struct shelf *shelf, const struct once_claim *claim, str *answer)
+enum once_found shelf_find(struct shelf *shelf, struct once_claim *claim, str *answer)
 {
     struct db_reader *reader = NULL;
     enum once_found found = ONCE_NEW;

@@ -73,7 +73,7 @@ int64_t shelf_outbox_count(struct shelf *shelf);
 struct once_claim *shelf_claim(struct shelf *shelf, const char *key, const char *body, int subject);
 
 /* What a repeat of the claim would find; the answer's text where there is one. */
-enum once_found shelf_find(struct shelf *shelf, const struct once_claim *claim, str *answer);
+enum once_found shelf_find(struct shelf *shelf, struct once_claim *claim, str *answer);
 
 /* An answer that is known. */
 struct answer shelf_answer(const char *text);

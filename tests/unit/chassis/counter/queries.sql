@@ -37,3 +37,7 @@ select state from things where id = $1;
 -- things_count: one
 -- -> things_count int64
 select count(*) from things;
+
+-- thing_newest: maybe
+-- -> id uuid
+select id from things order by id desc limit 1;

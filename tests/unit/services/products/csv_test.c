@@ -81,13 +81,18 @@ TEST(a_quote_within_a_plain_field_stands_for_itself)
 
 TEST(empty_lines_and_the_mark_of_byte_order_are_skipped)
 {
-    CHECK_STR(flat_of(t, STR("\xEF\xBB\xBF" "a,b\n")), "a|b\n");
+    CHECK_STR(flat_of(t, STR("\xEF\xBB\xBF"
+                             "a,b\n")),
+              "a|b\n");
     CHECK_STR(flat_of(t, STR("\xEF\xBB\xBF\"a\",b\n")), "a|b\n");
     CHECK_STR(flat_of(t, STR("\n\r\na\n\n\nb\n\n")), "a\nb\n");
     CHECK_STR(flat_of(t, STR("")), "");
     CHECK_STR(flat_of(t, STR("\n\n")), "");
     CHECK_STR(flat_of(t, STR("\xEF\xBB\xBF")), "");
-    CHECK_STR(flat_of(t, STR("a\n\xEF\xBB\xBF" "b\n")), "a\n\xEF\xBB\xBF" "b\n");
+    CHECK_STR(flat_of(t, STR("a\n\xEF\xBB\xBF"
+                             "b\n")),
+              "a\n\xEF\xBB\xBF"
+              "b\n");
 }
 
 TEST(rows_know_their_line_in_the_file)
@@ -137,7 +142,8 @@ static const str FILES[] = {
     { "\n\n\"one\",\"two\"\n\"th\"\"ree\",4\n", 30 },
 };
 
-/* Reads with a window that holds [place, end) and grows a byte at a time where that is too little. */
+/* Reads with a window that holds [place, end) and grows a byte at a time where that is too little.
+ */
 static void check_windows(struct test *t, str file, size_t first_end, const struct table *whole)
 {
     struct csv_place place = csv_begin();

@@ -1,5 +1,5 @@
-#include "services/products/import.h"
 #include "chassis/message.h"
+#include "services/products/import.h"
 #include "services/products/view.h"
 #include "tests/lib/test.h"
 #include <stdio.h>
@@ -101,10 +101,11 @@ TEST(the_newer_words_of_columns_are_known)
 
 /* ---- products ---- */
 
-static const char HEAD[] = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,"
-                           "Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Grams,"
-                           "Variant Inventory Qty,Variant Price,Variant Compare At Price,"
-                           "Variant Barcode,Image Src,Image Position,Image Alt Text,Variant Image\n";
+static const char HEAD[] =
+    "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,"
+    "Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Grams,"
+    "Variant Inventory Qty,Variant Price,Variant Compare At Price,"
+    "Variant Barcode,Image Src,Image Position,Image Alt Text,Variant Image\n";
 
 static struct imported *read_rows(struct test *t, const char *rows)
 {
@@ -227,8 +228,8 @@ TEST(less_than_nothing_on_hand_is_nothing_and_grams_are_whole)
 
 TEST(stray_control_characters_in_a_description_become_spaces)
 {
-    struct imported *in =
-        read_rows(t, "a,A,\"one\x0b" "two\xE2\x80\xA8three\nfour\",,,,true,,,,,,,1,5,,,,,,\n");
+    struct imported *in = read_rows(t, "a,A,\"one\x0b"
+                                       "two\xE2\x80\xA8three\nfour\",,,,true,,,,,,,1,5,,,,,,\n");
 
     CHECK_STR(product_of(t, &in->groups[0]).description, "one two three\nfour");
 }

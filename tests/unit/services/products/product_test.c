@@ -1,12 +1,9 @@
-#include "services/products/product.h"
 #include "base/text.h"
 #include "gen/products.h"
+#include "services/products/product.h"
 #include "tests/lib/test.h"
 
-static struct money eur(int64_t minor)
-{
-    return (struct money){ minor, { "EUR" } };
-}
+static struct money eur(int64_t minor) { return (struct money){ minor, { "EUR" } }; }
 
 /* A pot in two sizes; its options' values are not collected yet. */
 struct pot {
@@ -388,6 +385,12 @@ TEST(keys_compare_folded_and_are_cut_between_letters)
     str key = product_key(t->arena, text_str(&text));
     CHECK_INT(key.len, 199);
     CHECK(utf8_valid(key));
+}
+
+TEST(facets_are_kinds_and_folded_words)
+{
+    CHECK_STR(product_facet(t->arena, "tag", STR("Größe")), "tag:grösse");
+    CHECK_STR(product_facet(t->arena, "vendor", STR("AMU Clay")), "vendor:amu clay");
 }
 
 TEST(the_contract_repeats_the_limits)

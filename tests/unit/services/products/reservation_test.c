@@ -210,12 +210,8 @@ TEST(reserved_is_what_orders_hold_whatever_happens_in_any_order)
         case 0:
         case 1: place(t, &shop, order, lines, 1); break;
         case 2: reservation_close(order, &shop.stock); break;
-        case 3:
-            (void)!reservation_ship(t->arena, order, &shop.stock, lines, 1, &applied);
-            break;
-        case 4:
-            (void)!reservation_return(t->arena, order, &shop.stock, lines, 1, &applied);
-            break;
+        case 3: (void)!reservation_ship(t->arena, order, &shop.stock, lines, 1, &applied); break;
+        case 4: (void)!reservation_return(t->arena, order, &shop.stock, lines, 1, &applied); break;
         default:
             if (order->state == RESERVATION_CLOSED && draw(&seed) % 3 == 0)
                 break;

@@ -22,7 +22,10 @@ static uint64_t draw(uint64_t *seed)
     return *seed;
 }
 
-static int64_t draw_below(uint64_t *seed, int64_t end) { return (int64_t)(draw(seed) % (uint64_t)end); }
+static int64_t draw_below(uint64_t *seed, int64_t end)
+{
+    return (int64_t)(draw(seed) % (uint64_t)end);
+}
 
 /* ---- levels ---- */
 

@@ -1,5 +1,5 @@
-#include "services/products/view.h"
 #include "chassis/message.h"
+#include "services/products/view.h"
 #include "tests/lib/test.h"
 
 static const char CREATE[] =
@@ -17,7 +17,8 @@ static struct product created(struct test *t)
         message_new(t->arena, &products_create_product_request_spec);
     struct product product;
 
-    CHECK_OK(message_from_json(t->arena, str_of_z(CREATE), &products_create_product_request_spec, in));
+    CHECK_OK(
+        message_from_json(t->arena, str_of_z(CREATE), &products_create_product_request_spec, in));
     CHECK_OK(message_validate(t->arena, &products_create_product_request_spec, in));
     product_of_create(t->arena, in, &product);
     CHECK_OK(product_complete(t->arena, &product));
@@ -33,8 +34,8 @@ static struct product patched(struct test *t, const char *json)
         message_new(t->arena, &products_update_product_request_spec);
     struct product product = created(t);
 
-    CHECK_OK(message_from_json(t->arena, str_of_z(json), &products_update_product_request_spec,
-                               in));
+    CHECK_OK(
+        message_from_json(t->arena, str_of_z(json), &products_update_product_request_spec, in));
     product_patch(t->arena, in, &product);
     return product;
 }
@@ -104,10 +105,10 @@ TEST(an_empty_patch_changes_nothing)
 
 TEST(a_patch_reaches_every_member)
 {
-    struct product pot = patched(
-        t, "{\"handle\":\"pot\",\"description\":\"d\",\"type\":\"t\",\"status\":\"draft\","
-           "\"categories\":[\"x\",\"y\"],\"images\":[],\"options\":[],"
-           "\"variants\":[{\"sku\":\"P\",\"price\":{\"amount\":5,\"currency\":\"EUR\"}}]}");
+    struct product pot =
+        patched(t, "{\"handle\":\"pot\",\"description\":\"d\",\"type\":\"t\",\"status\":\"draft\","
+                   "\"categories\":[\"x\",\"y\"],\"images\":[],\"options\":[],"
+                   "\"variants\":[{\"sku\":\"P\",\"price\":{\"amount\":5,\"currency\":\"EUR\"}}]}");
 
     CHECK_STR(pot.handle, "pot");
     CHECK_STR(pot.description, "d");

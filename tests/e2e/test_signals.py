@@ -1,0 +1,59 @@
+"""How the running shop takes signals beyond the one that stops it."""
+
+import signal
+import time
+
+from shop import accepted, until
+
+
+def test_a_second_signal_skips_the_drain_time(new_shop):
+    shop = new_shop(DRAIN_TIME="60s").start()
+    customer = shop.customer()
+    began = time.monotonic()
+    shop.process.send_signal(signal.SIGTERM)
+    until(lambda: shop.http.get(shop.ops + "/readyz").status_code == 503, what="not ready")
+    accepted(customer.get("/users/me"))
+    shop.process.send_signal(signal.SIGTERM)
+    assert shop.wait_end() == 0 and time.monotonic() - began < 20
+
+
+def test_a_third_signal_does_no_harm(new_shop):
+    shop = new_shop(DRAIN_TIME="60s").start()
+    for _ in range(3):
+        shop.process.send_signal(signal.SIGINT)
+    assert shop.wait_end() == 0
+
+
+def test_answers_while_it_drains_end_their_connections(new_shop):
+    shop = new_shop(DRAIN_TIME="60s").start()
+    customer = shop.customer()
+    assert customer.get("/users/me").headers.get("connection") != "close"
+    shop.process.send_signal(signal.SIGTERM)
+    until(lambda: shop.http.get(shop.ops + "/readyz").status_code == 503, what="not ready")
+    assert customer.get("/users/me").headers["connection"] == "close"
+    shop.process.send_signal(signal.SIGTERM)
+    assert shop.wait_end() == 0
+
+
+def test_a_hangup_reads_the_routes_again(new_shop):
+    shop = new_shop().start()
+    customer = shop.customer()
+
+    def told(event):
+        return [entry for entry in shop.log_entries() if entry["event"] == event]
+
+    shop.process.send_signal(signal.SIGHUP)
+    until(lambda: told("routes.reloaded"), what="routes read again")
+    accepted(customer.get("/users/me"))
+    shop.close()
+
+
+def test_the_lock_of_a_shop_that_was_killed_is_free(new_shop):
+    shop = new_shop().start()
+    customer = shop.customer()
+    shop.process.kill()
+    shop.wait_end()
+    shop.start()
+    accepted(customer.get("/users/me"))
+    assert shop.dukactl("ready").stdout == "ready\n"
+    shop.close()
