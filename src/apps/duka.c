@@ -200,6 +200,19 @@ static int complain(err error)
     return 1;
 }
 
+/* From here on the loop hears no signals, and one more would end it half closed. Other threads take
+ * none anyway. */
+static void block_signals(void)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
 /* Runs until a signal ends it, or closes at once what a failed start has opened. */
 static int run(struct duka *self)
 {
@@ -220,6 +233,7 @@ static int run(struct duka *self)
     if (self->doors)
         loop_run(self->loop);
 
+    block_signals();
     doors_free(self->doors);
     shop_close(self->shop);
     loop_timer_close(self->timer);

@@ -37,7 +37,9 @@ void cache_put(struct cache *cache, str path, struct uuid subject, int64_t mark,
 /* Drops what shows a subject. */
 void cache_drop(struct cache *cache, struct uuid subject);
 
+/* For metrics. */
 struct cache_stats {
     int64_t entries, bytes, hits, misses;
 };
+/* How full it is, and how often it had the answer. */
 struct cache_stats cache_stats_of(struct cache *cache);

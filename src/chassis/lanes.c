@@ -132,10 +132,22 @@ void lanes_give(struct lanes *lanes, struct uuid subject)
     lock_drop(&lanes->lock);
 }
 
+struct item {
+    struct lanes *lanes;
+    struct uuid subject;
+};
+
+static err run_item(void *self, struct call *call)
+{
+    const struct item *item = self;
+    return item->lanes->run(service_self(item->lanes->service), call, item->subject);
+}
+
 static void run_one(struct lanes *lanes, struct call *call, struct uuid subject)
 {
+    struct item item = { lanes, subject };
     service_job_reset(call);
-    err error = lanes->run(service_self(lanes->service), call, subject);
+    err error = service_job_run(call, lanes->name, run_item, &item);
     if (error != OK) /* it stays in its table and is given again */
         LOG(LOG_WARN, "lane.failed", LOG_TEXT("lane", str_of_z(lanes->name)),
             LOG_TEXT("subject", uuid_text(call->arena, subject)),

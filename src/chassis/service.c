@@ -239,6 +239,26 @@ void service_job_close(struct call *call)
     arena_close(call->arena);
 }
 
+err service_job_run(struct call *call, const char *name,
+                    err (*run)(void *subject, struct call *call), void *subject)
+{
+    ASSERT(call && name && run);
+    static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
+    jmp_buf guard;
+    err error;
+    panic_context(name);
+    if (setjmp(guard) == 0) {
+        arena_guard(call->arena, &guard);
+        error = run(subject, call);
+    } else {
+        arena_raise(call->arena, ARENA_CHUNK_BYTES);
+        error = &too_large;
+    }
+    arena_guard(call->arena, NULL);
+    panic_context(NULL);
+    return error;
+}
+
 err job_write(struct call *call, struct write *write)
 {
     ASSERT(call && write);

@@ -82,6 +82,11 @@ struct call *service_job_open(struct service *service, const char *name);
 void service_job_reset(struct call *call); /* new snapshot, new arena contents, new time */
 void service_job_close(struct call *call);
 
+/* Runs a piece of work in such a call; over the ceiling of its arena it fails with CALL_TOO_LARGE.
+ * `name` shows in the report of a panic. */
+err service_job_run(struct call *call, const char *name,
+                    err (*run)(void *subject, struct call *call), void *subject);
+
 /* Its parts, for whoever composes or looks after it. */
 struct db *service_db(struct service *service);
 struct writer *service_writer(struct service *service);

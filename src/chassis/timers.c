@@ -73,29 +73,10 @@ void timers_watch_waiters(struct timers *timers)
     lock_drop(&timers->lock);
 }
 
-/* Runs it; over the ceiling of its arena it fails as a call does. */
-static err run_guarded(struct timer *timer, struct call *call)
-{
-    static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
-    jmp_buf guard;
-    err error;
-    if (setjmp(guard) == 0) {
-        arena_guard(call->arena, &guard);
-        error = timer->run(timer->self, call);
-    } else {
-        arena_raise(call->arena, ARENA_CHUNK_BYTES);
-        error = &too_large;
-    }
-    arena_guard(call->arena, NULL);
-    return error;
-}
-
 static void run_timer(struct timers *timers, struct timer *timer)
 {
     struct call *call = service_job_open(timers->service, timer->name);
-    panic_context(timer->name);
-    err error = run_guarded(timer, call);
-    panic_context(NULL);
+    err error = service_job_run(call, timer->name, timer->run, timer->self);
     /* A job leaves its work in its table: it is tried again at the next tick. */
     if (error != OK)
         LOG(LOG_WARN, "job.failed", LOG_TEXT("job", str_of_z(timer->name)),

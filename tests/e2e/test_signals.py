@@ -19,8 +19,11 @@ def test_a_second_signal_skips_the_drain_time(new_shop):
 
 def test_a_third_signal_does_no_harm(new_shop):
     shop = new_shop(DRAIN_TIME="60s").start()
-    for _ in range(3):
+    shop.process.send_signal(signal.SIGINT)
+    until(lambda: shop.http.get(shop.ops + "/readyz").status_code == 503, what="not ready")
+    while shop.process.poll() is None:  # the same signal twice at once is one
         shop.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     assert shop.wait_end() == 0
 
 

@@ -1,0 +1,128 @@
+#include "chassis/lanes.h"
+#include "counter.h"
+#include "os/clock.h"
+
+enum { SUBJECTS = 100, STEP_US = 1000 };
+
+/* What the lanes of a test did; the service's self is the counter, so it stands aside. */
+static struct seen {
+    int runs[SUBJECTS], under_way[SUBJECTS], together; /* atomic */
+    int64_t takes_us;
+    bool fails, huge;
+} seen;
+
+static int number_of(struct uuid subject) { return subject.bytes[0]; }
+static struct uuid subject_of(int number) { return (struct uuid){ { (uint8_t)number, 1 } }; }
+
+static err note_run(void *self, struct call *call, struct uuid subject)
+{
+    (void)self;
+    int n = number_of(subject);
+    ASSERT(call->arena && call->now > 0);
+    if (__atomic_add_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST) > 1)
+        __atomic_add_fetch(&seen.together, 1, __ATOMIC_SEQ_CST);
+    if (seen.takes_us)
+        sleep_until(clock_mono_us() + seen.takes_us);
+    __atomic_sub_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&seen.runs[n], 1, __ATOMIC_SEQ_CST);
+    if (seen.huge)
+        arena_alloc(call->arena, 64 << 20, 1);
+    return seen.fails ? fail(call->arena, DB_FAILED, "as the test says") : OK;
+}
+
+static struct lanes *lanes_of(struct test *t, int threads)
+{
+    seen = (struct seen){ 0 };
+    struct counter *counter = counter_open(t);
+    struct lanes *lanes = lanes_open(counter->service, "lanes", note_run);
+    if (threads > 0)
+        lanes_start(lanes, threads);
+    return lanes;
+}
+
+static int runs_of(int number) { return __atomic_load_n(&seen.runs[number], __ATOMIC_SEQ_CST); }
+
+static void wait_runs(struct test *t, int number, int runs)
+{
+    int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
+    while (runs_of(number) < runs && clock_mono_us() < deadline_us)
+        sleep_until(clock_mono_us() + STEP_US);
+    CHECK(runs_of(number) >= runs);
+}
+
+static void end(struct lanes *lanes)
+{
+    lanes_stop(lanes);
+    lanes_close(lanes);
+}
+
+TEST(each_subject_that_is_given_is_run_once)
+{
+    struct lanes *lanes = lanes_of(t, 4);
+    for (int i = 1; i < SUBJECTS; i++)
+        lanes_give(lanes, subject_of(i));
+    for (int i = 1; i < SUBJECTS; i++)
+        wait_runs(t, i, 1);
+    end(lanes);
+    for (int i = 1; i < SUBJECTS; i++)
+        CHECK_INT(runs_of(i), 1);
+}
+
+TEST(one_that_waits_and_is_given_again_is_run_once)
+{
+    struct lanes *lanes = lanes_of(t, 0);
+    lanes_give(lanes, subject_of(1));
+    lanes_give(lanes, subject_of(1));
+    lanes_start(lanes, 2);
+    wait_runs(t, 1, 1);
+    lanes_give(lanes, subject_of(2));
+    wait_runs(t, 2, 1);
+    end(lanes);
+    CHECK_INT(runs_of(1), 1);
+}
+
+TEST(one_that_is_given_while_a_lane_has_it_is_run_after_it_never_beside_it)
+{
+    struct lanes *lanes = lanes_of(t, 4);
+    seen.takes_us = 20000;
+    lanes_give(lanes, subject_of(1));
+    int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
+    while (!__atomic_load_n(&seen.under_way[1], __ATOMIC_SEQ_CST) && clock_mono_us() < deadline_us)
+        sleep_until(clock_mono_us() + 100);
+    lanes_give(lanes, subject_of(1));
+    wait_runs(t, 1, 2);
+    end(lanes);
+    CHECK_INT(seen.together, 0);
+    CHECK_INT(runs_of(1), 2);
+}
+
+TEST(what_finds_no_room_is_left_to_be_given_again)
+{
+    struct lanes *lanes = lanes_of(t, 0);
+    for (int i = 0; i < LANES_ROOM + 50; i++) {
+        struct uuid subject = subject_of(1);
+        subject.bytes[14] = (uint8_t)(i >> 8);
+        subject.bytes[15] = (uint8_t)i;
+        lanes_give(lanes, subject);
+    }
+    lanes_start(lanes, 8);
+    wait_runs(t, 1, LANES_ROOM);
+    lanes_give(lanes, subject_of(2));
+    wait_runs(t, 2, 1);
+    end(lanes);
+    CHECK_INT(runs_of(1), LANES_ROOM);
+}
+
+TEST(a_lane_goes_on_after_an_error_and_after_one_that_needs_too_much_memory)
+{
+    struct lanes *lanes = lanes_of(t, 1);
+    seen.fails = true;
+    lanes_give(lanes, subject_of(1));
+    wait_runs(t, 1, 1);
+    seen.huge = true;
+    lanes_give(lanes, subject_of(2));
+    wait_runs(t, 2, 1);
+    lanes_give(lanes, subject_of(3));
+    wait_runs(t, 3, 1);
+    end(lanes);
+}
