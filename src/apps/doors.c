@@ -109,8 +109,8 @@ static err open_gateway(struct doors *self, struct arena *arena)
 
     for (int i = 0; i < SERVICES_COUNT; i++)
         locals[i] = (struct gateway_local){ self->doors[i].name, self->doors[i].service };
-    err error = gateway_open(arena, &self->shop->house, self->loop, locals, SERVICES_COUNT,
-                             &self->gateway);
+    err error =
+        gateway_open(arena, &self->shop->house, self->loop, locals, SERVICES_COUNT, &self->gateway);
     if (err_is(error, OS_FAILED)) /* it reads one file */
         return fail_over(arena, SETTING_INVALID, error, "ROUTES_FILE: %" STR_F,
                          STR_A(error->detail));

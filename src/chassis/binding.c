@@ -222,6 +222,36 @@ static void answer_etag(struct call *call, struct request *request)
     }
 }
 
+/* RFC 8288: where the next page of a list is. Relative to what was asked for: whoever stands between
+ * may have rewritten the path. */
+static void answer_link(struct call *call, struct request *request, const void *message)
+{
+    const struct message_spec *spec = call->spec->response;
+    int next = field_by_name(spec, STR("next"));
+    if (call->spec->method != HTTP_GET || next < 0)
+        return;
+    str cursor = text_of(*(const ProtobufCBinaryData *)message_field(message, spec, next));
+    if (cursor.len == 0)
+        return;
+    struct text link = text_init(call->arena, 256);
+    text_add(&link, STR("<?"));
+    for (str rest = request->query; rest.ptr && rest.len > 0;) {
+        str pair = str_cut(&rest, '&');
+        if (str_starts(pair, STR("after=")))
+            continue;
+        for (size_t i = 0; i < pair.len; i++)
+            if (pair.ptr[i] == '>') /* which would end the reference */
+                text_add(&link, STR("%3E"));
+            else
+                text_add_byte(&link, pair.ptr[i]);
+        text_add_byte(&link, '&');
+    }
+    text_add(&link, STR("after="));
+    text_add(&link, cursor);
+    text_add(&link, STR(">; rel=\"next\""));
+    response_add(&request->response, STR("link"), text_str(&link));
+}
+
 void binding_answer(struct call *call, struct request *request, const void *message, int status)
 {
     ASSERT(call->spec && message);
@@ -236,6 +266,7 @@ void binding_answer(struct call *call, struct request *request, const void *mess
     message_to_json(&body, call->spec->response, message);
     response->body = text_str(&body);
     response->content_type = STR("application/json");
+    answer_link(call, request, message);
     answer_etag(call, request);
 }
 

@@ -148,6 +148,29 @@ static void read_field(struct faults *faults, const struct message_place *place,
         read_value(faults, place, rule, field->type, json, value);
 }
 
+/* A number that must be there: a price without an amount is no price of 0. The validator cannot see
+ * it, for the message has a 0 either way. */
+static bool is_missing(const struct message_spec *spec, unsigned field, uint64_t seen)
+{
+    switch ((int)spec->descriptor->fields[field].type) {
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_BOOL:
+    case PROTOBUF_C_TYPE_ENUM:
+    case PROTOBUF_C_TYPE_MESSAGE: return false; /* the validator's */
+    default: return spec->fields[field].required && !(seen & UINT64_C(1) << field);
+    }
+}
+
+static void check_numbers(struct faults *faults, const struct message_place *place,
+                          const struct message_spec *spec, uint64_t seen)
+{
+    for (unsigned i = 0; i < spec->descriptor->n_fields; i++) {
+        struct message_place at = { .up = place, .name = name_of(&spec->fields[i]) };
+        if (is_missing(spec, i, seen))
+            faults_add(faults, &at, "is required");
+    }
+}
+
 static void set_mask(struct arena *arena, const struct message_spec *spec, void *message,
                      const struct mask *mask)
 {
@@ -171,6 +194,8 @@ static void read_message(struct faults *faults, const struct call_spec *call,
     if (spec->mask_field >= 0)
         mask.paths = arena_array(faults->arena, ProtobufCBinaryData, spec->descriptor->n_fields);
 
+    ASSERT(spec->descriptor->n_fields <= 64);
+    uint64_t seen = 0;
     int field = -1;
     struct json_walk walk = json_walk_of(object);
     while (json_next(&walk)) {
@@ -182,11 +207,14 @@ static void read_message(struct faults *faults, const struct call_spec *call,
             continue;
         }
         field = found;
+        if (json_kind_of(walk.value) != JSON_NULL)
+            seen |= UINT64_C(1) << field;
         if (mask.paths)
             mask.paths[mask.count++] =
                 field_of(name_of(&spec->fields[field])); /* each once: json_read saw to it */
         read_field(faults, &at, spec, field, walk.value, message);
     }
+    check_numbers(faults, place, spec, seen);
     if (mask.paths)
         set_mask(faults->arena, spec, message, &mask);
 }

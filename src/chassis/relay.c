@@ -106,6 +106,14 @@ void relay_poke(struct relay *relay)
     lock_drop(&relay->lock);
 }
 
+int64_t relay_backlog(struct relay *relay)
+{
+    lock_take(&relay->lock);
+    int64_t backlog = relay->under_way_count;
+    lock_drop(&relay->lock);
+    return backlog;
+}
+
 /* ---- acks and deletion ---- */
 
 /* Told by the bus, on any thread. */

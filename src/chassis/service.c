@@ -46,6 +46,11 @@ static int64_t ask_queue(void *subject)
     return writer_stats_of(((struct service *)subject)->writer).queue;
 }
 
+static int64_t ask_backlog(void *subject)
+{
+    return relay_backlog(((struct service *)subject)->relay);
+}
+
 static void open_gauges(struct service *service)
 {
     const char *name = service->spec->name;
@@ -53,12 +58,13 @@ static void open_gauges(struct service *service)
     metric_ask(METRIC_COMMITS, name, ask_commits, service);
     metric_ask(METRIC_COMMIT_US, name, ask_commit_us, service);
     metric_ask(METRIC_WRITER_QUEUE, name, ask_queue, service);
+    metric_ask(METRIC_OUTBOX_BACKLOG, name, ask_backlog, service);
 }
 
 static void close_gauges(const struct service *service)
 {
     static const enum metric asked[] = { METRIC_WRITES, METRIC_COMMITS, METRIC_COMMIT_US,
-                                         METRIC_WRITER_QUEUE };
+                                         METRIC_WRITER_QUEUE, METRIC_OUTBOX_BACKLOG };
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
         metric_ask(asked[i], service->spec->name, NULL, NULL);
 }

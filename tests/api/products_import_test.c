@@ -1,4 +1,5 @@
 /* Imports of Products, whole and inline: files of Shopify's format, as jobs. */
+#include "services/products/store.h"
 #include "tests/api/products_shop.h"
 #include <stdio.h>
 
@@ -171,6 +172,44 @@ TEST(rows_of_a_handle_that_stand_apart_are_refused)
     CHECK(str_find(inline_text(t, &import, "/lines/2/message"), STR("line 2")) >= 0);
     struct answer_seen a = inline_get(&shop->staff, "/products/a");
     CHECK_STR(inline_text(t, &a, "/variants"), "1");
+}
+
+TEST(an_archived_product_is_not_made_but_archives_one_that_is_there)
+{
+    str file = STR("Handle,Title,Variant Price,Status\na,A,1,archived\n");
+    struct products_shop *shop = products_shop_open(t, NULL);
+    struct answer_seen import = import_file(shop, file);
+
+    check_counts(t, &import, "0", "0", "0", "1");
+    products_shop_stock(shop, "a", 3);
+    import = import_file(shop, file);
+    check_counts(t, &import, "0", "1", "0", "0");
+    CHECK_STATUS(inline_get(&shop->anyone, "/products/a"), 404);
+    struct answer_seen a = inline_get(&shop->staff, "/products/a");
+    CHECK_STR(inline_text(t, &a, "/status"), "archived");
+}
+
+static int sweep(struct products_shop *shop, const char *target)
+{
+    struct call *call = service_job_open(products_service(shop->products), "test");
+    struct sweep all = { .imports_before = call->now + TIME_SECOND, .rows_max = 2 };
+
+    CHECK_OK(job_write(call, write_new(call->arena, &store_sweep_products, &all)));
+    service_job_close(call);
+    return inline_get(&shop->staff, target).status;
+}
+
+TEST(reports_are_forgotten_a_few_lines_at_a_time)
+{
+    struct products_shop *shop = products_shop_open_alone(t, NULL);
+    struct answer_seen begun = send_file(shop, "/products/imports", str_of_z(POTS));
+    const char *target = str_z(t->arena, inline_header(&begun, "location"));
+
+    finish(shop, &begun);
+    CHECK_INT(sweep(shop, target), 200);
+    CHECK_INT(sweep(shop, target), 200);
+    CHECK_INT(sweep(shop, target), 404);
+    CHECK_STATUS(inline_get(&shop->staff, "/products/pot"), 200);
 }
 
 /* ---- files that are none ---- */

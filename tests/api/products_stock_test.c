@@ -1,6 +1,7 @@
 /* Stock of Products, whole and inline: adjusting, the ledger, and what the events of Orders do. */
-#include "base/crypto.h"
+#include "gen/products_client.h"
 #include "os/random.h"
+#include "services/products/store.h"
 #include "tests/api/products_shop.h"
 
 #define LINES(...) ((const struct line_of_order[]){ __VA_ARGS__, { NULL, 0 } })
@@ -397,7 +398,71 @@ TEST(the_books_survive_a_restart)
     products_shop_check_ledger(shop, "mug");
 }
 
+/* ---- what is forgotten ---- */
+
+static void sweep(struct products_shop *shop)
+{
+    struct call *call = service_job_open(products_service(shop->products), "test");
+    struct sweep all = { .imports_before = call->now + TIME_SECOND,
+                         .reservations_before = call->now + TIME_SECOND,
+                         .rows_max = 100 };
+
+    CHECK_OK(job_write(call, write_new(call->arena, &store_sweep_products, &all)));
+    service_job_close(call);
+}
+
+TEST(what_is_over_is_forgotten_but_not_what_is_away)
+{
+    struct products_shop *shop = products_shop_open(t, NULL);
+    struct uuid open = id_new(), refused = id_new(), away = id_new();
+    struct line_of_order two[] = { { "mug", 2 }, { NULL, 0 } };
+
+    products_shop_stock(shop, "mug", 6);
+    products_shop_send_one(shop, PLACED, order_placed(t, open, 1, two));
+    products_shop_send_one(shop, PLACED, order_placed(t, refused, 1, LINES({ "mug", 9 })));
+    products_shop_send_one(shop, PLACED, order_placed(t, away, 1, two));
+    products_shop_send_one(shop, SHIPPED, order_shipped(t, away, 2, LINES({ "mug", 1 })));
+    products_shop_send_one(shop, CLOSED, order_closed(t, away, 3));
+    sweep(shop);
+    check_units(shop, "mug", 5, 2);
+    products_shop_send_one(shop, RETURNED, order_returned(t, away, 4, LINES({ "mug", 1 })));
+    products_shop_send_one(shop, SHIPPED, order_shipped(t, open, 2, two));
+    check_units(shop, "mug", 4, 0);
+    products_shop_check_ledger(shop, "mug");
+    sweep(shop);
+    products_shop_send_one(shop, RETURNED, order_returned(t, away, 5, LINES({ "mug", 1 })));
+    check_units(shop, "mug", 4, 0);
+}
+
 /* ---- neighbours ---- */
+
+TEST(neighbours_hear_what_skus_cost)
+{
+    struct products_shop *shop = products_shop_open(t, NULL);
+    struct call *call = service_job_open(products_service(shop->products), "test");
+    struct client *client = client_open_inline(products_service(shop->products));
+    Products__QuoteRequest *in = message_new(t->arena, &products_quote_request_spec);
+    ProtobufCBinaryData skus[] = { field_of(STR("tea")), field_of(STR("ghost")),
+                                   field_of(STR("mug")) };
+    const Products__QuoteResponse *out;
+
+    products_shop_stock(shop, "mug", 1);
+    products_shop_stock(shop, "tea", 0);
+    products_shop_delete(shop, "/products/tea");
+    in->skus = skus;
+    in->n_skus = 3;
+    CHECK_OK(products_client_quote(client, call, in, &out));
+    CHECK_INT(out->n_items, 2);
+    CHECK_STR(text_of(out->items[0]->sku), "tea");
+    CHECK(!out->items[0]->for_sale);
+    CHECK_INT(out->items[0]->number, 2);
+    CHECK_STR(text_of(out->items[1]->title), "mug");
+    CHECK_INT(out->items[1]->price->amount, 450);
+    CHECK(out->items[1]->for_sale);
+    CHECK_INT(out->items[1]->number, 1);
+    client_close(client);
+    service_job_close(call);
+}
 
 TEST(neighbours_are_not_let_in_from_outside)
 {

@@ -125,6 +125,9 @@ def test_adjustments_go_by_delta_or_by_count_with_a_reason(staff, customer):
         "/reason",
     )
     assert staff.adjust(sku, reason="counted").status_code == 422
+    refused(
+        staff.adjust(sku, reason="counted", on_hand={}), 422, "field.invalid", "/on_hand/quantity"
+    )
     assert staff.adjust(sku, delta=1, on_hand={"quantity": 3}).status_code == 422
     refused(staff.adjust("no-such-sku", delta=1), 404, "not_found")
     assert accounts(staff, sku) == (20, 0, 20)

@@ -177,6 +177,7 @@ void gateway_handle(struct gateway *self, struct request *request)
     request_identify(request);
     request->client_address = client_address_of(&self->proxies, request);
     internal_headers_drop(request);
+    request->operator_socket = false; /* also where the public door is a unix socket */
 
     const struct route *route;
     enum page page = page_of(request->path);

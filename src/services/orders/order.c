@@ -297,17 +297,24 @@ static void learn_voided(struct order *order, struct actor actor)
         move_status(order, ORDER_CANCELLED, by_system, STR_NONE);
 }
 
-/* Also unasked: people can give money back at the provider. */
+/* Also unasked: people can give money back at the provider. Then it had been captured, even if
+ * nobody told us, and what was not shipped is free again. */
 static void learn_refunded(struct order *order, struct actor actor)
 {
+    bool asked = order->payment == PAYMENT_REFUNDING;
+    if (may_learn(order, PAYMENT_CAPTURED))
+        move_payment(order, PAYMENT_CAPTURED, actor);
     if (!may_learn(order, PAYMENT_REFUNDED))
         return;
-    if (order->status == ORDER_CONFIRMED && order->fulfilment == FULFILMENT_NONE)
+    bool unshipped = order->fulfilment == FULFILMENT_NONE;
+    if ((order->status == ORDER_RESERVED || order->status == ORDER_CONFIRMED) && unshipped)
         move_status(order, ORDER_CANCELLING, by_system, STR("payment.refunded"));
+    else if (!asked && order->fulfilment == FULFILMENT_PARTIAL)
+        announce(order, EVENT_CLOSED);
     move_payment(order, PAYMENT_REFUNDED, actor);
     if (order->status == ORDER_CANCELLING)
         move_status(order, ORDER_CANCELLED, by_system, STR_NONE);
-    else if (order->status == ORDER_CONFIRMED && order->fulfilment != FULFILMENT_NONE)
+    else if (order->status == ORDER_CONFIRMED)
         move_status(order, ORDER_COMPLETED, by_system, STR_NONE);
 }
 

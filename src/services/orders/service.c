@@ -66,12 +66,22 @@ static void fix_answer(struct call *call, struct write *write, const struct orde
         write_answer_subject_error(write, now.id, view_declined_error(call->arena, &now));
 }
 
+/* Counts each state that the moves have come to. */
+static void count_reached(struct orders *self, const struct order *order)
+{
+    for (int i = 0; i < order->steps_count; i++) {
+        enum order_status status = order_status_of(str_of_z(order->steps[i].what));
+        if (status != 0)
+            series_add(self->reached[status], 1);
+    }
+}
+
 /* After the commit: counts what was reached and wakes a lane. */
 static void after_save(struct write *write)
 {
     struct orders *self = write->after_subject;
     const struct order_save *save = write->subject;
-    series_add(self->reached[save->order.status], save->order.steps_count > 0);
+    count_reached(self, &save->order);
     if (!save->settled_was && order_is_settled(&save->order))
         series_time(self->settle_time, save->at - save->order.created_at);
     if (save->job != JOB_NONE && save->job != save->job_was)

@@ -165,7 +165,7 @@ static err list_ids(struct db_reader *reader, struct arena *arena, const struct 
 err store_list_orders(struct db_reader *reader, struct arena *arena, const struct order_page *page,
                       struct order **orders, size_t *count)
 {
-    struct uuid *ids;
+    struct uuid *ids = NULL;
     TRY(list_ids(reader, arena, page, &ids, count));
     *orders = arena_array(arena, struct order, *count);
     for (size_t i = 0; i < *count; i++)

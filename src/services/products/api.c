@@ -1,6 +1,5 @@
 /* What each call of contracts/products/v1/products.proto does: read, decide, hand over one write.
  */
-#include "base/text.h"
 #include "gen/duka.h"
 #include "services/products/import.h"
 #include "services/products/inside.h"
@@ -272,13 +271,14 @@ err products_create_category(struct products *self, struct call *call,
     struct category_save *save = arena_new(call->arena, struct category_save);
 
     (void)self;
-    *save = (struct category_save){ .id = call_new_id(call),
-                                    .is_new = true,
-                                    .handle = in->handle.len > 0
-                                                  ? text_of(in->handle)
-                                                  : text_slug(call->arena, text_of(in->name)),
-                                    .name = text_of(in->name),
-                                    .parent = text_of(in->parent) };
+    *save =
+        (struct category_save){ .id = call_new_id(call),
+                                .is_new = true,
+                                .handle = in->handle.len > 0
+                                              ? text_of(in->handle)
+                                              : product_handle_of(call->arena, text_of(in->name)),
+                                .name = text_of(in->name),
+                                .parent = text_of(in->parent) };
     if (save->handle.len == 0)
         return fail_field(call->arena, FIELD_INVALID, STR("/handle"),
                           "give a handle: the name has no letters to make one of");

@@ -340,10 +340,11 @@ static err add_variants(const struct rows *rows, Products__CreateProductRequest 
 static err product_of_rows(const struct rows *rows, Products__CreateProductRequest *out)
 {
     const struct csv_row *first = &rows->rows[0];
-    str handle = text_slug(rows->arena, field(rows, first, IMPORT_HANDLE));
+    str handle = product_handle_of(rows->arena, field(rows, first, IMPORT_HANDLE));
 
-    out->handle = field_of(
-        handle.len > 0 ? handle : text_slug(rows->arena, field(rows, first, IMPORT_TITLE)));
+    if (handle.len == 0)
+        handle = product_handle_of(rows->arena, field(rows, first, IMPORT_TITLE));
+    out->handle = field_of(handle);
     out->title = field_of(field(rows, first, IMPORT_TITLE));
     out->description = field_of(without_controls(rows->arena, raw_of(rows, first, IMPORT_BODY)));
     out->vendor = field_of(field(rows, first, IMPORT_VENDOR));

@@ -73,6 +73,11 @@ static size_t drop_repeated(struct arena *arena, str *list, size_t count)
 
 /* ---- the handle ---- */
 
+str product_handle_of(struct arena *arena, str title)
+{
+    return without_dash(first_points(text_slug(arena, title), PRODUCT_HANDLE_POINTS_MAX));
+}
+
 /* First segments behind /products/ that are not handles. */
 static bool is_reserved(str handle)
 {
@@ -337,7 +342,7 @@ str product_variant_title(struct arena *arena, const struct product_variant *var
             text_add(&title, STR(" / "));
         text_add(&title, variant->options[i]);
     }
-    return text_str(&title);
+    return first_points(text_str(&title), PRODUCT_TITLE_POINTS_MAX);
 }
 
 struct money product_lowest_price(const struct product *product)

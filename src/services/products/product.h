@@ -12,6 +12,7 @@ enum {
     PRODUCT_OPTIONS_MAX = 3,
     PRODUCT_VARIANTS_MAX = 250,
     PRODUCT_HANDLE_POINTS_MAX = 255,
+    PRODUCT_TITLE_POINTS_MAX = 255,
     PRODUCT_SKU_POINTS_MAX = 100,
 };
 
@@ -70,6 +71,9 @@ struct product {
  * Fails with PRODUCT_INVALID and the pointer of what contradicts the rest. */
 err product_complete(struct arena *arena, struct product *product);
 
+/* The handle that a title gives: slugged; empty where it has no letters. */
+str product_handle_of(struct arena *arena, str title);
+
 /* The SKU of a variant that was given none: handle and option values, slugged; the same again
  * whenever the same product is read. */
 str product_sku_of(struct arena *arena, str handle, const str *options, size_t options_count);
@@ -90,7 +94,7 @@ struct product_variant *product_find_variant(const struct product *product, str 
 /* Variants of `after` that `before` had keep their ids and what they show as available. */
 void product_keep_variants(const struct product *before, struct product *after);
 
-/* "Small / Red"; empty where there are no options. */
+/* "Small / Red"; empty where there are no options. Cut where it is longer than titles are. */
 str product_variant_title(struct arena *arena, const struct product_variant *variant);
 
 /* The lowest price among the variants. */

@@ -318,6 +318,22 @@ TEST(a_list_is_tagged_by_its_body)
     CHECK(!str_equal(answer_header(answered(t, COUNTER_LIST, NULL, NULL, &list, 0), "etag"), etag));
 }
 
+TEST(a_page_links_to_the_next)
+{
+    Orders__OrderList list = ORDERS__ORDER_LIST__INIT;
+    struct bound *bound = bound_of(t, COUNTER_LIST, "limit=2&after=old&status=a>b");
+    binding_answer(&bound->call, &bound->request, &list, 0);
+    CHECK(!answer_header(bound, "link").ptr);
+
+    list.next = field_of(STR("Zm9v"));
+    bound = bound_of(t, COUNTER_LIST, "limit=2&after=old&status=a>b");
+    binding_answer(&bound->call, &bound->request, &list, 0);
+    CHECK_STR(answer_header(bound, "link"), "<?limit=2&status=a%3Eb&after=Zm9v>; rel=\"next\"");
+    bound = bound_of(t, COUNTER_LIST, NULL);
+    binding_answer(&bound->call, &bound->request, &list, 0);
+    CHECK_STR(answer_header(bound, "link"), "<?after=Zm9v>; rel=\"next\"");
+}
+
 TEST(only_a_read_answers_304)
 {
     Products__Stock stock = PRODUCTS__STOCK__INIT;

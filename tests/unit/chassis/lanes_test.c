@@ -42,7 +42,7 @@ static struct lanes *lanes_of(struct test *t, int threads)
 
 static int runs_of(int number) { return __atomic_load_n(&seen.runs[number], __ATOMIC_SEQ_CST); }
 
-static void wait_runs(struct test *t, int number, int runs)
+static void wait_runs(int number, int runs)
 {
     int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
     while (runs_of(number) < runs && clock_mono_us() < deadline_us)
@@ -62,7 +62,7 @@ TEST(each_subject_that_is_given_is_run_once)
     for (int i = 1; i < SUBJECTS; i++)
         lanes_give(lanes, subject_of(i));
     for (int i = 1; i < SUBJECTS; i++)
-        wait_runs(t, i, 1);
+        wait_runs(i, 1);
     end(lanes);
     for (int i = 1; i < SUBJECTS; i++)
         CHECK_INT(runs_of(i), 1);
@@ -74,9 +74,9 @@ TEST(one_that_waits_and_is_given_again_is_run_once)
     lanes_give(lanes, subject_of(1));
     lanes_give(lanes, subject_of(1));
     lanes_start(lanes, 2);
-    wait_runs(t, 1, 1);
+    wait_runs(1, 1);
     lanes_give(lanes, subject_of(2));
-    wait_runs(t, 2, 1);
+    wait_runs(2, 1);
     end(lanes);
     CHECK_INT(runs_of(1), 1);
 }
@@ -90,7 +90,7 @@ TEST(one_that_is_given_while_a_lane_has_it_is_run_after_it_never_beside_it)
     while (!__atomic_load_n(&seen.under_way[1], __ATOMIC_SEQ_CST) && clock_mono_us() < deadline_us)
         sleep_until(clock_mono_us() + 100);
     lanes_give(lanes, subject_of(1));
-    wait_runs(t, 1, 2);
+    wait_runs(1, 2);
     end(lanes);
     CHECK_INT(seen.together, 0);
     CHECK_INT(runs_of(1), 2);
@@ -106,9 +106,9 @@ TEST(what_finds_no_room_is_left_to_be_given_again)
         lanes_give(lanes, subject);
     }
     lanes_start(lanes, 8);
-    wait_runs(t, 1, LANES_ROOM);
+    wait_runs(1, LANES_ROOM);
     lanes_give(lanes, subject_of(2));
-    wait_runs(t, 2, 1);
+    wait_runs(2, 1);
     end(lanes);
     CHECK_INT(runs_of(1), LANES_ROOM);
 }
@@ -118,11 +118,11 @@ TEST(a_lane_goes_on_after_an_error_and_after_one_that_needs_too_much_memory)
     struct lanes *lanes = lanes_of(t, 1);
     seen.fails = true;
     lanes_give(lanes, subject_of(1));
-    wait_runs(t, 1, 1);
+    wait_runs(1, 1);
     seen.huge = true;
     lanes_give(lanes, subject_of(2));
-    wait_runs(t, 2, 1);
+    wait_runs(2, 1);
     lanes_give(lanes, subject_of(3));
-    wait_runs(t, 3, 1);
+    wait_runs(3, 1);
     end(lanes);
 }

@@ -365,6 +365,19 @@ TEST(a_variant_is_called_by_its_values)
     CHECK_STR(product_variant_title(t->arena, &variant), "");
 }
 
+TEST(long_titles_and_handles_are_cut_to_what_neighbours_take)
+{
+    struct text text = text_init(t->arena, 300);
+
+    for (int i = 0; i < 200; i++)
+        text_add(&text, STR("ß"));
+    str values[] = { text_str(&text), text_str(&text) };
+    struct product_variant variant = { .options = values, .options_count = 2 };
+    CHECK_INT(utf8_length(product_variant_title(t->arena, &variant)), PRODUCT_TITLE_POINTS_MAX);
+    CHECK_INT(product_handle_of(t->arena, values[0]).len, PRODUCT_HANDLE_POINTS_MAX);
+    CHECK_STR(product_handle_of(t->arena, STR("Big Pot!")), "big-pot");
+}
+
 TEST(availability_bits_say_what_some_variant_shows)
 {
     struct pot pot;
