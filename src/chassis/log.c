@@ -233,16 +233,9 @@ static void end_line(struct line *line)
     line->len += end.len;
 }
 
-void log_event(enum log_level level, const char *event, const struct log_field *fields, int count)
+static void write_line(enum log_level level, const char *event, uint64_t left_out,
+                       const struct log_field *fields, int count)
 {
-    ASSERT(level >= LOG_DEBUG && level <= LOG_ERROR && event);
-
-    uint64_t left_out = 0;
-    if ((int)level < atomic_load_explicit(&setup.least, memory_order_relaxed))
-        return;
-    if (level > LOG_DEBUG && !may_leave(event, &left_out))
-        return;
-
     struct line line;
     line.len = 0;
     line.cut = false;
@@ -257,4 +250,26 @@ void log_event(enum log_level level, const char *event, const struct log_field *
         add_field(&line, &fields[i]);
     end_line(&line);
     disk_write_fd(1, str_of(line.bytes, line.len));
+}
+
+static bool is_wanted(enum log_level level)
+{
+    ASSERT(level >= LOG_DEBUG && level <= LOG_ERROR);
+    return (int)level >= atomic_load_explicit(&setup.least, memory_order_relaxed);
+}
+
+void log_event(enum log_level level, const char *event, const struct log_field *fields, int count)
+{
+    uint64_t left_out = 0;
+    ASSERT(event);
+    if (!is_wanted(level) || (level > LOG_DEBUG && !may_leave(event, &left_out)))
+        return;
+    write_line(level, event, left_out, fields, count);
+}
+
+void log_each(enum log_level level, const char *event, const struct log_field *fields, int count)
+{
+    ASSERT(event);
+    if (is_wanted(level))
+        write_line(level, event, 0, fields, count);
 }

@@ -27,6 +27,9 @@ struct log_field {
  * a whole; what did not fit is left out, and "cut" says so. The same event name logs at most 20
  * lines a second above DEBUG; how many were left out is told with the next. Any thread. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, int count);
+/* The same for what must not be left out, one line each: the access log. */
+void log_each(enum log_level level, const char *event, const struct log_field *fields, int count);
+
 #define LOG(level, event, ...)                                             \
     log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ }, \
               (int)(sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field)))

@@ -97,7 +97,7 @@ static bool shows(void *subject)
     return answer.status == 200 && str_equal(wanted->seen, str_of_z(wanted->text));
 }
 
-static void until(struct test *t, struct wanted wanted)
+static void until(struct wanted wanted)
 {
     if (!inline_until(shows, &wanted))
         CHECK_STR(wanted.seen, wanted.text);
@@ -108,7 +108,7 @@ void orders_shop_until(struct orders_shop *shop, const char *id, const char *poi
 {
     struct test *t = shop->t;
     const char *target = str_z(t->arena, str_format(t->arena, "/orders/%s", id));
-    until(t, (struct wanted){ &shop->staff, target, pointer, text, STR_NONE });
+    until((struct wanted){ &shop->staff, target, pointer, text, STR_NONE });
 }
 
 void orders_shop_stock(struct orders_shop *shop, const char *sku, int on_hand, int reserved)
@@ -117,6 +117,6 @@ void orders_shop_stock(struct orders_shop *shop, const char *sku, int on_hand, i
     const char *target = str_z(t->arena, str_format(t->arena, "/products/stock/%s", sku));
     const char *held = str_z(t->arena, str_format(t->arena, "%d", reserved));
     const char *there = str_z(t->arena, str_format(t->arena, "%d", on_hand));
-    until(t, (struct wanted){ &shop->catalog, target, "/reserved", held, STR_NONE });
-    until(t, (struct wanted){ &shop->catalog, target, "/on_hand", there, STR_NONE });
+    until((struct wanted){ &shop->catalog, target, "/reserved", held, STR_NONE });
+    until((struct wanted){ &shop->catalog, target, "/on_hand", there, STR_NONE });
 }

@@ -318,6 +318,30 @@ TEST(a_product_larger_than_a_window_is_read_whole)
     check_counts(t, &import, "20", "0", "0", "0");
 }
 
+/* A product whose description has that many bytes, and one after it. */
+static str long_file(struct test *t, size_t bytes)
+{
+    struct text file = text_init(t->arena, bytes + 1024);
+
+    text_add(&file, STR("Handle,Title,Variant Price,Body (HTML)\na,A,1,"));
+    for (size_t i = 0; i < bytes; i++)
+        text_add_byte(&file, 'x');
+    text_add(&file, STR("\nb,B,2,short\n"));
+    return text_str(&file);
+}
+
+TEST(a_description_beyond_its_limit_is_refused_and_one_beyond_all_limits_ends_the_import)
+{
+    struct products_shop *shop = products_shop_open(t, NULL);
+    struct answer_seen import = import_file(shop, long_file(t, 700 * 1024));
+
+    check_counts(t, &import, "1", "0", "0", "1");
+    CHECK(str_find(inline_text(t, &import, "/lines/0/message"), STR("/description")) >= 0);
+    import = import_file(shop, long_file(t, 3 * 1024 * 1024));
+    CHECK_STR(inline_text(t, &import, "/status"), "failed");
+    CHECK(str_find(inline_text(t, &import, "/message"), STR("line 2")) >= 0);
+}
+
 TEST(an_import_goes_on_after_a_restart_where_it_was)
 {
     struct products_shop *shop = products_shop_open_alone(t, NULL);

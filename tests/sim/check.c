@@ -66,6 +66,7 @@ struct check {
     const struct world *world;
     sqlite3 *db;
     sqlite3_stmt *moments[MOMENTS_COUNT], *order, *moving;
+    bool planted_early;
 };
 
 static void look(sqlite3_stmt *statement, const char *rule)
@@ -158,6 +159,8 @@ static void check_on_disk(struct check *check, str id, const struct reply *reply
 {
     struct uuid uuid;
     RULE(uuid_parse(id, &uuid), "answers", "\"%" STR_F "\" is no order", STR_A(id));
+    if (check->planted_early)
+        uuid.bytes[15] ^= 1;
     sqlite3_bind_blob(check->order, 1, uuid.bytes, sizeof uuid.bytes, SQLITE_TRANSIENT);
     RULE(sqlite3_step(check->order) == SQLITE_ROW, "what is answered is on disk",
          "order %" STR_F " is not there", STR_A(id));
@@ -169,6 +172,8 @@ static void check_on_disk(struct check *check, str id, const struct reply *reply
          "order %" STR_F " is %s", STR_A(id), books_text(check->order, 0));
     sqlite3_reset(check->order);
 }
+
+void check_plant_early(struct check *check) { check->planted_early = true; }
 
 void check_answer(struct check *check, const struct ask *ask, const struct reply *reply)
 {

@@ -21,6 +21,9 @@ void check_moments(sqlite3 *db);
 /* What holds the moment an answer is given: what it tells is on disk. */
 void check_answer(struct check *check, const struct ask *ask, const struct reply *reply);
 
+/* For the test of this test: from now on answers are looked for where they are not. */
+void check_plant_early(struct check *check);
+
 /* Whether something is still on its way: events, jobs, callbacks, orders that have not settled. Tells
  * what in `why`, which has room for `room` bytes. */
 bool check_is_moving(struct check *check, char *why, size_t room);

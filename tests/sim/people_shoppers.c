@@ -51,9 +51,9 @@ static const char *body_of(const struct person *shopper, const struct ask *ask)
         text_add_format(&body, ",\"address_id\":\"%s\"", shopper->address_id);
     else if (dice_one_in(3))
         text_add_format(&body, ",\"shipping_address\":%s", address_json);
-    if (dice_one_in(6))
+    if (dice_one_in(8))
         text_add_format(&body, ",\"expected_total\":{\"amount\":%lld,\"currency\":\"EUR\"}",
-                        (long long)total + dice(2));
+                        (long long)total + dice_one_in(4));
     text_add_byte(&body, '}');
     return str_z(model->arena, text_str(&body));
 }

@@ -5,7 +5,7 @@
 #include "tests/sim/story.h"
 #include <stdio.h>
 
-enum { AT_ONCE = 3 };
+enum { AT_ONCE = 3, RECENT = 12 };
 
 static struct model *model_of(struct person *staff) { return staff->client.model; }
 
@@ -84,7 +84,7 @@ static struct ask any_adjustment(struct person *staff, int index)
     struct ask ask = { .kind = ASK_ADJUST, .method = HTTP_POST, .sku = index, .expected = -1 };
     ask.path = FORMAT(staff, "/products/stock/%s/adjustments", sku->sku);
     ask.key = client_new_key(&staff->client);
-    ask.delta = dice_one_in(4) ? -1 - dice(2) : 1 + dice(6);
+    ask.delta = dice_one_in(4) ? -1 - dice(2) : 1 + dice(20);
     int kind = dice(3);
     if (kind == 0) {
         ask.body = FORMAT(staff, "{\"delta\":%lld,\"reason\":\"received\"}", (long long)ask.delta);
@@ -228,9 +228,11 @@ static bool work_on_order(struct person *staff, struct model_order *order)
 static void work_on_any(struct person *staff)
 {
     struct model *model = model_of(staff);
-    for (int tries = 0; model->orders_count > 0 && tries < 6; tries++)
-        if (work_on_order(staff, &model->orders[dice(model->orders_count)]))
+    for (int tries = 0; model->orders_count > 0 && tries < 10; tries++) {
+        int among = tries % 2 && model->orders_count > RECENT ? RECENT : model->orders_count;
+        if (work_on_order(staff, &model->orders[model->orders_count - 1 - dice(among)]))
             return;
+    }
 }
 
 bool staff_close_shop(struct person *staff)

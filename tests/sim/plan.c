@@ -53,7 +53,7 @@ static void set_settings(struct plan *plan, uint64_t *state)
     set(plan, "PAYMENT_LANES=%d", between(state, 1, 6));
     set(plan, "PAYMENT_SWEEP_INTERVAL=%ds", between(state, 2, 30));
     set(plan, "WORKERS=%d", between(state, 1, 5));
-    set(plan, "QUEUE_MAX=%d", between(state, 1, 8) == 1 ? 16 : 256);
+    set(plan, "QUEUE_MAX=%d", between(state, 1, 4) == 1 ? 16 : 256);
     set(plan, "STOCK_LOW=%d", between(state, 0, 4));
     set(plan, "WRITE_BATCH_MAX=%d", between(state, 1, 3) == 1 ? between(state, 1, 6) : 512);
     set(plan, "LOG_LEVEL=error");
@@ -68,10 +68,10 @@ struct plan plan_of(uint64_t seed)
         .shoppers_count = between(&state, 4, PLAN_SHOPPERS_MAX),
         .asks_each = between(&state, 14, 26),
         .staff_count = between(&state, 1, 2),
-        .staff_asks = between(&state, 20, 40),
+        .staff_asks = between(&state, 30, 60),
         .bank_asks = between(&state, 4, 10),
         .skus_count = between(&state, 2, 6),
-        .stock_max = between(&state, 2, 40),
+        .stock_max = between(&state, 4, 120),
         .think_us = thinks[between(&state, 0, 3)],
         .burst_max = between(&state, 1, 6),
         .bus = bus_of(&state),
@@ -92,7 +92,7 @@ struct plan plan_small(uint64_t seed)
     plan.staff_asks = 40;
     plan.bank_asks = 4;
     plan.skus_count = 3;
-    plan.stock_max = 20;
+    plan.stock_max = 60;
     plan.think_us = 300 * ms;
     plan.restarts = plan.wall_jumps = 0;
     plan.has_account = false;

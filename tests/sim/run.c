@@ -104,12 +104,15 @@ static void come_to_rest(struct run *run, struct cast *cast, struct check *check
     story_violated("everything comes to rest", "after so long there is still:%s", why);
 }
 
-static void plant(struct run *run, enum planted planted)
+static void plant(struct run *run, struct check *check, enum planted planted)
 {
+    if (planted == PLANTED_ANSWER_EARLY)
+        check_plant_early(check);
     run->world->loses_for_ever = planted == PLANTED_EVENT_LOST;
     run->model->flips_answers = planted == PLANTED_ANSWER_OTHER;
     run->model->unmarks_answers = planted == PLANTED_REPEAT_UNMARKED;
-    if (planted == PLANTED_REAL_CLOCK && clock_machine.mono_us() % 2)
+    int64_t looks = planted == PLANTED_REAL_CLOCK ? clock_machine.mono_us() % 64 : 0;
+    while (looks-- > 0)
         sync_yield();
 }
 
@@ -133,7 +136,7 @@ static void perform(struct run *run, enum planted planted)
     model_init(run->model, run->arena, &run->plan);
     world_init(run->world, run->arena, &run->plan, run->folder);
     make_cast(run, cast, check);
-    plant(run, planted);
+    plant(run, check, planted);
     open_shop(run, check);
     staff_open_shop(&cast->staff[0]);
     if (run->plan.has_account)

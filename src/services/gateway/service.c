@@ -79,7 +79,7 @@ static void extra_add(struct request *request, str name, str value)
 }
 
 /* Takes one request out of the client's bucket, and tells in the answer what is left. */
-static err limit_take(struct gateway *self, struct request *request, int class,
+static err limit_take(struct gateway *self, struct request *request, unsigned class,
                       const struct limit_client *client)
 {
     const struct limit *limit = &self->limit[class];
@@ -267,8 +267,8 @@ static void on_served(void *subject, const struct request *request, int64_t took
         fields[count++] = LOG_TEXT("user", str_of_z(request->user_hash));
     if (request->error_code)
         fields[count++] = LOG_TEXT("error", str_of_z(request->error_code));
-    log_event(response->status >= 500 ? LOG_WARN : LOG_INFO, event_of(response->status), fields,
-              count);
+    log_each(response->status >= 500 ? LOG_WARN : LOG_INFO, event_of(response->status), fields,
+             count);
     traffic_note(&self->traffic, route, response->status, took_us);
 }
 

@@ -11,7 +11,8 @@ enum {
     PIECE_PRODUCTS_MAX = 50,
     PIECE_VARIANTS_MAX = 500,
     WINDOW_BYTES = 256 * 1024,
-    PRODUCT_BYTES_MAX = 4 * 1024 * 1024,
+    PRODUCT_BYTES_MAX = 1024 * 1024,     /* rows of one product in a file */
+    PIECE_ARENA_BYTES = 4 * 1024 * 1024, /* then the piece is full: far below the call's ceiling */
     STALE_AT_ONCE = 50,
     SWEEP_ROWS_MAX = 500,
 };
@@ -147,14 +148,22 @@ static err decide(struct reading *reading, const struct import_group *group,
     return OK;
 }
 
+static bool is_full(const struct reading *reading)
+{
+    const struct import_piece *piece = reading->piece;
+
+    return piece->items_count == PIECE_PRODUCTS_MAX ||
+           reading->variants_count >= PIECE_VARIANTS_MAX ||
+           (piece->items_count > 0 && arena_used(reading->call->arena) > PIECE_ARENA_BYTES);
+}
+
 /* Reads products from the window until the piece is full, the window ends or the file does. */
 static err fill_piece(struct reading *reading, const struct csv_window *window)
 {
     struct import_piece *piece = reading->piece;
     struct arena *arena = reading->call->arena;
 
-    while (piece->items_count < PIECE_PRODUCTS_MAX &&
-           reading->variants_count < PIECE_VARIANTS_MAX) {
+    while (!is_full(reading)) {
         struct import_item *item = &piece->items[piece->items_count];
         struct import_group group;
         enum csv_step step;

@@ -13,6 +13,9 @@ static str database_url(struct arena *arena, const struct conf *conf)
                       STR_A(conf_text(conf, CONF_DATA_DIR)));
 }
 
+/* A product may have some mebibytes of texts and addresses; a change has it before and after. */
+enum { CALL_BYTES_MAX = 32 * 1024 * 1024 };
+
 err products_open(struct arena *arena, const struct house *house, struct products **out)
 {
     ASSERT(arena && house && out);
@@ -33,6 +36,7 @@ err products_open(struct arena *arena, const struct house *house, struct product
         .database_url = database_url(arena, conf),
         .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
         .cache_bytes = (size_t)conf_int(conf, CONF_CATALOG_CACHE),
+        .arena_bytes_max = CALL_BYTES_MAX,
         .self = self,
     };
     TRY(service_open(arena, &config, &self->service));

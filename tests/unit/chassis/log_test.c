@@ -195,6 +195,17 @@ TEST(log_event_that_floods_is_held_and_the_rest_told)
     CHECK(str_find(text, STR("\"flood.warn\",\"n\":51}")) > 0);
 }
 
+TEST(log_each_writes_every_line_above_the_level)
+{
+    begin(t, LOG_INFO, true);
+    struct log_field field = LOG_NUMBER("n", 1);
+    for (int i = 0; i < 50; i++) {
+        log_each(LOG_INFO, "each.info", &field, 1);
+        log_each(LOG_DEBUG, "each.debug", &field, 1);
+    }
+    CHECK_INT(lines_of(end(t)), 50);
+}
+
 TEST(log_knows_more_events_than_it_counts_apart)
 {
     begin(t, LOG_INFO, true);
