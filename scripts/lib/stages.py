@@ -156,7 +156,7 @@ def run_stage(stage):
             if counts.failed:
                 show(program, text, why)
             for line in text.splitlines():
-                if counts.skipped and line.startswith("SKIP"):
+                if line.startswith("told: ") or counts.skipped and line.startswith("SKIP"):
                     print("  " + line)
     print(f"[{stage.name}] {time.monotonic() - started:.1f} s: {total}", flush=True)
     return total
@@ -210,7 +210,7 @@ STAGES = {
     "api-asan": (600, ["asan"], lambda word: suite_programs("asan", "api", word)),
     "api-tsan": (900, ["tsan"], lambda word: suite_programs("tsan", "api", word)),
     "sim": (900, ["asan"], lambda word: suite_programs("asan", "sim", word)),
-    "e2e": (1200, ["asan"], lambda word: pytest_programs("e2e", word, "asan")),
+    "e2e": (1200, ["asan", "release"], lambda word: pytest_programs("e2e", word, "asan")),
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
 }

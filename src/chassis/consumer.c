@@ -44,6 +44,7 @@ struct consumer {
     struct lock turn;      /* the bus and the timer take turns */
     struct series **ok, **repeated, **held, **retried,
         **dead; /* by index of the reaction; the last is "other" */
+    struct series *dead_letters;
 };
 
 /* ---- opening ---- */
@@ -70,6 +71,7 @@ struct consumer *consumer_open(struct service *service)
     consumer->held = open_outcome(service, "held");
     consumer->retried = open_outcome(service, "retried");
     consumer->dead = open_outcome(service, "dead");
+    consumer->dead_letters = metric_series(METRIC_DEAD_LETTERS, service->spec->name, NULL, NULL);
     lock_init(&consumer->lock);
     lock_init(&consumer->turn);
     cond_init(&consumer->wake);
@@ -215,6 +217,7 @@ static void bury(struct delivery *delivery, err why)
                                   .error = err_describe(delivery->arena, why),
                                   .tries = delivery->runs };
     count(delivery, delivery->consumer->dead);
+    series_add(delivery->consumer->dead_letters, 1);
     LOG(LOG_ERROR, "event.dead", LOG_TEXT("event", letter.event.type),
         LOG_TEXT("key", letter.event.key), LOG_NUMBER("number", letter.event.number),
         LOG_TEXT("error", letter.error));

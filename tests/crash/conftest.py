@@ -9,3 +9,5 @@ sys.path.insert(0, str(ROOT / "tests" / "lib"))
 
 for name in ("duka", "dukactl"):
     os.environ.setdefault(name.upper() + "_BIN", str(ROOT / "build/release/src/apps" / name))
+
+from telling import pytest_terminal_summary, tell  # noqa: E402,F401

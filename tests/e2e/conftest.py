@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from shop import Shop  # noqa: E402
+from telling import pytest_terminal_summary, tell  # noqa: E402,F401
 
 
 @pytest.fixture(scope="module")

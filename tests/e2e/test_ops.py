@@ -73,8 +73,8 @@ def test_metrics_are_prometheus_text_and_count_what_happens(shop, staff, custome
     )
     assert total(after, "duka_outbox_backlog") == 0
     for kind, name in METRICS:
-        if kind == "GAUGE":
-            assert any(key[0] == name for key in after), f"{name} is not told"
+        sample = name + "_count" if kind == "TIME" else name
+        assert any(key[0] == sample for key in after), f"{name} is not told"
 
 
 def parse_metrics(text):

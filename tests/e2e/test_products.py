@@ -352,7 +352,9 @@ def test_a_page_links_to_the_next(anonymous, shelf):
     following = httpx.URL(str(page.url)).join(link[link.index("<") + 1 : link.index(">")])
     body = accepted(anonymous.http.get(following))
     assert len(body["items"]) == 3 and body == accepted(
-        anonymous.get("/products", params={"vendor": shelf[0], "limit": 3, "after": page.json()["next"]})
+        anonymous.get(
+            "/products", params={"vendor": shelf[0], "limit": 3, "after": page.json()["next"]}
+        )
     )
 
 

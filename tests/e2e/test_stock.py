@@ -24,7 +24,7 @@ def accounts(staff, sku):
 
 
 def test_one_of_200_buyers_gets_the_last_unit_and_the_others_hear_so_in_their_first_answer(
-    shop, staff
+    shop, staff, tell
 ):
     sku = staff.new_sku(on_hand=1)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -41,8 +41,8 @@ def test_one_of_200_buyers_gets_the_last_unit_and_the_others_hear_so_in_their_fi
     won = [answer for answer, _ in answers if answer.status_code == 201]
     lost = [answer for answer, _ in answers if answer.status_code != 201]
     waits = sorted(waited for _, waited in answers)
-    print(
-        f"{BUYERS} buyers waited: median {statistics.median(waits) * 1000:.0f} ms, "
+    tell(
+        f"{BUYERS} buyers of the last unit waited: median {statistics.median(waits) * 1000:.0f} ms, "
         f"p95 {waits[int(len(waits) * 0.95)] * 1000:.0f} ms, longest {waits[-1] * 1000:.0f} ms"
     )
     assert len(won) == 1 and accepted(won[0], 201)["status"] == "confirmed"

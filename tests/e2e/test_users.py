@@ -1,6 +1,7 @@
 """Accounts: registration, sign-in, sessions, profile, addresses, roles, suspension, keys."""
 
 import base64
+import json
 import time
 
 import jwt
@@ -195,9 +196,7 @@ def forge(token, **changes):
     """The token with other claims, under the old signature."""
     head, _, signature = token.split(".")
     claims = jwt.decode(token, options={"verify_signature": False})
-    body = jwt.utils.base64url_encode(
-        __import__("json").dumps({**claims, **changes}).encode()
-    ).decode()
+    body = jwt.utils.base64url_encode(json.dumps({**claims, **changes}).encode()).decode()
     return f"{head}.{body}.{signature}"
 
 

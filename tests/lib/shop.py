@@ -512,5 +512,5 @@ class Shop:
 def seeded():
     """A source of chance whose seed is told, so that a run can be seen again: SEED=n."""
     seed = int(os.environ.get("SEED") or secrets.randbits(32))
-    print(f"SEED={seed}", flush=True)
+    print(f"SEED={seed}", flush=True)  # with the output of the test that failed
     return random.Random(seed)

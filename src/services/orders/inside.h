@@ -23,6 +23,7 @@ struct orders {
     time_us swept_to; /* how far payments without an order have been looked for */
     struct series *reached[ORDER_CANCELLED + 1];
     struct series *settle_time;
+    struct series *answered[PROVIDERS_MAX][KNOWN_REFUNDED + 1]; /* by provider, by what it said */
 };
 
 /* The provider of that name; NULL for "manual" and for one that the shop does not have. */

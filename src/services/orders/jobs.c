@@ -87,6 +87,8 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
     if (!due || before.job_was != job.kind)
         return OK; /* done meanwhile */
     enum payment_known known = ask_provider(self, call, job.kind, &before.order);
+    const struct provider *provider = orders_provider(self, before.order.provider);
+    series_add(self->answered[provider - self->providers][known], 1);
     TRY(save_known(self, call, id, known, &moved));
     if (known == KNOWN_UNKNOWN || !moved)
         TRY(postpone(call, id, job.kind, job.tries));

@@ -90,7 +90,7 @@ TEST(texts_are_utf8_without_nul_and_control_characters)
     CHECK_REFUSED(&users_list_users_request_spec, "{\"email\":\"a\\nb\"}", "/email",
                   "must not contain control characters or line breaks");
     CHECK_REFUSED(&products_create_product_request_spec,
-                  "{\"title\":\"x\",\"variants\":[{\"price\":{\"currency\":\"EUR\"}}],"
+                  "{\"title\":\"x\",\"variants\":[{\"price\":{\"amount\":1,\"currency\":\"EUR\"}}],"
                   "\"description\":\"\\u0007\"}",
                   "/description",
                   "must not contain control characters other than line breaks and tabs");
@@ -103,9 +103,10 @@ TEST(texts_are_utf8_without_nul_and_control_characters)
 
 TEST(a_text_of_lines_may_break_them)
 {
-    CHECK_OK(judged(t->arena, &products_create_product_request_spec,
-                    STR("{\"title\":\"x\",\"variants\":[{\"price\":{\"currency\":\"EUR\"}}],"
-                        "\"description\":\"a\\r\\n\\tb\"}")));
+    CHECK_OK(judged(
+        t->arena, &products_create_product_request_spec,
+        STR("{\"title\":\"x\",\"variants\":[{\"price\":{\"amount\":1,\"currency\":\"EUR\"}}],"
+            "\"description\":\"a\\r\\n\\tb\"}")));
 }
 
 TEST(a_password_may_be_any_characters_but_nul)
