@@ -252,6 +252,14 @@ static void answer_link(struct call *call, struct request *request, const void *
     response_add(&request->response, STR("link"), text_str(&link));
 }
 
+/* What everyone may see may be kept, and is asked for again by its ETag; all else is nobody's to keep
+ * (tokens, people, orders). */
+static str cache_control(const struct call_spec *spec)
+{
+    bool shown_to_all = spec->method == HTTP_GET && spec->access == ACCESS_ANYONE;
+    return shown_to_all ? STR("no-cache") : STR("no-store");
+}
+
 void binding_answer(struct call *call, struct request *request, const void *message, int status)
 {
     ASSERT(call->spec && message);
@@ -266,6 +274,7 @@ void binding_answer(struct call *call, struct request *request, const void *mess
     message_to_json(&body, call->spec->response, message);
     response->body = text_str(&body);
     response->content_type = STR("application/json");
+    response_add(response, STR("Cache-Control"), cache_control(call->spec));
     answer_link(call, request, message);
     answer_etag(call, request);
 }

@@ -562,6 +562,7 @@ static bool answer_from_cache(struct service *service, struct request *request,
     request->response.status = known ? 304 : 200;
     request->response.body = known ? STR_NONE : cached->body;
     request->response.content_type = known ? STR_NONE : cached->content_type;
+    response_add(&request->response, STR("Cache-Control"), STR("no-cache"));
     response_add(&request->response, STR("etag"), cached->etag);
     request->route = spec->short_name;
     series_add(service->calls_ok[spec->index], 1);

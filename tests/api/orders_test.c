@@ -23,6 +23,7 @@ TEST(a_placed_order_is_confirmed_then_captured_and_its_timeline_tells_each_state
 
     struct answer_seen order = inline_get(&shop->shopper, path(t, "/orders/$", id));
     CHECK_STATUS(order, 200);
+    CHECK_STR(inline_header(&order, "cache-control"), "no-store");
     CHECK_STR(inline_text(t, &order, "/status"), "confirmed");
     CHECK_STR(inline_text(t, &order, "/total/amount"), "900");
     CHECK_STR(inline_text(t, &order, "/lines/0/title"), "mug");

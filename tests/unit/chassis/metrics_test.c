@@ -138,16 +138,16 @@ TEST(metrics_the_two_hundredth_series_is_other)
 {
     struct series *last = NULL;
     for (int i = 0; i < 199; i++)
-        last = metric_series(METRIC_DEAD_LETTERS, str_z(t->arena, str_format(t->arena, "t5-%d", i)),
+        last = metric_series(METRIC_RATE_LIMITED, str_z(t->arena, str_format(t->arena, "t5-%d", i)),
                              NULL, NULL);
-    struct series *other = metric_series(METRIC_DEAD_LETTERS, "t5-199", NULL, NULL);
+    struct series *other = metric_series(METRIC_RATE_LIMITED, "t5-199", NULL, NULL);
     CHECK(other != last);
-    CHECK(metric_series(METRIC_DEAD_LETTERS, "t5-200", NULL, NULL) == other);
-    CHECK(metric_series(METRIC_DEAD_LETTERS, "other", NULL, NULL) == other);
-    CHECK(metric_series(METRIC_DEAD_LETTERS, "t5-198", NULL, NULL) == last);
+    CHECK(metric_series(METRIC_RATE_LIMITED, "t5-200", NULL, NULL) == other);
+    CHECK(metric_series(METRIC_RATE_LIMITED, "other", NULL, NULL) == other);
+    CHECK(metric_series(METRIC_RATE_LIMITED, "t5-198", NULL, NULL) == last);
     series_add(other, 3);
-    CHECK(has_line(t, "duka_dead_letters_total{service=\"other\"} 3"));
-    CHECK_INT(lines_with(t, "duka_dead_letters_total{"), 200);
+    CHECK(has_line(t, "duka_rate_limited_total{class=\"other\"} 3"));
+    CHECK_INT(lines_with(t, "duka_rate_limited_total{"), 200);
 }
 
 TEST(metrics_a_series_that_is_called_other_is_not_there_twice)
@@ -158,7 +158,7 @@ TEST(metrics_a_series_that_is_called_other_is_not_there_twice)
                             str_z(t->arena, str_format(t->arena, "t6-%d", i)), NULL, NULL);
     CHECK(metric_series(METRIC_OUTBOX_BACKLOG, "t6-249", NULL, NULL) == other);
     CHECK_INT(lines_with(t, "service=\"other\"} "),
-              lines_with(t, "duka_dead_letters_total{service=\"other\"}") + 1);
+              lines_with(t, "duka_rate_limited_total{class=\"other\"}") + 1);
 }
 
 TEST(metrics_tell_of_the_process)
