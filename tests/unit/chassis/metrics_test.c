@@ -138,16 +138,16 @@ TEST(metrics_the_two_hundredth_series_is_other)
 {
     struct series *last = NULL;
     for (int i = 0; i < 199; i++)
-        last = metric_series(METRIC_RATE_LIMITED, str_z(t->arena, str_format(t->arena, "t5-%d", i)),
-                             NULL, NULL);
-    struct series *other = metric_series(METRIC_RATE_LIMITED, "t5-199", NULL, NULL);
+        last = metric_series(METRIC_ORDERS, str_z(t->arena, str_format(t->arena, "t5-%d", i)), NULL,
+                             NULL);
+    struct series *other = metric_series(METRIC_ORDERS, "t5-199", NULL, NULL);
     CHECK(other != last);
-    CHECK(metric_series(METRIC_RATE_LIMITED, "t5-200", NULL, NULL) == other);
-    CHECK(metric_series(METRIC_RATE_LIMITED, "other", NULL, NULL) == other);
-    CHECK(metric_series(METRIC_RATE_LIMITED, "t5-198", NULL, NULL) == last);
+    CHECK(metric_series(METRIC_ORDERS, "t5-200", NULL, NULL) == other);
+    CHECK(metric_series(METRIC_ORDERS, "other", NULL, NULL) == other);
+    CHECK(metric_series(METRIC_ORDERS, "t5-198", NULL, NULL) == last);
     series_add(other, 3);
-    CHECK(has_line(t, "duka_rate_limited_total{class=\"other\"} 3"));
-    CHECK_INT(lines_with(t, "duka_rate_limited_total{"), 200);
+    CHECK(has_line(t, "duka_orders_total{status=\"other\"} 3"));
+    CHECK_INT(lines_with(t, "duka_orders_total{"), 200);
 }
 
 TEST(metrics_a_series_that_is_called_other_is_not_there_twice)
@@ -157,8 +157,7 @@ TEST(metrics_a_series_that_is_called_other_is_not_there_twice)
         (void)metric_series(METRIC_OUTBOX_BACKLOG,
                             str_z(t->arena, str_format(t->arena, "t6-%d", i)), NULL, NULL);
     CHECK(metric_series(METRIC_OUTBOX_BACKLOG, "t6-249", NULL, NULL) == other);
-    CHECK_INT(lines_with(t, "service=\"other\"} "),
-              lines_with(t, "duka_rate_limited_total{class=\"other\"}") + 1);
+    CHECK_INT(lines_with(t, "duka_outbox_backlog{service=\"other\"} "), 1);
 }
 
 TEST(metrics_tell_of_the_process)
