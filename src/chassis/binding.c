@@ -222,8 +222,8 @@ static void answer_etag(struct call *call, struct request *request)
     }
 }
 
-/* RFC 8288: where the next page of a list is. Relative to what was asked for: whoever stands between
- * may have rewritten the path. */
+/* RFC 8288: where the next page of a list is. Relative to what was asked for: whoever stands
+ * between may have rewritten the path. */
 static void answer_link(struct call *call, struct request *request, const void *message)
 {
     const struct message_spec *spec = call->spec->response;
@@ -252,8 +252,8 @@ static void answer_link(struct call *call, struct request *request, const void *
     response_add(&request->response, STR("link"), text_str(&link));
 }
 
-/* What everyone may see may be kept, and is asked for again by its ETag; all else is nobody's to keep
- * (tokens, people, orders). */
+/* What everyone may see may be kept, and is asked for again by its ETag; all else is nobody's to
+ * keep (tokens, people, orders). */
 static str cache_control(const struct call_spec *spec)
 {
     bool shown_to_all = spec->method == HTTP_GET && spec->access == ACCESS_ANYONE;

@@ -29,7 +29,9 @@ err db_open(struct arena *arena, const struct db_config *config, const struct db
                         " use sqlite:PATH.",
                         STR_A(config->url));
         str place = str_slice(config->url, SCHEMES[i].scheme.len, config->url.len);
-        return SCHEMES[i].driver->open(arena, config, place, schema, out);
+        TRY(SCHEMES[i].driver->open(arena, config, place, schema, out));
+        lock_init(&(*out)->faults_lock);
+        return OK;
     }
     return fail(arena, SETTING_INVALID, "The database URL \"%" STR_F "\" is none: use sqlite:PATH.",
                 STR_A(config->url));
@@ -37,8 +39,10 @@ err db_open(struct arena *arena, const struct db_config *config, const struct db
 
 void db_close(struct db *db)
 {
-    if (db)
-        db->driver->close(db);
+    if (!db)
+        return;
+    lock_done(&db->faults_lock);
+    db->driver->close(db);
 }
 
 _Noreturn void db_fatal(const struct db *db, const char *what)
@@ -54,15 +58,20 @@ _Noreturn void db_fatal(const struct db *db, const char *what)
 void db_fail_at(struct db *db, enum db_step step, int64_t nth, enum db_fault fault)
 {
     ASSERT(db && step < DB_STEPS_COUNT && (nth > 0 || fault == DB_FAULT_NONE));
-    db->faults_armed = true;
+    lock_take(&db->faults_lock);
     db->faults[step].at = fault == DB_FAULT_NONE ? 0 : db->faults[step].steps + nth;
     db->faults[step].fault = fault;
+    lock_drop(&db->faults_lock);
+    __atomic_store_n(&db->faults_armed, true, __ATOMIC_RELEASE);
 }
 
-int64_t db_steps_taken(const struct db *db, enum db_step step)
+int64_t db_steps_taken(struct db *db, enum db_step step)
 {
     ASSERT(db && step < DB_STEPS_COUNT);
-    return db->faults[step].steps;
+    lock_take(&db->faults_lock);
+    int64_t steps = db->faults[step].steps;
+    lock_drop(&db->faults_lock);
+    return steps;
 }
 
 void db_limit_bytes(struct db *db, int64_t bytes_max)
@@ -75,21 +84,26 @@ void db_limit_bytes(struct db *db, int64_t bytes_max)
 static err take_steps(struct db *db, struct arena *arena, enum db_step step, size_t count)
 {
     struct db_fault_plan *plan = &db->faults[step];
+    lock_take(&db->faults_lock);
     plan->steps += (int64_t)count;
-    if (plan->at == 0 || plan->steps < plan->at)
+    bool fails = plan->at != 0 && plan->steps >= plan->at;
+    enum db_fault fault = plan->fault;
+    if (fails)
+        plan->at = 0;
+    lock_drop(&db->faults_lock);
+    if (!fails)
         return OK;
 
-    plan->at = 0;
-    if (plan->fault == DB_FAULT_FSYNC)
+    if (fault == DB_FAULT_FSYNC)
         db_fatal(db, "fsync failed (a planned fault)");
-    if (plan->fault != DB_FAULT_FAILED && step != DB_STEP_READ && step != DB_STEP_BEGIN)
+    if (fault != DB_FAULT_FAILED && step != DB_STEP_READ && step != DB_STEP_BEGIN)
         db->driver->rollback(db);
-    return fail(arena, plan->fault == DB_FAULT_FULL ? DB_FULL : DB_FAILED, "a planned fault");
+    return fail(arena, fault == DB_FAULT_FULL ? DB_FULL : DB_FAILED, "a planned fault");
 }
 
 static inline err step(struct db *db, struct arena *arena, enum db_step kind, size_t count)
 {
-    if (__builtin_expect(db->faults_armed, 0))
+    if (__builtin_expect(__atomic_load_n(&db->faults_armed, __ATOMIC_ACQUIRE), 0))
         return take_steps(db, arena, kind, count);
     return OK;
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include "chassis/db.h"
 #include "chassis/db_faults.h"
+#include "os/sync.h"
 
 struct db_driver;
 
@@ -15,7 +16,8 @@ struct db {
     void (*on_fatal)(const char *what);
     int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
-    bool faults_armed;
+    bool faults_armed; /* atomic */
+    struct lock faults_lock;
     struct db_fault_plan {
         int64_t steps; /* how many were taken */
         int64_t at;    /* which of them fails; 0: none */

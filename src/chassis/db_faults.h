@@ -21,7 +21,7 @@ enum db_fault {
 void db_fail_at(struct db *db, enum db_step step, int64_t nth, enum db_fault fault);
 
 /* How many such steps were taken since db_fail_at was first called. */
-int64_t db_steps_taken(const struct db *db, enum db_step step);
+int64_t db_steps_taken(struct db *db, enum db_step step);
 
 /* Bounds the file: what does not fit is DB_FULL. 0 takes the bound away. Set while the writer
  * rests. */

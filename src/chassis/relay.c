@@ -29,8 +29,8 @@ struct relay {
     int under_way_count;
     struct uuid *acked; /* events to delete */
     int acked_count;
-    int64_t after; /* the last position taken in this pass */
-    int64_t drop_after_us;     /* a deletion that failed rests until then */
+    int64_t after;         /* the last position taken in this pass */
+    int64_t drop_after_us; /* a deletion that failed rests until then */
     bool poked, stopping;
     bool unsure; /* the outbox could not be read: something may be unsent */
 };
@@ -266,7 +266,7 @@ static void relay_run(void *subject)
 
 void relay_start(struct relay *relay)
 {
-    relay->poked = true;
+    relay_poke(relay); /* a former run may have left something */
     relay->thread = thread_start("relay", relay_run, relay);
 }
 

@@ -31,6 +31,13 @@ check() {
     fi
 }
 
+# The shop is ready before they are printed: the demo catalog is loaded in between.
+waited=0
+until [ "$(grep -c '^# ---- to here' "$log")" -ge 2 ] || [ "$waited" -ge 600 ]; do
+    waited=$((waited + 1))
+    sleep 0.1
+done
+
 # The lines, both blocks, from the paste marks on.
 sed -n '/^# ---- .*paste from here/,/^# ---- to here/p' "$log" >"$scratch/lines"
 password=$(sed -n 's/^    password  *//p' "$log")

@@ -405,6 +405,7 @@ static const struct path_piece taken_pieces[] = { { .literal = "/counters/" },
 static const struct path_piece things_pieces[] = { { .literal = "/things" } };
 static const struct path_piece raw_pieces[] = { { .literal = "/raw/" }, { .field = 0 } };
 static const struct path_piece memory_pieces[] = { { .literal = "/memory/" }, { .field = 0 } };
+static const struct path_piece brief_pieces[] = { { .literal = "/brief/" }, { .field = 0 } };
 static const struct path_piece password_pieces[] = { { .literal = "/password/" }, { .field = 0 } };
 
 #define CALL(index_, method_, path_, pieces_)                                                 \
@@ -412,7 +413,7 @@ static const struct path_piece password_pieces[] = { { .literal = "/password/" }
     .method = method_, .routed = (index_) != COUNTER_QUOTE, .path = path_, .pieces = pieces_, \
     .pieces_count = sizeof(pieces_) / sizeof((pieces_)[0]),                                   \
     .body_field = (index_) == COUNTER_RAW ? 1 : -1,                                           \
-    .deadline_ms = (index_) == COUNTER_TAKE ? 200 : 5000, .body_bytes_max = 65536,            \
+    .deadline_ms = (index_) == COUNTER_BRIEF ? 200 : 5000, .body_bytes_max = 65536,           \
     .status = (index_) == COUNTER_PLACE                               ? 201                   \
               : (index_) == COUNTER_RAW || (index_) == COUNTER_DELETE ? 204                   \
                                                                       : 200
@@ -447,6 +448,9 @@ static const struct call_spec calls[COUNTER_CALLS] = {
       .request = &products_get_stock_request_spec, .response = &products_stock_spec,
       .handle = handle_memory },
     { CALL(COUNTER_PASSWORD, HTTP_GET, "/password/{sku}", password_pieces), .lane = LANE_PASSWORD,
+      .request = &products_get_stock_request_spec, .response = &products_stock_spec,
+      .handle = handle_memory },
+    { CALL(COUNTER_BRIEF, HTTP_GET, "/brief/{sku}", brief_pieces),
       .request = &products_get_stock_request_spec, .response = &products_stock_spec,
       .handle = handle_memory },
     { CALL(COUNTER_QUOTE, HTTP_GET, "/quote", counters_pieces), .access = ACCESS_NEIGHBOUR,

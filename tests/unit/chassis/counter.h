@@ -11,6 +11,7 @@
  *   POST   /raw/{provider}       a body of text/csv
  *   GET    /memory/{sku}         on the caller's thread
  *   GET    /password/{sku}       on a password lane
+ *   GET    /brief/{sku}          with a deadline of 200 ms
  *
  * A `note` in the body (or the SKU of a GET) says what else happens: see enum knob. Its reactions
  * to StockReserved write the event's key and number down; the key says what else happens. */
@@ -32,6 +33,7 @@ enum counter_call {
     COUNTER_RAW,
     COUNTER_MEMORY,
     COUNTER_PASSWORD,
+    COUNTER_BRIEF,
     COUNTER_QUOTE, /* for neighbours; without a path */
     COUNTER_CALLS
 };

@@ -8,7 +8,7 @@ enum { SUBJECTS = 100, STEP_US = 1000 };
 static struct seen {
     int runs[SUBJECTS], under_way[SUBJECTS], together; /* atomic */
     int64_t takes_us;
-    bool fails, huge;
+    int fails_at, huge_at; /* numbers of subjects; 0: none */
 } seen;
 
 static int number_of(struct uuid subject) { return subject.bytes[0]; }
@@ -21,13 +21,14 @@ static err note_run(void *self, struct call *call, struct uuid subject)
     ASSERT(call->arena && call->now > 0);
     if (__atomic_add_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST) > 1)
         __atomic_add_fetch(&seen.together, 1, __ATOMIC_SEQ_CST);
-    if (seen.takes_us)
-        sleep_until(clock_mono_us() + seen.takes_us);
+    int64_t takes_us = __atomic_load_n(&seen.takes_us, __ATOMIC_SEQ_CST);
+    if (takes_us)
+        sleep_until(clock_mono_us() + takes_us);
     __atomic_sub_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&seen.runs[n], 1, __ATOMIC_SEQ_CST);
-    if (seen.huge)
+    if (seen.huge_at == n)
         arena_alloc(call->arena, 64 << 20, 1);
-    return seen.fails ? fail(call->arena, DB_FAILED, "as the test says") : OK;
+    return seen.fails_at == n ? fail(call->arena, DB_FAILED, "as the test says") : OK;
 }
 
 static struct lanes *lanes_of(struct test *t, int threads)
@@ -84,7 +85,7 @@ TEST(one_that_waits_and_is_given_again_is_run_once)
 TEST(one_that_is_given_while_a_lane_has_it_is_run_after_it_never_beside_it)
 {
     struct lanes *lanes = lanes_of(t, 4);
-    seen.takes_us = 20000;
+    __atomic_store_n(&seen.takes_us, 20000, __ATOMIC_SEQ_CST);
     lanes_give(lanes, subject_of(1));
     int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
     while (!__atomic_load_n(&seen.under_way[1], __ATOMIC_SEQ_CST) && clock_mono_us() < deadline_us)
@@ -115,11 +116,12 @@ TEST(what_finds_no_room_is_left_to_be_given_again)
 
 TEST(a_lane_goes_on_after_an_error_and_after_one_that_needs_too_much_memory)
 {
-    struct lanes *lanes = lanes_of(t, 1);
-    seen.fails = true;
+    struct lanes *lanes = lanes_of(t, 0);
+    seen.fails_at = 1;
+    seen.huge_at = 2;
+    lanes_start(lanes, 1);
     lanes_give(lanes, subject_of(1));
     wait_runs(1, 1);
-    seen.huge = true;
     lanes_give(lanes, subject_of(2));
     wait_runs(2, 1);
     lanes_give(lanes, subject_of(3));
