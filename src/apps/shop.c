@@ -11,8 +11,10 @@ static void open_house(struct shop *shop, const struct conf *conf, const struct 
                                 .audience = conf_text(conf, CONF_TOKEN_AUDIENCE) };
     shop->house = (struct house){
         .conf = conf,
-        .workers = workers_open("worker", (int)conf_int(conf, CONF_WORKERS), (int)conf_int(conf, CONF_QUEUE_MAX)),
-        .password_lanes = workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX),
+        .workers = workers_open("worker", (int)conf_int(conf, CONF_WORKERS),
+                                (int)conf_int(conf, CONF_QUEUE_MAX)),
+        .password_lanes =
+            workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX),
         .auth = auth_open(&auth),
         .bus = bus_open_local(BUS_EVENTS_MAX, faults),
     };
@@ -26,7 +28,8 @@ static err open_services(struct shop *shop, struct arena *arena)
                        client_of(products_service(shop->products)), &shop->orders);
 }
 
-err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults, struct shop **out)
+err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
+              struct shop **out)
 {
     ASSERT(arena && conf && out);
     struct arena *own = arena_open(ARENA_CHUNK_BYTES);

@@ -46,7 +46,8 @@ size_t arena_used(const struct arena *arena);
  * off: reset the arena before it is used again. */
 void arena_guard(struct arena *arena, jmp_buf *guard);
 
-/* Raises the ceiling for this use (until the next reset): room to say what went wrong after a jump. */
+/* Raises the ceiling for this use (until the next reset): room to say what went wrong after a jump.
+ */
 void arena_raise(struct arena *arena, size_t bytes);
 
 #define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type), alignof(type)))

@@ -55,9 +55,9 @@ struct call {
     int answer_status;   /* 0: the contract's */
     struct uuid settles; /* subject whose settling answers, or nil */
     const void *(*settled_view)(struct arena *arena, const void *row);
-    struct uuid shows;                 /* what a kept answer shows; nil: it is not kept */
-    str etag;     /* with its quotes; none: made from the body */
-    str location; /* overrides the contract's template */
+    struct uuid shows; /* what a kept answer shows; nil: it is not kept */
+    str etag;          /* with its quotes; none: made from the body */
+    str location;      /* overrides the contract's template */
 };
 
 /* The snapshot of this call. */

@@ -16,7 +16,7 @@ struct db {
     void (*on_fatal)(const char *what);
     int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
-    bool faults_armed; /* atomic */
+    bool faults_armed;      /* atomic */
     struct lock faults_lock;
     struct db_fault_plan {
         int64_t steps; /* how many were taken */

@@ -127,8 +127,8 @@ static err name_setting(struct arena *arena, const char *service, err error)
 {
     char name[32] = "";
     for (size_t i = 0; service[i] && i + 1 < sizeof(name); i++)
-        name[i] = (char)(service[i] >= 'a' && service[i] <= 'z' ? service[i] - 'a' + 'A'
-                                                                : service[i]);
+        name[i] =
+            (char)(service[i] >= 'a' && service[i] <= 'z' ? service[i] - 'a' + 'A' : service[i]);
     return fail_over(arena, error->code, error, "DATABASE_URL_%s: %" STR_F, name,
                      STR_A(error->detail));
 }

@@ -29,7 +29,7 @@ struct service_config {
     str database_url; /* resolved: sqlite:PATH */
     bool durable;
     int readers_max;        /* 0: as many as workers */
-    size_t cache_bytes;  /* for ready answers of public reads; 0: none */
+    size_t cache_bytes;     /* for ready answers of public reads; 0: none */
     size_t arena_bytes_max; /* of a call; 0: 8 MiB */
     void *self;             /* given to handlers */
     /* The message of a subject as it stands now, for calls whose time to wait is up; NULL where no

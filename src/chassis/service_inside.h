@@ -51,7 +51,7 @@ void dispatch_stop(struct service *service);
 /* Opened with the service; it sends between start and stop. */
 struct relay *relay_open(struct service *service);
 void relay_start(struct relay *relay);
-void relay_poke(struct relay *relay); /* something was committed */
+void relay_poke(struct relay *relay);       /* something was committed */
 int64_t relay_backlog(struct relay *relay); /* events taken from the outbox and not deleted yet */
 void relay_stop(struct relay *relay);
 void relay_close(struct relay *relay); /* accepts NULL */

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the lines that `make run` printed, as they were printed: twice in one shell and once more in a new one, and looks at
-# what came back. The shop must be running.
+# Runs the lines that `make run` printed, as they were printed: twice in one shell and once more in a new
+# one, and looks at what came back. The shop must be running.
 #
 #   printed_lines.sh first LOG     LOG is what the first `make run` printed
-#   printed_lines.sh again LOG     LOG is what `make run` printed after a restart: what the first phase left must be there
+#   printed_lines.sh again LOG     LOG is what `make run` printed after a restart: what the first phase
+#                                  left must be there
 #
-# The last line is "counts: passed=… failed=… skipped=…". Between the phases notes are kept beside LOG.
+# The last line is "counts: passed=… failed=… skipped=…". Notes for the second phase lie beside LOG.
 set -u
 phase=${1:-}
 log=${2:-}
@@ -58,12 +59,14 @@ if [ "$phase" = first ]; then
     check "it is marked, once" shows_once
 else
     check "a later start shows no password" test -z "$password"
-    check "it says how a lost one is mended" grep -q 'dukactl users password staff@duka.example' "$log"
+    check "it says how a lost one is mended" \
+        grep -q '^    .*dukactl users password staff@duka.example$' "$log"
     # Mended as it says, then given to the lines as they ask for it.
     password="mended-$(date +%s%N)-$$"
-    mend() {
-        (cd "$root" && build/release/src/apps/dukactl users password staff@duka.example --password-stdin <<<"$password")
-    }
+    mend() (
+        cd "$root" && build/release/src/apps/dukactl users password staff@duka.example \
+            --password-stdin <<<"$password"
+    )
     check "the password is mended" mend
     export STAFF_PASSWORD=$password
 fi
@@ -104,7 +107,8 @@ else
         -d "{\"email\":\"$(sed -n 1p "$notes")\",\"password\":\"correct horse battery\"}" |
         sed 's/.*"access_token":"\([^"]*\)".*/\1/')
     still_there() {
-        curl -sS "$shop/orders/$(sed -n 2p "$notes")" -H "Authorization: Bearer $token" | grep -F '"fulfilment_status":"fulfilled"'
+        curl -sS "$shop/orders/$(sed -n 2p "$notes")" -H "Authorization: Bearer $token" |
+            grep -F '"fulfilment_status":"fulfilled"'
     }
     check "an order from before the restart is still there" still_there
 fi

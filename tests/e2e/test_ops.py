@@ -266,10 +266,10 @@ def test_what_is_in_flight_is_answered_before_the_end(new_shop):
 
 
 def test_a_stop_is_announced_before_the_door_closes(new_shop):
-    shop = new_shop(DRAIN_TIME="1500ms").start()
+    shop = new_shop(DRAIN_TIME="3s").start()
     customer = shop.customer()
     shop.process.send_signal(signal.SIGTERM)
-    until(lambda: ops(shop, "/readyz").status_code == 503, 1.0, "not ready")
+    until(lambda: ops(shop, "/readyz").status_code == 503, 2.0, "not ready")
     assert ops(shop, "/livez").status_code == 200
     accepted(Person(httpx.Client(trust_env=False), shop.url).get("/products"))
     accepted(customer.get("/users/me"))

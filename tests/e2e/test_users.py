@@ -172,11 +172,16 @@ def test_refreshing_rotates_and_a_token_used_twice_ends_the_session(shop):
     accepted(person.log_in().get("/users/me"))
 
 
-def test_logging_out_ends_this_session_within_five_seconds_and_no_other(shop):
+def test_logging_out_ends_this_session_everywhere_within_five_seconds_and_no_other(shop):
     person = shop.customer()
     other = person.at(person.door).log_in()
+    accepted(person.at(shop.doors["orders"]).get("/orders"))
     assert person.post("/users/logout").status_code == 204
     stops_working(person)
+    refused(person.get("/orders"), 401, "auth.token_revoked")
+    refused(person.at(shop.doors["orders"]).get("/orders"), 401, "auth.token_revoked")
+    refused(person.at(shop.doors["users"]).get("/users/me"), 401, "auth.token_revoked")
+    accepted(other.at(shop.doors["orders"]).get("/orders"))
     refused(
         person.post("/users/refresh", json={"refresh_token": person.refresh_token}),
         401,

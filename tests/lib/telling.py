@@ -1,5 +1,5 @@
-"""A pytest plugin: what a test measured is told in the summary, passed or not, in lines that begin with
-"told: ". A test tells by the fixture `tell`."""
+"""A pytest plugin: what a test measured is told in the summary, passed or not, in lines that begin
+with "told: ". A test tells by the fixture `tell`."""
 
 import pytest
 

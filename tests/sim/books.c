@@ -108,7 +108,7 @@ static void read_steps(struct arena *arena, sqlite3 *db, struct book_order *orde
 {
     enum { STEPS_MAX = 64 };
     sqlite3_stmt *row = of_order(db,
-                                 "select version, at, what, actor from timeline"
+                                 "select version, at, what, actor, reason from timeline"
                                  " where order_id = ?1 order by version, position",
                                  order->id);
     order->steps = arena_array(arena, struct book_step, STEPS_MAX);
@@ -118,6 +118,7 @@ static void read_steps(struct arena *arena, sqlite3 *db, struct book_order *orde
         step->at = sqlite3_column_int64(row, 1);
         COPY(step->what, row, 2);
         COPY(step->actor, row, 3);
+        COPY(step->reason, row, 4);
         ASSERT(order->steps_count < STEPS_MAX);
     }
     sqlite3_finalize(row);
@@ -134,15 +135,15 @@ static int64_t head_of(sqlite3 *db, const char *sql, const char *key)
 
 static void read_holds(struct arena *arena, sqlite3 *db, struct book_order *order)
 {
-    sqlite3_stmt *row = of_order(
-        db,
-        "select h.sku, h.quantity, h.shipped, h.returned, h.released,"
-        " (select coalesce(-sum(delta), 0) from products.ledger l where l.order_id = ?1"
-        "   and l.sku = h.sku and l.kind = 'shipped'),"
-        " (select coalesce(sum(delta), 0) from products.ledger l where l.order_id = ?1"
-        "   and l.sku = h.sku and l.kind = 'returned')"
-        " from products.holds h where h.order_id = ?1 order by h.sku",
-        order->id);
+    sqlite3_stmt *row =
+        of_order(db,
+                 "select h.sku, h.quantity, h.shipped, h.returned, h.released,"
+                 " (select coalesce(-sum(delta), 0) from products.ledger l where l.order_id = ?1"
+                 "   and l.sku = h.sku and l.kind = 'shipped'),"
+                 " (select coalesce(sum(delta), 0) from products.ledger l where l.order_id = ?1"
+                 "   and l.sku = h.sku and l.kind = 'returned')"
+                 " from products.holds h where h.order_id = ?1 order by h.sku",
+                 order->id);
     order->holds = arena_array(arena, struct book_hold, 16);
     while (next_row(row)) {
         struct book_hold *hold = &order->holds[order->holds_count++];
@@ -174,9 +175,9 @@ static void read_neighbours(sqlite3 *db, struct book_order *order)
     row = of_order(db, "select count(*) from fulfilments where order_id = ?1", order->id);
     order->parcels_count = next_row(row) ? sqlite3_column_int(row, 0) : 0;
     sqlite3_finalize(row);
-    order->inbox_head = head_of(
-        db, "select number from main.inbox_heads where topic = 'products.v1' and key = ?1",
-        order->id);
+    order->inbox_head =
+        head_of(db, "select number from main.inbox_heads where topic = 'products.v1' and key = ?1",
+                order->id);
     order->products_head = head_of(
         db, "select number from products.inbox_heads where topic = 'orders.v1' and key = ?1",
         order->id);
@@ -189,7 +190,7 @@ static void read_orders(struct arena *arena, sqlite3 *db, struct books *books)
     sqlite3_stmt *row =
         books_prepare(db, "select id, customer, status, payment, fulfilment, provider,"
                           " payment_token, reason, total_minor, captured_minor, refunded_minor,"
-                          " event_number, version from orders order by id");
+                          " event_number, version, hold_until from orders order by id");
     while (next_row(row)) {
         struct book_order *order = &books->orders[books->orders_count++];
         uuid_write(uuid_at(row, 0), order->id);
@@ -205,6 +206,7 @@ static void read_orders(struct arena *arena, sqlite3 *db, struct books *books)
         order->refunded = sqlite3_column_int64(row, 10);
         order->event_number = sqlite3_column_int64(row, 11);
         order->version = sqlite3_column_int64(row, 12);
+        order->hold_until = sqlite3_column_int64(row, 13);
         read_lines(arena, db, order);
         read_steps(arena, db, order);
         read_holds(arena, db, order);
@@ -219,19 +221,18 @@ static void read_skus(struct arena *arena, sqlite3 *db, struct books *books)
 {
     books->skus = arena_array(arena, struct book_sku, 64);
     sqlite3_stmt *row = books_prepare(
-        db,
-        "select k.sku, k.on_hand, k.reserved,"
-        " coalesce(sum(delta) filter (where kind = 'initial'), 0),"
-        " coalesce(sum(delta) filter (where kind = 'adjusted'), 0),"
-        " coalesce(-sum(delta) filter (where kind = 'shipped'), 0),"
-        " coalesce(sum(delta) filter (where kind = 'returned'), 0),"
-        " (select number from products.variants v where v.sku = k.sku),"
-        " (select price_minor from products.variants v where v.sku = k.sku),"
-        " (select number from main.prices p where p.sku = k.sku),"
-        " (select unit_minor from main.prices p where p.sku = k.sku),"
-        " (select number from main.inbox_heads where topic = 'products.v1' and key = k.sku)"
-        " from products.stock k left join products.ledger l on l.sku = k.sku"
-        " group by k.sku order by k.sku");
+        db, "select k.sku, k.on_hand, k.reserved,"
+            " coalesce(sum(delta) filter (where kind = 'initial'), 0),"
+            " coalesce(sum(delta) filter (where kind = 'adjusted'), 0),"
+            " coalesce(-sum(delta) filter (where kind = 'shipped'), 0),"
+            " coalesce(sum(delta) filter (where kind = 'returned'), 0),"
+            " (select number from products.variants v where v.sku = k.sku),"
+            " (select price_minor from products.variants v where v.sku = k.sku),"
+            " (select number from main.prices p where p.sku = k.sku),"
+            " (select unit_minor from main.prices p where p.sku = k.sku),"
+            " (select number from main.inbox_heads where topic = 'products.v1' and key = k.sku)"
+            " from products.stock k left join products.ledger l on l.sku = k.sku"
+            " group by k.sku order by k.sku");
     while (next_row(row)) {
         struct book_sku *sku = &books->skus[books->skus_count++];
         COPY(sku->sku, row, 0);
@@ -258,9 +259,9 @@ struct books books_read(struct arena *arena, sqlite3 *db)
     read_skus(arena, db, &books);
     books.keys_count = number_of(db, "select (select count(*) from main.once) +"
                                      " (select count(*) from products.once)");
-    books.keys_open = number_of(
-        db, "select (select count(*) from main.once where answered_at is null) +"
-            " (select count(*) from products.once where answered_at is null)");
+    books.keys_open =
+        number_of(db, "select (select count(*) from main.once where answered_at is null) +"
+                      " (select count(*) from products.once where answered_at is null)");
     books.payments_count = number_of(db, "select count(*) from bank.payments");
     books.reservations_count = number_of(db, "select count(*) from products.reservations");
     books.outbox = number_of(db, "select (select count(*) from main.outbox) +"

@@ -12,14 +12,14 @@ struct book_line {
 
 struct book_step {
     int64_t version, at;
-    char what[24], actor[12];
+    char what[24], actor[12], reason[32];
 };
 
 struct book_order {
     char id[UUID_TEXT_LEN + 1];
     struct uuid customer;
     char status[12], payment[12], fulfilment[12], provider[12], token[24], reason[32];
-    int64_t total, captured, refunded, event_number, version;
+    int64_t total, captured, refunded, event_number, version, hold_until;
     struct book_line *lines;
     struct book_step *steps;
     int lines_count, steps_count, parcels_count;

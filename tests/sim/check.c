@@ -1,4 +1,5 @@
 #include "tests/sim/check.h"
+#include "os/clock.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
 
@@ -61,11 +62,14 @@ static const struct moment moments[] = {
 };
 enum { MOMENTS_COUNT = sizeof moments / sizeof moments[0] };
 
+/* Between settling and the answer, by the virtual clock: some steps. */
+enum { PROMPT_US = 250 * 1000 };
+
 struct check {
     struct model *model;
     const struct world *world;
     sqlite3 *db;
-    sqlite3_stmt *moments[MOMENTS_COUNT], *order, *moving;
+    sqlite3_stmt *moments[MOMENTS_COUNT], *order, *settled, *moving;
     bool planted_early;
 };
 
@@ -100,6 +104,10 @@ void check_open(struct check *check)
         check->moments[i] = books_prepare(check->db, moments[i].sql);
     check->order =
         books_prepare(check->db, "select status, version, customer from main.orders where id = ?1");
+    check->settled = books_prepare(
+        check->db, "select min(t.at) from main.timeline t join main.orders o on o.id = t.order_id"
+                   " where t.order_id = ?1 and (t.what in ('confirmed', 'rejected', 'cancelling')"
+                   " or (t.what = 'reserved' and o.provider = 'manual'))");
     check->moving = books_prepare(check->db, moving_sql);
 }
 
@@ -108,6 +116,7 @@ void check_close(struct check *check)
     for (int i = 0; i < MOMENTS_COUNT; i++)
         sqlite3_finalize(check->moments[i]);
     sqlite3_finalize(check->order);
+    sqlite3_finalize(check->settled);
     sqlite3_finalize(check->moving);
     int code = sqlite3_close(check->db);
     ASSERT(code == SQLITE_OK);
@@ -133,10 +142,10 @@ void check_moments(sqlite3 *db)
 
 bool check_is_moving(struct check *check, char *why, size_t room)
 {
-    static const char *const names[] = { "outbox of Orders",       "outbox of Products",
-                                         "held by Orders",         "held by Products",
-                                         "payment jobs",           "callbacks",
-                                         "orders on their way",    "keys without an answer" };
+    static const char *const names[] = { "outbox of Orders",    "outbox of Products",
+                                         "held by Orders",      "held by Products",
+                                         "payment jobs",        "callbacks",
+                                         "orders on their way", "keys without an answer" };
     int code = sqlite3_step(check->moving);
     ASSERT(code == SQLITE_ROW);
     bool is_moving = false;
@@ -146,8 +155,8 @@ bool check_is_moving(struct check *check, char *why, size_t room)
         int64_t count = sqlite3_column_int64(check->moving, i);
         is_moving = is_moving || count > 0;
         if (count > 0 && len < room)
-            len += (size_t)snprintf(why + len, room - len, " %s: %lld;", names[i],
-                                    (long long)count);
+            len +=
+                (size_t)snprintf(why + len, room - len, " %s: %lld;", names[i], (long long)count);
     }
     sqlite3_reset(check->moving);
     return is_moving;
@@ -155,7 +164,25 @@ bool check_is_moving(struct check *check, char *why, size_t room)
 
 /* ---- when an answer is given ---- */
 
-static void check_on_disk(struct check *check, str id, const struct reply *reply)
+/* Who waits hears at once when it has settled. */
+static void check_prompt(struct check *check, struct uuid id, const struct ask *ask,
+                         const struct reply *reply)
+{
+    bool waits = ask->kind == ASK_PLACE && !reply->is_replay && reply->status != 202;
+    if (!waits || check->model->plan->wall_jumps > 0)
+        return;
+    sqlite3_bind_blob(check->settled, 1, id.bytes, sizeof id.bytes, SQLITE_TRANSIENT);
+    int code = sqlite3_step(check->settled);
+    ASSERT(code == SQLITE_ROW);
+    int64_t late_us = clock_wall_us() - sqlite3_column_int64(check->settled, 0);
+    sqlite3_reset(check->settled);
+    RULE(late_us <= PROMPT_US, "who waits hears at once",
+         "the order of key %s settled %lld us before its buyer was told", ask->key,
+         (long long)late_us);
+}
+
+static void check_on_disk(struct check *check, str id, const struct ask *ask,
+                          const struct reply *reply)
 {
     struct uuid uuid;
     RULE(uuid_parse(id, &uuid), "answers", "\"%" STR_F "\" is no order", STR_A(id));
@@ -171,18 +198,18 @@ static void check_on_disk(struct check *check, str id, const struct reply *reply
     RULE(reply->status < 400 || is_rejected, "what is answered is on disk",
          "order %" STR_F " is %s", STR_A(id), books_text(check->order, 0));
     sqlite3_reset(check->order);
+    check_prompt(check, uuid, ask, reply);
 }
 
 void check_plant_early(struct check *check) { check->planted_early = true; }
 
 void check_answer(struct check *check, const struct ask *ask, const struct reply *reply)
 {
-    (void)ask;
     if (!check->db)
         return;
     str subject = peek_text(reply->json, "subject");
     if (reply->status < 300 && peek(reply->json, "payment_status"))
-        check_on_disk(check, peek_text(reply->json, "id"), reply);
+        check_on_disk(check, peek_text(reply->json, "id"), ask, reply);
     else if (reply->status >= 400 && subject.len > 0)
-        check_on_disk(check, subject, reply);
+        check_on_disk(check, subject, ask, reply);
 }

@@ -24,8 +24,8 @@ void check_answer(struct check *check, const struct ask *ask, const struct reply
 /* For the test of this test: from now on answers are looked for where they are not. */
 void check_plant_early(struct check *check);
 
-/* Whether something is still on its way: events, jobs, callbacks, orders that have not settled. Tells
- * what in `why`, which has room for `room` bytes. */
+/* Whether something is still on its way: events, jobs, callbacks, orders that have not settled.
+ * Tells what in `why`, which has room for `room` bytes. */
 bool check_is_moving(struct check *check, char *why, size_t room);
 
 /* What holds when all has come to rest and the shop is closed. `folder` holds the books. */

@@ -1,10 +1,17 @@
-/* The books of a shop that has come to rest, held against what its clients know: per order, per SKU,
- * per key. */
+/* The books of a shop that has come to rest, held against what its clients know: per order, per
+ * SKU, per key. */
 #include "tests/sim/check.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
 
-enum bank { BANK_NONE = -1, BANK_AUTHORIZED = 2, BANK_CAPTURED, BANK_DECLINED, BANK_VOIDED, BANK_REFUNDED };
+enum bank {
+    BANK_NONE = -1,
+    BANK_AUTHORIZED = 2,
+    BANK_CAPTURED,
+    BANK_DECLINED,
+    BANK_VOIDED,
+    BANK_REFUNDED
+};
 
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
@@ -19,12 +26,12 @@ struct told {
 static bool may_pay(const char *from, const char *to)
 {
     static const char *const moves[][2] = {
-        { "none", "pending" },        { "pending", "unknown" },     { "pending", "authorized" },
-        { "pending", "captured" },    { "pending", "declined" },    { "pending", "voided" },
-        { "unknown", "authorized" },  { "unknown", "captured" },    { "unknown", "declined" },
-        { "unknown", "voided" },      { "authorized", "captured" }, { "authorized", "voiding" },
-        { "captured", "refunding" },  { "captured", "refunded" },   { "voiding", "voided" },
-        { "voiding", "captured" },    { "refunding", "refunded" },
+        { "none", "pending" },       { "pending", "unknown" },     { "pending", "authorized" },
+        { "pending", "captured" },   { "pending", "declined" },    { "pending", "voided" },
+        { "unknown", "authorized" }, { "unknown", "captured" },    { "unknown", "declined" },
+        { "unknown", "voided" },     { "authorized", "captured" }, { "authorized", "voiding" },
+        { "captured", "refunding" }, { "captured", "refunded" },   { "voiding", "voided" },
+        { "voiding", "captured" },   { "refunding", "refunded" },
     };
     for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++)
         if (is(moves[i][0], from) && is(moves[i][1], to))
@@ -86,6 +93,20 @@ static void take_step(struct told *told, const char *what)
         told->status = what;
 }
 
+/* A hold ends by time only after its time, and never while nobody knows whether money came. */
+static void check_expiry(const struct book_order *order, const struct book_step *step,
+                         const struct told *told)
+{
+    static const char rule[] = "a hold lasts its time, and longer while the payment is unknown";
+    if (!is(step->what, "cancelling") || !is(step->reason, "hold.expired"))
+        return;
+    RULE(is(step->actor, "system") && is(told->payment, "pending"), rule,
+         "order %s was given up by %s while its payment was %s", order->id, step->actor,
+         told->payment);
+    RULE(step->at >= order->hold_until, rule, "order %s was given up %lld us too early", order->id,
+         (long long)(order->hold_until - step->at));
+}
+
 static void check_timeline(const struct book_order *order, bool clock_jumps)
 {
     static const char rule[] = "the timeline explains the state";
@@ -101,6 +122,7 @@ static void check_timeline(const struct book_order *order, bool clock_jumps)
              "order %s goes back in time at \"%s\"", order->id, step->what);
         RULE(may_step(&told, step->what), rule, "order %s is %s/%s and cannot be \"%s\" next",
              order->id, told.status, told.payment, step->what);
+        check_expiry(order, step, &told);
         take_step(&told, step->what);
     }
     RULE(is(told.status, order->status) && is(told.payment, order->payment), rule,
@@ -162,8 +184,8 @@ static void check_shipments(const struct model *model, const struct book_order *
     RULE(is(order->fulfilment, fulfilment) || is_later, rule,
          "order %s is %s with %lld shipped, %lld open", order->id, order->fulfilment,
          (long long)all, (long long)open);
-    RULE(is(order->fulfilment, "returned") == known->restocked, rule, "order %s is %s",
-         order->id, order->fulfilment);
+    RULE(is(order->fulfilment, "returned") == known->restocked, rule, "order %s is %s", order->id,
+         order->fulfilment);
     RULE(!known->delivered || known->restocked || is(order->fulfilment, "delivered"), rule,
          "order %s arrived, and is %s", order->id, order->fulfilment);
 }
@@ -208,9 +230,8 @@ static void check_money(const struct book_order *order, bool captures_at_confirm
         const char *payment;
         enum bank known;
     } rests[] = {
-        { "none", BANK_NONE },       { "captured", BANK_CAPTURED }, { "declined", BANK_DECLINED },
-        { "voided", BANK_VOIDED },   { "refunded", BANK_REFUNDED },
-        { "authorized", BANK_AUTHORIZED },
+        { "none", BANK_NONE },     { "captured", BANK_CAPTURED }, { "declined", BANK_DECLINED },
+        { "voided", BANK_VOIDED }, { "refunded", BANK_REFUNDED }, { "authorized", BANK_AUTHORIZED },
     };
     bool took = is(order->payment, "captured") || is(order->payment, "refunded");
     RULE(order->captured == (took ? order->total : 0), rule, "order %s: captured %lld", order->id,
@@ -377,9 +398,8 @@ static void check_empty(const struct books *books, int orders_known)
          (long long)books->jobs, (long long)books->callbacks);
     RULE(books->orders_count == orders_known, "each answered order exists once",
          "%d in the books, %d answered", books->orders_count, orders_known);
-    RULE(books->reservations_count == books->orders_count, rule,
-         "%lld reservations for %d orders", (long long)books->reservations_count,
-         books->orders_count);
+    RULE(books->reservations_count == books->orders_count, rule, "%lld reservations for %d orders",
+         (long long)books->reservations_count, books->orders_count);
 }
 
 static void check_order(const struct model *model, const struct world *world,

@@ -32,11 +32,9 @@ struct exchange {
 void client_init(struct client_of_shop *client, struct world *world, struct model *model,
                  struct check *check, const char *name, unsigned roles)
 {
-    *client = (struct client_of_shop){ .world = world,
-                                       .model = model,
-                                       .check = check,
-                                       .user = id_new(),
-                                       .roles = roles };
+    *client = (struct client_of_shop){
+        .world = world, .model = model, .check = check, .user = id_new(), .roles = roles
+    };
     snprintf(client->name, sizeof client->name, "%s", name);
 }
 
@@ -175,9 +173,10 @@ static void add_headers(struct exchange *exchange)
         add_header(request, "simulator-signature", str_of_z(ask->signature));
 }
 
-static const char *const method_names[HTTP_METHODS_COUNT] = {
-    [HTTP_GET] = "GET", [HTTP_POST] = "POST", [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE"
-};
+static const char *const method_names[HTTP_METHODS_COUNT] = { [HTTP_GET] = "GET",
+                                                              [HTTP_POST] = "POST",
+                                                              [HTTP_PATCH] = "PATCH",
+                                                              [HTTP_DELETE] = "DELETE" };
 
 static void make_request(struct exchange *exchange, struct arena *arena)
 {

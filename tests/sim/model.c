@@ -77,7 +77,8 @@ struct model_key *model_key_of(struct model *model, const struct ask *ask)
 {
     for (int i = 0; i < model->keys_count; i++) {
         struct model_key *known = &model->keys[i];
-        if (uuid_equal(known->who, ask->who) && str_equal(str_of_z(known->key), str_of_z(ask->key)) &&
+        if (uuid_equal(known->who, ask->who) &&
+            str_equal(str_of_z(known->key), str_of_z(ask->key)) &&
             str_equal(str_of_z(known->path), str_of_z(ask->path)))
             return known;
     }
@@ -98,8 +99,7 @@ static void check_line(const struct model *model, const struct model_order *orde
     const struct model_line *wanted = &order->lines[index];
     int64_t quantity = peek_int(line, "quantity"), shipped = peek_int(line, "shipped");
     int64_t unit = peek_int(peek(line, "unit_price"), "amount");
-    RULE(model_sku_of(model, peek_text(line, "sku")) == wanted->sku &&
-             quantity == wanted->quantity,
+    RULE(model_sku_of(model, peek_text(line, "sku")) == wanted->sku && quantity == wanted->quantity,
          "lines", "line %d of order %s is not what was asked for", index, order->id);
     RULE(shipped >= 0 && shipped <= quantity, "lines", "line %d of order %s: %lld of %lld shipped",
          index, order->id, (long long)shipped, (long long)quantity);
@@ -216,10 +216,7 @@ static struct model_order *add_order(struct model *model, const struct ask *ask,
     return order;
 }
 
-static bool declines(const char *token)
-{
-    return str_ends(str_of_z(token), STR("decline"));
-}
+static bool declines(const char *token) { return str_ends(str_of_z(token), STR("decline")); }
 
 /* Each short line is named, and was short indeed. */
 static void check_shorts(const struct model *model, const struct ask *ask, const struct json *json)
@@ -233,7 +230,8 @@ static void check_shorts(const struct model *model, const struct ask *ask, const
         str rest = peek_text(walk.value, "pointer"), message = peek_text(walk.value, "message");
         rest = str_slice(rest, sizeof "/lines/" - 1, rest.len);
         (void)str_to_int64(str_cut(&rest, '/'), 0, MODEL_LINES_MAX, &line);
-        RULE(line >= 0 && line < ask->lines_count, "answers", "a short line that was not asked for");
+        RULE(line >= 0 && line < ask->lines_count, "answers",
+             "a short line that was not asked for");
         (void)str_to_int64(str_cut(&message, ' '), 0, INT64_MAX, &wanted);
         ptrdiff_t comma = str_find(message, STR(", "));
         message = str_slice(message, (size_t)comma + 2, message.len);
@@ -252,8 +250,8 @@ static void check_placed_state(const struct ask *ask, const struct reply *reply)
     bool is_settled = is_word(status, "confirmed") || is_word(status, "cancelling") ||
                       is_word(status, "cancelled") || (is_manual && is_word(status, "reserved"));
     bool is_open = is_word(status, "placed") || (!is_manual && is_word(status, "reserved"));
-    RULE(reply->status == 201 ? is_settled : is_open, "answers",
-         "%d for an order that is %" STR_F, reply->status, STR_A(status));
+    RULE(reply->status == 201 ? is_settled : is_open, "answers", "%d for an order that is %" STR_F,
+         reply->status, STR_A(status));
     if (reply->status == 201 && is_word(status, "confirmed"))
         RULE(!declines(ask->token), "answers", "confirmed without the bank's consent");
 }
@@ -274,7 +272,7 @@ static void conclude_place(struct model *model, const struct ask *ask, const str
 {
     bool is_order = reply->status == 201 || reply->status == 202;
     str id = peek_text(reply->json, is_order ? "id" : "subject");
-    struct model_order *order = add_order(model, ask, id);
+    struct model_order *order = ask->kept->order = add_order(model, ask, id);
     if (is_order) {
         RULE(see_order(model, reply->json, ask, reply) == order, "answers", "no order is shown");
         str location = str_format(model->arena, "/orders/%s", order->id);
@@ -295,7 +293,8 @@ static void conclude_place(struct model *model, const struct ask *ask, const str
 
 static void conclude_adjust(struct model *model, const struct ask *ask, const struct reply *reply)
 {
-    int64_t on_hand = peek_int(reply->json, "on_hand"), reserved = peek_int(reply->json, "reserved");
+    int64_t on_hand = peek_int(reply->json, "on_hand"),
+            reserved = peek_int(reply->json, "reserved");
     RULE(peek_int(reply->json, "available") == on_hand - reserved && on_hand >= reserved, "stock",
          "%s: %lld on hand, %lld reserved", model->skus[ask->sku].sku, (long long)on_hand,
          (long long)reserved);
@@ -315,8 +314,8 @@ static void conclude(struct model *model, const struct ask *ask, const struct re
     case ASK_DELIVER: ask->order->delivered = true; break;
     case ASK_REFUND:
         ask->order->refunded = true;
-        ask->order->restocked |= ask->restock &&
-                                 is_word(peek_text(reply->json, "fulfilment_status"), "returned");
+        ask->order->restocked |=
+            ask->restock && is_word(peek_text(reply->json, "fulfilment_status"), "returned");
         break;
     case ASK_FULFIL: learn_parcel(model, ask->order, reply->json); break;
     case ASK_READ:
@@ -331,8 +330,8 @@ static void conclude(struct model *model, const struct ask *ask, const struct re
 /* Whether an answer is one that is kept under its key. */
 static bool is_kept(const struct ask *ask, const struct reply *reply)
 {
-    if (ask->kind == ASK_PLACE && (is_word(reply->code, "stock.insufficient") ||
-                                   is_word(reply->code, "payment.declined")))
+    if (ask->kind == ASK_PLACE &&
+        (is_word(reply->code, "stock.insufficient") || is_word(reply->code, "payment.declined")))
         return true;
     return reply->status >= 200 && reply->status < 300;
 }
@@ -403,8 +402,7 @@ static enum heard hear_kept(struct model *model, const struct ask *ask, const st
 static enum heard hear_refusal(const struct ask *ask, const struct reply *reply)
 {
     const struct model_key *key = ask->kept;
-    bool is_same = key && key->is_concluded &&
-                   str_equal(str_of_z(key->body), str_of_z(ask->body));
+    bool is_same = key && key->is_concluded && str_equal(str_of_z(key->body), str_of_z(ask->body));
     RULE(!is_same, "once", "key %s has its answer, and hears %d %" STR_F, key->key, reply->status,
          STR_A(reply->code));
     RULE(reply->status >= 400 && reply->status < 500, "answers", "%s: %d %" STR_F, ask->path,

@@ -43,11 +43,12 @@ struct model_order {
     int lines_count;
     const char *token; /* of the simulator; "manual" */
     int64_t total;
-    bool cancelled, paid_by_hand, refunded, restocked, delivered; /* asked for, and answered with 2xx */
+    bool cancelled, paid_by_hand, refunded, restocked,
+        delivered; /* asked for, and answered with 2xx */
     struct model_parcel parcels[MODEL_PARCELS_MAX];
     int parcels_count;
     bool was_confirmed;
-    int64_t version_seen; /* the greatest */
+    int64_t version_seen;                /* the greatest */
     uint64_t states[MODEL_VERSIONS_MAX]; /* what each version looked like; 0: not seen */
     uint64_t bodies[MODEL_VERSIONS_MAX]; /* its body under the ETag */
 };
@@ -74,6 +75,7 @@ struct model_key {
     int64_t due_us; /* when the first of those who wait under it has waited long enough */
     int status;
     const char *answer, *location;
+    struct model_order *order; /* that it placed */
 };
 
 struct model {
@@ -96,14 +98,15 @@ struct ask {
     const char *key, *prefer, *if_match, *signature;
     struct model_key *kept; /* of `key` */
     struct uuid who;
-    struct model_order *order; /* of ASK_CANCEL … ASK_PAY; the version seen is noted when it is sent */
+    struct model_order
+        *order; /* of ASK_CANCEL … ASK_PAY; the version seen is noted when it is sent */
     int64_t version_seen;
     struct model_line lines[MODEL_LINES_MAX]; /* of ASK_PLACE */
     int lines_count;
     const char *token;
     int32_t wait_ms;
     bool restock;
-    int sku; /* of ASK_ADJUST */
+    int sku;                 /* of ASK_ADJUST */
     int64_t delta, expected; /* expected: -1 where there is no compare-and-swap */
 };
 

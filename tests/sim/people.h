@@ -18,8 +18,8 @@ void bank_start(struct person *bank);
 /* Makes the products of the plan and the model's SKUs. */
 void staff_open_shop(struct person *staff);
 
-/* Ends what only staff can end: gives the money of cancelled manual payments back. False where there
- * was nothing to do. */
+/* Ends what only staff can end: gives the money of cancelled manual payments back. False where
+ * there was nothing to do. */
 bool staff_close_shop(struct person *staff);
 
 /* Reads every order once more, as its buyer and as somebody else, and all lists. */

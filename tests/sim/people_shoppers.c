@@ -4,7 +4,7 @@
 #include "tests/sim/story.h"
 #include <stdio.h>
 
-enum { BURST_MAX = 12, BODY_BYTES = 700, ORDERS_PAGE = 7 };
+enum { BURST_MAX = 12, BODY_BYTES = 700, ORDERS_PAGE = 7, RECENT = 30 };
 
 static const char address_json[] =
     "{\"name\":\"A. Buyer\",\"line1\":\"Moi Avenue 12\",\"city\":\"Nairobi\",\"country\":\"KE\"}";
@@ -159,7 +159,8 @@ static struct model_order *any_known(struct person *shopper, bool *is_mine)
     struct model *model = shopper->client.model;
     bool any = dice_one_in(8);
     for (int tries = 0; model->orders_count > 0 && tries < 20; tries++) {
-        struct model_order *order = &model->orders[dice(model->orders_count)];
+        int among = tries < 12 && model->orders_count > RECENT ? RECENT : model->orders_count;
+        struct model_order *order = &model->orders[model->orders_count - 1 - dice(among)];
         *is_mine = uuid_equal(order->customer, shopper->client.user);
         if (any || *is_mine)
             return order;
@@ -172,12 +173,8 @@ static const char *path_of(struct model *model, const struct model_order *order,
     return str_z(model->arena, str_format(model->arena, "/orders/%s%s", order->id, rest));
 }
 
-static void cancel_one(struct person *shopper)
+static void cancel(struct person *shopper, struct model_order *order, bool is_mine)
 {
-    bool is_mine;
-    struct model_order *order = any_known(shopper, &is_mine);
-    if (!order)
-        return;
     struct ask asks[3] = { { .kind = ASK_CANCEL, .method = HTTP_POST, .order = order } };
     int count = 1 + (dice_one_in(3) ? 1 + dice(2) : 0);
     asks[0].path = path_of(shopper->client.model, order, "/cancel");
@@ -190,6 +187,25 @@ static void cancel_one(struct person *shopper)
     for (int i = 0; i < count; i++)
         RULE(is_mine || !asks[i].kept->is_concluded, "privacy",
              "%s cancelled order %s of somebody else", shopper->client.name, order->id);
+}
+
+static void cancel_one(struct person *shopper)
+{
+    bool is_mine;
+    struct model_order *order = any_known(shopper, &is_mine);
+    if (order)
+        cancel(shopper, order, is_mine);
+}
+
+/* Changes its mind the moment it hears, while money and stock are still on their way. */
+static void place_and_cancel(struct person *shopper)
+{
+    struct ask ask = any_order(shopper);
+    client_done(client_ask(&shopper->client, &ask));
+    if (dice_one_in(3))
+        client_think(&shopper->client, 3 * TIME_SECOND);
+    if (ask.kept->order)
+        cancel(shopper, ask.kept->order, true);
 }
 
 static void read_one(struct person *shopper)
@@ -261,8 +277,10 @@ static void shopper_run(void *subject)
     for (int i = 0; i < shopper->asks; i++) {
         int what = dice(20);
         client_think(&shopper->client, shopper->client.world->plan->think_us);
-        if (what < 9 || kept_count == 0)
+        if (what < 7 || kept_count == 0)
             kept_count = place_some(shopper, kept, KEPT_MAX, kept_count);
+        else if (what < 9)
+            place_and_cancel(shopper);
         else if (what < 12)
             repeat_one(shopper, kept, kept_count < KEPT_MAX ? kept_count : KEPT_MAX);
         else if (what < 15)
@@ -293,8 +311,8 @@ void people_read_all(struct person *shoppers, int shoppers_count, struct person 
             if (!is_mine && (i + j) % 7)
                 continue;
             struct exchange *exchange = client_ask(&shoppers[j].client, &ask);
-            RULE(client_reply(exchange)->status == (is_mine ? 200 : 404), "privacy",
-                 "order %s: %d", order->id, client_reply(exchange)->status);
+            RULE(client_reply(exchange)->status == (is_mine ? 200 : 404), "privacy", "order %s: %d",
+                 order->id, client_reply(exchange)->status);
             client_done(exchange);
         }
     }

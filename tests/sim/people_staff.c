@@ -11,7 +11,8 @@ static struct model *model_of(struct person *staff) { return staff->client.model
 
 static str copied(struct person *staff, str text) { return str_copy(model_of(staff)->arena, text); }
 
-#define FORMAT(staff, ...) str_z(model_of(staff)->arena, str_format(model_of(staff)->arena, __VA_ARGS__))
+#define FORMAT(staff, ...) \
+    str_z(model_of(staff)->arena, str_format(model_of(staff)->arena, __VA_ARGS__))
 
 /* ---- the catalog ---- */
 
@@ -151,8 +152,9 @@ static struct ask any_shipment(struct person *staff, struct model_order *order,
         int64_t wanted = open > 0 ? 1 + dice((int)open) : dice_one_in(6);
         if (wanted == 0)
             continue;
-        ask.body = FORMAT(staff, "{\"lines\":[{\"sku\":\"%" STR_F "\",\"quantity\":%lld}],"
-                                 "\"carrier\":\"ship\",\"tracking\":\"t-1\"}",
+        ask.body = FORMAT(staff,
+                          "{\"lines\":[{\"sku\":\"%" STR_F "\",\"quantity\":%lld}],"
+                          "\"carrier\":\"ship\",\"tracking\":\"t-1\"}",
                           STR_A(peek_text(walk.value, "sku")), (long long)wanted);
         if (dice_one_in(2))
             break;

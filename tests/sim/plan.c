@@ -34,7 +34,7 @@ static struct plan_bus bus_of(uint64_t *state)
     if (between(state, 1, 6) == 1)
         return bus;
     if (between(state, 1, 4) > 1)
-        bus.late_one_in = between(state, 2, 12);
+        bus.late_one_in = between(state, 1, 8);
     if (between(state, 1, 4) > 1)
         bus.lost_one_in = between(state, 6, 40);
     if (between(state, 1, 4) > 1)
@@ -44,12 +44,12 @@ static struct plan_bus bus_of(uint64_t *state)
 
 static void set_settings(struct plan *plan, uint64_t *state)
 {
-    int hold_s = between(state, 3, 40);
+    int hold_s = between(state, 1, 2) == 1 ? between(state, 1, 5) : between(state, 6, 40);
     plan->hold_us = hold_s * second;
     plan->captures_at_confirm = between(state, 1, 4) > 1;
     set(plan, "HOLD_TIME=%ds", hold_s);
     set(plan, "PAYMENT_CAPTURE=%s", plan->captures_at_confirm ? "confirm" : "fulfil");
-    set(plan, "PAYMENT_TIMEOUT=%dms", between(state, 1, 30) * 100);
+    set(plan, "PAYMENT_TIMEOUT=%dms", between(state, 1, 50) * 100);
     set(plan, "PAYMENT_LANES=%d", between(state, 1, 6));
     set(plan, "PAYMENT_SWEEP_INTERVAL=%ds", between(state, 2, 30));
     set(plan, "WORKERS=%d", between(state, 1, 5));

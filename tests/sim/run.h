@@ -6,11 +6,11 @@
 /* Faults of the test itself, planted to see that they are found. */
 enum planted {
     PLANTED_NOTHING,
-    PLANTED_EVENT_LOST,    /* an event that never arrives */
-    PLANTED_ANSWER_EARLY,  /* an answer that is not on disk */
-    PLANTED_ANSWER_OTHER,  /* a repeat that hears something else */
+    PLANTED_EVENT_LOST,   /* an event that never arrives */
+    PLANTED_ANSWER_EARLY, /* an answer that is not on disk */
+    PLANTED_ANSWER_OTHER, /* a repeat that hears something else */
     PLANTED_REPEAT_UNMARKED,
-    PLANTED_REAL_CLOCK,    /* what is done depends on the machine's clock */
+    PLANTED_REAL_CLOCK, /* what is done depends on the machine's clock */
 };
 
 /* What a run came to. Sent from the process of the run to that of the test. */

@@ -329,10 +329,7 @@ TEST(a_repeat_that_hears_something_else_is_found)
     check_planted(t, PLANTED_ANSWER_OTHER, "once");
 }
 
-TEST(a_repeat_that_is_not_marked_is_found)
-{
-    check_planted(t, PLANTED_REPEAT_UNMARKED, "once");
-}
+TEST(a_repeat_that_is_not_marked_is_found) { check_planted(t, PLANTED_REPEAT_UNMARKED, "once"); }
 
 TEST(an_answer_that_is_not_on_disk_is_found)
 {

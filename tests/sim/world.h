@@ -49,8 +49,8 @@ void world_open(struct world *world);
 /* Stops it cleanly: who waits is answered, nobody listens afterwards. */
 void world_close(struct world *world);
 
-/* Gives a request to the service that its path begins with; false if nobody listens. Whoever answers
- * it calls world_answered. */
+/* Gives a request to the service that its path begins with; false if nobody listens. Whoever
+ * answers it calls world_answered. */
 bool world_hand(struct world *world, struct request *request);
 void world_answered(struct world *world);
 

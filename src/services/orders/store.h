@@ -10,7 +10,7 @@ struct order_save {
     struct order order;
     enum payment_job job_was, job; /* before and after the moves */
     bool settled_was;
-    time_us at; /* when it was moved */
+    time_us at;                          /* when it was moved */
     const struct fulfilment *fulfilment; /* a parcel that leaves now, or NULL */
     const struct order_short *shorts;    /* why stock was refused */
     size_t shorts_count;

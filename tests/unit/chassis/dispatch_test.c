@@ -572,7 +572,7 @@ TEST(when_its_time_is_up_a_call_hears_how_things_stand_and_that_answer_stands)
     CHECK_STATUS(answer, 202);
     CHECK_STR(inline_header(&answer, "location"), location(t, id));
     int64_t took_us = clock_mono_us() - began_us;
-    CHECK(took_us >= 1000 * MS && took_us < 3000 * MS);
+    CHECK(took_us >= 1000 * MS && took_us < 9000 * MS);
     CHECK_OK(counter_settle(counter, id, "settled", 201));
     CHECK_STATUS(counter_post(&user, "/things", "key", THING), 202);
 }
@@ -585,7 +585,7 @@ TEST(without_a_preference_a_call_waits_a_second)
     int64_t began_us = clock_mono_us();
     CHECK_STATUS(inline_wait(place(counter, &user, NULL, &id)), 202);
     int64_t took_us = clock_mono_us() - began_us;
-    CHECK(took_us >= 1000 * MS && took_us < 3000 * MS);
+    CHECK(took_us >= 1000 * MS && took_us < 9000 * MS);
 }
 
 TEST(a_repeat_of_a_call_that_waits_waits_as_well)

@@ -145,9 +145,9 @@ TEST(a_late_answer_comes_after_two_seconds_to_who_waits_so_long)
     struct shop *shop = shop_open(t);
     struct payment payment = payment_of("late");
     int64_t began_us = clock_mono_us();
-    CHECK_INT(authorize(shop, &payment, 5 * TIME_SECOND), KNOWN_AUTHORIZED);
+    CHECK_INT(authorize(shop, &payment, 30 * TIME_SECOND), KNOWN_AUTHORIZED);
     int64_t took_us = clock_mono_us() - began_us;
-    CHECK(took_us >= 2 * TIME_SECOND && took_us < 4 * TIME_SECOND);
+    CHECK(took_us >= 2 * TIME_SECOND && took_us < 20 * TIME_SECOND);
 }
 
 TEST(a_payment_is_known_after_a_restart)
