@@ -122,7 +122,8 @@ static const struct change changes[] = {
     { "money without an order", "no money without an order", "payments-simulator",
       "insert into payments values (randomblob(16), 'approve', 100, 'EUR', 2, 1, 0)" },
     { "another amount at the bank", "no money without an order", "payments-simulator",
-      "update payments set amount_minor = amount_minor + 1 where id = (select min(id) from payments)" },
+      "update payments set amount_minor = amount_minor + 1 where id = (select min(id) from"
+      " payments)" },
     { "money of a rejected order", "money is captured only after the order was confirmed",
       "payments-simulator", "update payments set known = 3 where known = 4" },
     { "an authorization that stays", "an order that is over keeps no money", "payments-simulator",
@@ -132,34 +133,41 @@ static const struct change changes[] = {
     { "a refund that is not in the books", "what an order took and gave back follows its payment",
       "orders", "update orders set refunded_minor = captured_minor where payment = 'captured'" },
     { "a dead letter", "no event is a dead letter", "products",
-      "insert into dead_letters (topic, key, number, event_id, type, payload, event_at, error, tries,"
+      "insert into dead_letters (topic, key, number, event_id, type, payload, event_at, error,"
+      " tries,"
       " state, at) values ('t', 'k', 1, x'00', 'type', x'', 0, 'why', 1, 'dead', 0)" },
     { "a hold that moved to another order", "holds and ledger equal the order's lines", "products",
       "create temp table pick as select a.order_id as giver, b.order_id as taker, a.sku as sku"
       " from holds a join holds b on a.sku = b.sku and a.order_id <> b.order_id"
       " where a.quantity > a.shipped + 1 and a.released = 0 and b.released = 0 limit 1;"
-      "update holds set quantity = quantity - 1 where (order_id, sku) = (select giver, sku from pick);"
-      "update holds set quantity = quantity + 1 where (order_id, sku) = (select taker, sku from pick)" },
+      "update holds set quantity = quantity - 1 where (order_id, sku) = (select giver, sku from"
+      " pick);"
+      "update holds set quantity = quantity + 1 where (order_id, sku) = (select taker, sku from"
+      " pick)" },
     { "a shipment of another order", "holds and ledger equal the order's lines", "products",
       "update ledger set order_id = (select max(order_id) from ledger where kind = 'shipped')"
       " where number = (select min(number) from ledger where kind = 'shipped')" },
     { "a reservation that was never closed", "holds and ledger equal the order's lines", "products",
       "update reservations set state = 'reserved' where order_id = (select order_id from"
-      " reservations where state = 'closed' and order_id not in (select order_id from holds) limit 1)" },
+      " reservations where state = 'closed' and order_id not in (select order_id from holds)"
+      " limit 1)" },
     { "an order that was never settled", "every order settles", "orders",
       "update orders set status = 'placed', payment = 'none' where payment = 'none'" },
     { "an order that is gone", "each answered order exists once", "orders",
       "pragma foreign_keys=off; delete from orders where payment = 'none' and id ="
       " (select min(id) from orders where payment = 'none')" },
     { "a doubled order", "each answered order exists once", "orders",
-      "insert into orders select randomblob(16), customer, status, payment, fulfilment, total_minor,"
+      "insert into orders select randomblob(16), customer, status, payment, fulfilment,"
+      " total_minor,"
       " currency, captured_minor, refunded_minor, provider, payment_token, address, reason,"
-      " hold_until, event_number, version, created_at, updated_at from orders where payment = 'none'"
+      " hold_until, event_number, version, created_at, updated_at from orders where payment ="
+      " 'none'"
       " limit 1" },
     { "an order of somebody else", "an order is what was asked for", "orders",
       "update orders set customer = randomblob(16) where id = (select max(id) from orders)" },
     { "a line with more units", "an order is what was asked for", "orders",
-      "update order_lines set quantity = quantity + 1 where order_id = (select max(id) from orders)" },
+      "update order_lines set quantity = quantity + 1 where order_id = (select max(id) from"
+      " orders)" },
     { "a step that was not told", "the timeline explains the state", "orders",
       "delete from timeline where what = 'payment.authorized'" },
     { "a step that may not be", "the timeline explains the state", "orders",
