@@ -1,6 +1,6 @@
-"""The shop is killed (kill -9) at random moments under concurrent orders and restarted; then its books
-are checked, per order, against what clients were told. SEED=n plays a schedule again, KILLS=n kills
-more often."""
+"""The shop is killed (kill -9) at random moments under concurrent orders and restarted; then its
+books are checked, per order, against what clients were told. SEED=n plays a schedule again,
+KILLS=n kills more often."""
 
 import copy
 import json

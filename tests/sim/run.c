@@ -73,7 +73,7 @@ static void disturb(struct run *run, struct check *check)
     const struct plan *plan = &run->plan;
     int64_t span_us = plan->think_us * plan->asks_each / 2 + 20 * TIME_MS;
     for (int i = 0; i < plan->restarts; i++) {
-        sleep_until(clock_mono_us() + dice_us(span_us));
+        sleep_until(clock_mono_us() + dice_us(dice_one_in(2) ? span_us : 6 * TIME_MS));
         close_shop(run, check);
         sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
         open_shop(run, check);
