@@ -8,7 +8,7 @@ struct job {
     struct test *t;
     int runs; /* atomic */
     int64_t takes_us;
-    bool fails, huge;
+    bool fails, huge, writes;
     struct timer *pokes; /* once, while it runs */
 };
 
@@ -19,6 +19,8 @@ static err job_run(void *self, struct call *call)
     ASSERT(call->now > 0 && !call->spec && !call->write);
     if (job->pokes && runs == 1)
         timer_poke(job->pokes);
+    if (job->writes)
+        TRY(job_write(call, write_new(call->arena, NULL, NULL)));
     if (job->takes_us)
         sleep_until(clock_mono_us() + job->takes_us);
     if (job->huge)
@@ -92,15 +94,17 @@ TEST(a_poke_while_the_job_runs_makes_it_run_once_more)
 TEST(a_job_that_fails_is_run_again_and_hinders_nobody)
 {
     struct counter *counter = counter_open(t);
-    struct job *bad = job_of(t), *huge = job_of(t), *good = job_of(t);
+    struct job *bad = job_of(t), *huge = job_of(t), *good = job_of(t), *late = job_of(t);
     bad->fails = true;
-    huge->huge = true;
+    huge->huge = late->huge = late->writes = true; /* one of them after it has written */
     every(counter, 10, bad);
     every(counter, 10, huge);
+    every(counter, 10, late);
     every(counter, 10, good);
     counter_start(counter);
     wait_runs(bad, 5);
     wait_runs(huge, 5);
+    wait_runs(late, 5);
     wait_runs(good, 5);
 }
 
