@@ -321,6 +321,13 @@ err products_delete_category(struct products *self, struct call *call,
 
 /* ---- imports ---- */
 
+/* The job finds it only once it is on disk. */
+static void start_import(struct write *write)
+{
+    const struct products *self = write->after_subject;
+    timer_poke(self->imports);
+}
+
 err products_create_import(struct products *self, struct call *call,
                            const Products__CreateImportRequest *in)
 {
@@ -334,8 +341,9 @@ err products_create_import(struct products *self, struct call *call,
     if (in->currency.len > 0)
         TRY(currency_parse(call->arena, text_of(in->currency), &start->currency));
     TRY(import_check(call->arena, start->file, &columns));
-    call_write(call, &store_start_imports, start);
-    timer_poke(self->imports);
+    struct write *write = call_write(call, &store_start_imports, start);
+    write->after = start_import;
+    write->after_subject = self;
     return call_answer(call,
                        import_view(call->arena, start->id, (int64_t)start->file.len, start->now));
 }
