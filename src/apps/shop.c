@@ -60,10 +60,10 @@ void shop_stop(struct shop *shop)
     if (!shop || !shop->started)
         return;
     shop->started = false;
+    bus_stop(shop->house.bus); /* first: a relay may be waiting for room in it */
     orders_stop(shop->orders);
     products_stop(shop->products);
     users_stop(shop->users);
-    bus_stop(shop->house.bus);
 }
 
 void shop_close(struct shop *shop)

@@ -130,6 +130,12 @@ void arena_guard(struct arena *arena, jmp_buf *guard)
     arena->guard = guard;
 }
 
+jmp_buf *arena_guard_of(const struct arena *arena)
+{
+    ASSERT(arena);
+    return arena->guard;
+}
+
 void arena_raise(struct arena *arena, size_t bytes)
 {
     ASSERT(arena);

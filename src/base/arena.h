@@ -46,6 +46,9 @@ size_t arena_used(const struct arena *arena);
  * off: reset the arena before it is used again. */
 void arena_guard(struct arena *arena, jmp_buf *guard);
 
+/* The guard that is on, or NULL: for who lends the arena to another thread, and puts it back. */
+jmp_buf *arena_guard_of(const struct arena *arena);
+
 /* Raises the ceiling for this use (until the next reset): room to say what went wrong after a jump.
  */
 void arena_raise(struct arena *arena, size_t bytes);

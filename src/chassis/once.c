@@ -180,9 +180,9 @@ err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid
     return OK;
 }
 
-err once_sweep(struct tx *tx, time_us before, int32_t rows_max)
+err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
-    ASSERT(tx && rows_max > 0);
+    ASSERT(tx && rows_max > 0 && dropped);
     struct sql_once_sweep params = { .before = before, .rows_max = rows_max };
-    return sql_once_sweep(tx, &params, NULL);
+    return sql_once_sweep(tx, &params, dropped);
 }

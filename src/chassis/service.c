@@ -2,7 +2,13 @@
 #include "os/clock.h"
 #include "os/random.h"
 
-enum { HELD_TICK_MS = 250, SWEEP_TICK_MS = 1000, SWEEP_ROWS = 500, READERS_EXTRA = 8 };
+enum {
+    HELD_TICK_MS = 250,
+    SWEEP_TICK_MS = 1000,
+    SWEEP_ROWS = 500,
+    SWEEP_ROUNDS = 100,
+    READERS_EXTRA = 8
+};
 
 struct series_set {
     const char *outcome;
@@ -76,22 +82,34 @@ static err retry_held(void *subject, struct call *call)
     return consumer_retry_held(((struct service *)subject)->consumer, call);
 }
 
-/* Kept answers whose time is over, a few at a time. */
+struct sweeping {
+    time_us before;
+    int64_t dropped;
+};
+
 static err sweep_once(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
-        TRY(once_sweep(tx, *(const time_us *)writes[i]->subject, SWEEP_ROWS));
+        struct sweeping *sweeping = writes[i]->subject;
+        TRY(once_sweep(tx, sweeping->before, SWEEP_ROWS, &sweeping->dropped));
         outcomes[i] = OK;
     }
     return OK;
 }
 
+/* Kept answers whose time is over: a few at a time, so that the writer is held by none of them. */
 static err sweep(void *subject, struct call *call)
 {
     struct service *service = subject;
-    time_us *before = arena_new(call->arena, time_us);
-    *before = call->now - conf_int(service->config.house->conf, CONF_ONCE_RETENTION) * TIME_MS;
-    return job_write(call, write_new(call->arena, sweep_once, before));
+    struct sweeping *sweeping = arena_new(call->arena, struct sweeping);
+    sweeping->before =
+        call->now - conf_int(service->config.house->conf, CONF_ONCE_RETENTION) * TIME_MS;
+    for (int i = 0; i < SWEEP_ROUNDS; i++) {
+        TRY(job_write(call, write_new(call->arena, sweep_once, sweeping)));
+        if (sweeping->dropped < SWEEP_ROWS)
+            break;
+    }
+    return OK;
 }
 
 /* ---- opening and closing ---- */

@@ -159,4 +159,4 @@ err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid
                       struct answer *answer);
 
 /* Drops keys that were claimed before that time, at most `rows_max` of them, the oldest first. */
-err once_sweep(struct tx *tx, time_us before, int32_t rows_max);
+err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);

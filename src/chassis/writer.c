@@ -188,6 +188,7 @@ enum write_end writer_submit_and_wait(struct writer *writer, struct write *write
     ASSERT(writer && write && outcome);
     ASSERT(writer_here == NULL);
 
+    jmp_buf *guard = arena_guard_of(write->arena); /* the writer puts its own on and takes it off */
     struct wait wait = { .writer = writer };
     cond_init(&wait.told);
     write->owner = &wait;
@@ -199,6 +200,7 @@ enum write_end writer_submit_and_wait(struct writer *writer, struct write *write
         cond_wait(&wait.told, &writer->told_lock);
     lock_drop(&writer->told_lock);
     cond_done(&wait.told);
+    arena_guard(write->arena, guard);
     *outcome = wait.outcome;
     return wait.end;
 }

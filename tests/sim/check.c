@@ -69,7 +69,7 @@ struct check {
     struct model *model;
     const struct world *world;
     sqlite3 *db;
-    sqlite3_stmt *moments[MOMENTS_COUNT], *order, *settled, *moving;
+    sqlite3_stmt *moments[MOMENTS_COUNT], *order, *settled, *bank, *moving;
     bool planted_early;
 };
 
@@ -108,6 +108,7 @@ void check_open(struct check *check)
         check->db, "select min(t.at) from main.timeline t join main.orders o on o.id = t.order_id"
                    " where t.order_id = ?1 and (t.what in ('confirmed', 'rejected', 'cancelling')"
                    " or (t.what = 'reserved' and o.provider = 'manual'))");
+    check->bank = books_prepare(check->db, "select known from bank.payments where id = ?1");
     check->moving = books_prepare(check->db, moving_sql);
 }
 
@@ -117,6 +118,7 @@ void check_close(struct check *check)
         sqlite3_finalize(check->moments[i]);
     sqlite3_finalize(check->order);
     sqlite3_finalize(check->settled);
+    sqlite3_finalize(check->bank);
     sqlite3_finalize(check->moving);
     int code = sqlite3_close(check->db);
     ASSERT(code == SQLITE_OK);
@@ -199,6 +201,19 @@ static void check_on_disk(struct check *check, str id, const struct ask *ask,
          "order %" STR_F " is %s", STR_A(id), books_text(check->order, 0));
     sqlite3_reset(check->order);
     check_prompt(check, uuid, ask, reply);
+}
+
+int check_bank_knows(struct check *check, const char *id)
+{
+    struct uuid uuid;
+    bool is_id = uuid_parse(str_of_z(id), &uuid);
+    ASSERT(is_id);
+    if (!check->db)
+        return -1;
+    sqlite3_bind_blob(check->bank, 1, uuid.bytes, sizeof uuid.bytes, SQLITE_TRANSIENT);
+    int known = sqlite3_step(check->bank) == SQLITE_ROW ? sqlite3_column_int(check->bank, 0) : -1;
+    sqlite3_reset(check->bank);
+    return known;
 }
 
 void check_plant_early(struct check *check) { check->planted_early = true; }

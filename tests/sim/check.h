@@ -21,6 +21,10 @@ void check_moments(sqlite3 *db);
 /* What holds the moment an answer is given: what it tells is on disk. */
 void check_answer(struct check *check, const struct ask *ask, const struct reply *reply);
 
+/* What the bank's books say of a payment: a `enum payment_known`; -1 where there is none, or no
+ * books are open. */
+int check_bank_knows(struct check *check, const char *id);
+
 /* For the test of this test: from now on answers are looked for where they are not. */
 void check_plant_early(struct check *check);
 

@@ -196,7 +196,6 @@ static struct model_order *see_order(struct model *model, const struct json *jso
          order->id);
     order->total = total;
     check_version(order, json, ask, reply);
-    order->was_confirmed |= is_word(peek_text(json, "status"), "confirmed");
     return order;
 }
 

@@ -47,7 +47,6 @@ struct model_order {
         delivered; /* asked for, and answered with 2xx */
     struct model_parcel parcels[MODEL_PARCELS_MAX];
     int parcels_count;
-    bool was_confirmed;
     int64_t version_seen;                /* the greatest */
     uint64_t states[MODEL_VERSIONS_MAX]; /* what each version looked like; 0: not seen */
     uint64_t bodies[MODEL_VERSIONS_MAX]; /* its body under the ETag */

@@ -284,25 +284,35 @@ void staff_start(struct person *staff)
 
 /* ---- the bank ---- */
 
-/* Tells what is true, late and again; now and then what is not signed, or about nothing. Only what
- * was authorized for sure is told: by an order that was seen confirmed. */
+/* What the bank's own books say of a payment; NULL where it knows none. */
+static const char *truth_of(struct person *bank, const struct model_order *order)
+{
+    static const char *const words[] = { "unknown",  "pending", "authorized", "captured",
+                                         "declined", "voided",  "refunded" };
+    int known = check_bank_knows(bank->client.check, order->id);
+    return known < 1 ? NULL : words[known];
+}
+
+static const struct model_order *any_recent(const struct model *model)
+{
+    int among = dice_one_in(2) && model->orders_count > RECENT ? RECENT : model->orders_count;
+    return among ? &model->orders[model->orders_count - 1 - dice(among)] : NULL;
+}
+
+/* Tells what is true by its own books, whether the shop has asked yet or not, late and again; now
+ * and then what is not signed, or about nothing. */
 static void tell_again(struct person *bank)
 {
     struct model *model = model_of(bank);
     struct ask ask = { .kind = ASK_OTHER, .method = HTTP_POST };
     ask.path = "/orders/payments/simulator/events";
-    const char *id = "01890000-0000-7000-8000-000000000000";
-    const char *status = "pending";
-    if (model->orders_count > 0 && !dice_one_in(5)) {
-        const struct model_order *order = &model->orders[dice(model->orders_count)];
-        bool is_hand_paid = str_equal(str_of_z(order->token), STR("manual"));
-        id = order->id;
-        status = order->was_confirmed && !is_hand_paid ? "authorized" : "pending";
-        if (is_hand_paid)
-            return;
-    }
-    ask.body = FORMAT(bank, "{\"event_id\":\"%s-%d\",\"payment_id\":\"%s\",\"status\":\"%s\"}", id,
-                      dice(6), id, status);
+    const struct model_order *order = dice_one_in(5) ? NULL : any_recent(model);
+    const char *status = order ? truth_of(bank, order) : "authorized";
+    const char *id = order ? order->id : "01890000-0000-7000-8000-000000000000";
+    if (!status)
+        return;
+    ask.body = FORMAT(bank, "{\"event_id\":\"%s-%s-%d\",\"payment_id\":\"%s\",\"status\":\"%s\"}",
+                      id, status, dice(2), id, status);
     str secret = conf_text(bank->client.world->conf, CONF_PAYMENT_SIMULATOR_SECRET);
     struct sha256 mac = hmac_sha256(secret, str_of_z(ask.body));
     bool is_signed = !dice_one_in(6);
@@ -320,7 +330,7 @@ static void bank_run(void *subject)
 {
     struct person *bank = subject;
     for (int i = 0; i < bank->asks; i++) {
-        client_think(&bank->client, 3 * bank->client.world->plan->think_us);
+        client_think(&bank->client, bank->client.world->plan->think_us + 2 * TIME_MS);
         tell_again(bank);
     }
 }

@@ -69,7 +69,7 @@ struct plan plan_of(uint64_t seed)
         .asks_each = between(&state, 14, 26),
         .staff_count = between(&state, 1, 2),
         .staff_asks = between(&state, 30, 60),
-        .bank_asks = between(&state, 4, 10),
+        .bank_asks = between(&state, 10, 40),
         .skus_count = between(&state, 2, 6),
         .stock_max = between(&state, 4, 120),
         .think_us = thinks[between(&state, 0, 3)],
@@ -90,7 +90,7 @@ struct plan plan_small(uint64_t seed)
     plan.asks_each = 14;
     plan.staff_count = 1;
     plan.staff_asks = 40;
-    plan.bank_asks = 4;
+    plan.bank_asks = 20;
     plan.skus_count = 3;
     plan.stock_max = 60;
     plan.think_us = 300 * ms;

@@ -23,6 +23,8 @@ void story_open(uint64_t seed, bool is_loud)
     story.is_loud = is_loud;
     story.clock_runs = story.is_ending = false;
     story.told = 0;
+    if (is_loud)
+        setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 }
 
 void story_clock(bool runs)

@@ -144,7 +144,7 @@ void world_open(struct world *world)
     story_tell("the shop is open");
 }
 
-void world_close(struct world *world)
+void world_stop(struct world *world)
 {
     story_tell("the shop stops");
     lock_take(&world->lock);
@@ -160,6 +160,10 @@ void world_close(struct world *world)
     int left = world->under_way;
     lock_drop(&world->lock);
     RULE(left == 0, "stop", "%d calls under way were never answered by a shop that stops", left);
+}
+
+void world_close(struct world *world)
+{
     shop_close(world->shop);
     world->shop = NULL;
     arena_close(world->opening);

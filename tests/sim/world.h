@@ -46,7 +46,8 @@ void world_done(struct world *world);
 /* Opens and starts the shop on the folder. */
 void world_open(struct world *world);
 
-/* Stops it cleanly: who waits is answered, nobody listens afterwards. */
+/* Stops it cleanly: who waits is answered, nobody listens afterwards; then closes it. */
+void world_stop(struct world *world);
 void world_close(struct world *world);
 
 /* Gives a request to the service that its path begins with; false if nobody listens. Whoever

@@ -7,6 +7,7 @@ enum {
     DUE_A_TICK = 512,
     EXPIRED_A_TICK = 100,
     LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
+    SWEEPS_A_TICK = 100,
     TRIES_A_MOVE = 5,
 };
 static const int64_t backoff_us_min = 250 * 1000, backoff_us_max = 60 * 1000000;
@@ -133,8 +134,16 @@ err orders_expire_holds(void *subject, struct call *call)
     size_t count;
     TRY(call_reader(call, &reader));
     TRY(store_find_expired(reader, call->arena, call->now, EXPIRED_A_TICK, &ids, &count));
-    for (size_t i = 0; i < count; i++)
-        TRY(expire(subject, call, ids[i]));
+    struct uuid expired[EXPIRED_A_TICK]; /* each order begins with an empty arena */
+    ASSERT(count <= EXPIRED_A_TICK);
+    memcpy(expired, ids, count * sizeof expired[0]);
+    for (size_t i = 0; i < count; i++) {
+        service_job_reset(call);
+        err error = expire(subject, call, expired[i]);
+        if (error != OK) /* it hinders no other, and comes again at the next tick */
+            LOG(LOG_WARN, "hold.failed", LOG_TEXT("order_id", uuid_text(call->arena, expired[i])),
+                LOG_TEXT("error", err_describe(call->arena, error)));
+    }
     return OK;
 }
 
@@ -179,11 +188,13 @@ static err sweep_provider(struct orders *self, struct call *call, const struct p
     TRY(provider->list(provider->self, call->arena, self->swept_to, LISTED_A_TICK, &listed,
                        &count));
     for (size_t i = 0; i < count && listed[i].at < call->now - orphan_age_us; i++) {
-        struct order_save save;
-        err error = orders_load(self, call, listed[i].id, &save);
-        if (!err_is(error, NOT_FOUND))
-            TRY(error);
-        else if (!give_back(self, call, provider, &listed[i]))
+        struct db_reader *reader;
+        bool found;
+        TRY(call_reader(call, &reader));
+        TRY(store_has_order(reader, call->arena, listed[i].id, &found));
+        if (!found)
+            call_read_end(call); /* nobody holds a snapshot while it waits */
+        if (!found && !give_back(self, call, provider, &listed[i]))
             return OK; /* the next sweep begins with it */
         self->swept_to = listed[i].at;
     }
@@ -201,7 +212,12 @@ err orders_sweep_orphans(void *subject, struct call *call)
 err orders_sweep_payment_events(void *subject, struct call *call)
 {
     (void)subject;
-    time_us *before = arena_new(call->arena, time_us);
-    *before = call->now - events_kept_us;
-    return job_write(call, write_new(call->arena, store_sweep_payment_events, before));
+    struct event_sweep *sweep = arena_new(call->arena, struct event_sweep);
+    sweep->before = call->now - events_kept_us;
+    for (int i = 0; i < SWEEPS_A_TICK; i++) {
+        TRY(job_write(call, write_new(call->arena, store_sweep_payment_events, sweep)));
+        if (sweep->dropped < SWEEP_COUNT)
+            break;
+    }
+    return OK;
 }

@@ -17,6 +17,10 @@ select id, customer, status, payment, fulfilment, total_minor, currency, capture
        payment_token, address, reason, hold_until, event_number, version, created_at, updated_at
 from orders where id = $1;
 
+-- order_version: maybe
+-- id uuid -> version int64
+select version from orders where id = $1;
+
 -- orders_of_customer: many
 -- customer uuid, before time, before_id uuid, status text, count int32 -> id uuid
 select id from orders

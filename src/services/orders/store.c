@@ -2,8 +2,6 @@
 #include "base/arena.h"
 #include "gen/orders.sql.h"
 
-enum { SWEEP_COUNT = 200 };
-
 static const char *const job_words[] = { [JOB_NONE] = "",
                                          [JOB_AUTHORIZE] = "authorize",
                                          [JOB_CAPTURE] = "capture",
@@ -68,6 +66,12 @@ err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid 
     TRY(find_lines(reader, arena, out));
     order_assert(out);
     return OK;
+}
+
+err store_has_order(struct db_reader *reader, struct arena *arena, struct uuid id, bool *found)
+{
+    struct sql_order_version_row row;
+    return sql_order_version(reader, arena, &(struct sql_order_version){ .id = id }, &row, found);
 }
 
 err store_is_event_taken(struct db_reader *reader, struct arena *arena, str provider, str event_id,
@@ -434,10 +438,9 @@ err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_
                                err *outcomes)
 {
     for (size_t i = 0; i < writes_count; i++) {
-        const time_us *before = writes[i]->subject;
-        TRY(sql_payment_events_sweep(
-            tx, &(struct sql_payment_events_sweep){ .before = *before, .count = SWEEP_COUNT },
-            NULL));
+        struct event_sweep *sweep = writes[i]->subject;
+        struct sql_payment_events_sweep row = { .before = sweep->before, .count = SWEEP_COUNT };
+        TRY(sql_payment_events_sweep(tx, &row, &sweep->dropped));
         outcomes[i] = OK;
     }
     return OK;

@@ -29,6 +29,9 @@ err store_find_steps(struct db_reader *reader, struct arena *arena, struct uuid 
 err store_is_event_taken(struct db_reader *reader, struct arena *arena, str provider, str event_id,
                          bool *taken);
 
+/* Tells whether there is such an order. */
+err store_has_order(struct db_reader *reader, struct arena *arena, struct uuid id, bool *found);
+
 /* Our copies of the prices of `skus`; those that we do not have are not `known`. */
 err store_find_prices(struct db_reader *reader, struct arena *arena, const str *skus, size_t count,
                       struct price *out);
@@ -84,6 +87,11 @@ struct job_postponement {
 err store_postpone_jobs(struct tx *tx, struct write *const *writes, size_t writes_count,
                         err *outcomes);
 
-/* Subjects: time_us: callbacks taken before it are forgotten, some at a time. */
+/* Subjects: struct event_sweep: callbacks taken before it are forgotten, SWEEP_COUNT at a time. */
+enum { SWEEP_COUNT = 200 };
+struct event_sweep {
+    time_us before;
+    int64_t dropped; /* filled */
+};
 err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
                                err *outcomes);

@@ -116,6 +116,17 @@ TEST(growing_and_copying_keep_to_the_ceiling)
     arena_close(arena);
 }
 
+TEST(the_guard_that_is_on_can_be_asked_for)
+{
+    struct arena *arena = arena_open(100);
+    jmp_buf guard;
+    bool none = !arena_guard_of(arena);
+    arena_guard(arena, &guard);
+    bool ours = arena_guard_of(arena) == &guard;
+    arena_close(arena);
+    CHECK(none && ours);
+}
+
 TEST(an_arena_without_a_guard_panics_over_its_ceiling)
 {
     struct arena *arena = arena_open(SMALL_MAX);

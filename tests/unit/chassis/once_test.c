@@ -9,6 +9,7 @@ struct job {
     size_t count;
     bool taken[4];
     time_us before;
+    int64_t dropped;
 };
 
 static const struct once_claim *const *claims_of(struct job *job)
@@ -142,7 +143,10 @@ TEST(the_answer_of_a_subject_is_fixed_once_and_may_be_empty)
 static err sweep(struct tx *tx, void *subject)
 {
     struct job *job = subject;
-    return once_sweep(tx, job->before, 1);
+    int64_t dropped;
+    TRY(once_sweep(tx, job->before, 1, &dropped));
+    job->dropped += dropped;
+    return OK;
 }
 
 TEST(the_sweeper_drops_the_oldest_first_and_no_young_one)
@@ -159,8 +163,10 @@ TEST(the_sweeper_drops_the_oldest_first_and_no_young_one)
     shelf_do(shelf, sweep, &job);
     CHECK_INT(shelf_find(shelf, first, NULL), ONCE_NEW);
     CHECK_INT(shelf_find(shelf, second, NULL), ONCE_IN_FLIGHT);
+    CHECK_INT(job.dropped, 1);
     job.before = clock_wall_us() - 3600 * TIME_SECOND;
     shelf_do(shelf, sweep, &job);
+    CHECK_INT(job.dropped, 1);
     CHECK_INT(shelf_find(shelf, second, NULL), ONCE_IN_FLIGHT);
 }
 

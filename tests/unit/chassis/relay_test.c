@@ -114,6 +114,22 @@ TEST(more_than_the_bus_holds_comes_in_order_as_there_is_room)
         check_order(counter, keys[i], EACH);
 }
 
+TEST(a_relay_that_waits_for_room_ends_when_the_bus_stops)
+{
+    struct counter *counter = counter_started(t);
+    set_refuses(counter, 1000000);
+    for (int first = 1; first <= 2000; first += 100)
+        counter_announce(counter, "mug", first, first + 99);
+    wait_heard(counter, 512);
+    counter_reopen(counter);
+    CHECK_INT(counter_outbox(counter), 2000);
+    counter->heard_count = counter->refuses = 0;
+    counter_start(counter);
+    CHECK(inline_until(is_outbox_empty, counter));
+    bus_stop(counter->house.bus);
+    check_order(counter, "mug", 2000);
+}
+
 TEST(writers_and_the_relay_at_work_together_keep_the_order)
 {
     enum { ROUNDS = 60, KEYS = 4 };

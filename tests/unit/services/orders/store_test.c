@@ -164,6 +164,17 @@ TEST(an_order_that_nobody_placed_is_not_found)
     CHECK_ERR(error, NOT_FOUND);
 }
 
+TEST(whether_there_is_an_order_can_be_asked_without_reading_it)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct uuid id = placed(shelf)->id;
+    bool there = true;
+    READ(shelf, store_has_order(reader, t->arena, id_new(), &there));
+    CHECK(!there);
+    READ(shelf, store_has_order(reader, t->arena, id, &there));
+    CHECK(there);
+}
+
 TEST(a_move_is_kept_with_its_steps_and_its_job)
 {
     struct shelf *shelf = shelf_open(t);
@@ -345,12 +356,14 @@ TEST(old_callbacks_are_forgotten)
     struct shelf *shelf = shelf_open(t);
     struct uuid id = reserved(shelf)->order.id;
     CHECK_OK(save(shelf, told(shelf, id, "e1", KNOWN_AUTHORIZED)));
-    time_us before = clock_wall_us() - TIME_SECOND * 60;
-    CHECK_OK(write_one(shelf, store_sweep_payment_events, &before));
+    struct event_sweep sweep = { .before = clock_wall_us() - TIME_SECOND * 60 };
+    CHECK_OK(write_one(shelf, store_sweep_payment_events, &sweep));
     CHECK(is_taken(shelf, "e1"));
-    before = clock_wall_us() + TIME_SECOND;
-    CHECK_OK(write_one(shelf, store_sweep_payment_events, &before));
+    CHECK_INT(sweep.dropped, 0);
+    sweep.before = clock_wall_us() + TIME_SECOND;
+    CHECK_OK(write_one(shelf, store_sweep_payment_events, &sweep));
     CHECK(!is_taken(shelf, "e1"));
+    CHECK_INT(sweep.dropped, 1);
 }
 
 /* ---- jobs and holds ---- */
