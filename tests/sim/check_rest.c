@@ -13,6 +13,8 @@ enum bank {
     BANK_REFUNDED
 };
 
+enum { PROMPT_US = 500 * 1000 };
+
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
 /* ---- the timeline explains the state ---- */
@@ -371,6 +373,15 @@ static void check_sku(const struct books *books, const struct model *model,
     check_numbers(world, "products.v1", known->sku, sku->number, sku->head);
 }
 
+/* Once there is an answer, nobody who asks with this key waits any more. */
+static void check_times(const struct model_key *key)
+{
+    int64_t since_us = key->first_us > key->slowest_sent_us ? key->first_us : key->slowest_sent_us;
+    RULE(key->slowest_at_us <= since_us + PROMPT_US, "who waits hears at once",
+         "a repeat of key %s waited %lld us for an answer that was there", key->key,
+         (long long)(key->slowest_at_us - since_us));
+}
+
 static void check_keys(const struct books *books, const struct model *model)
 {
     static const char rule[] = "a key is kept where it has an answer";
@@ -378,6 +389,7 @@ static void check_keys(const struct books *books, const struct model *model)
     for (int i = 0; i < model->keys_count; i++) {
         const struct model_key *known = &model->keys[i];
         concluded += known->is_concluded;
+        check_times(known);
         RULE(!known->is_concluded || known->unmarked == 1 || known->was_late, "once",
              "all answers under key %s are marked as replays", known->key);
     }

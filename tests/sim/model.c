@@ -337,7 +337,7 @@ static bool is_kept(const struct ask *ask, const struct reply *reply)
 
 static bool is_later(const struct reply *reply)
 {
-    return reply->status == 503 || reply->status == 504 ||
+    return reply->status == 503 || reply->status == 504 || reply->status == 507 ||
            is_word(reply->code, "idempotency.in_flight") ||
            is_word(reply->code, "version.conflict");
 }
@@ -380,10 +380,22 @@ static void count_marks(struct model *model, const struct ask *ask, const struct
          key->key, reply->status);
 }
 
+/* When the answer was first given, and how long after that the slowest had to wait for it. */
+static void note_times(struct model_key *key, const struct reply *reply)
+{
+    if (key->first_us == 0 || reply->at_us < key->first_us)
+        key->first_us = reply->at_us;
+    if (reply->shop_stopped || reply->at_us <= key->slowest_at_us)
+        return;
+    key->slowest_at_us = reply->at_us;
+    key->slowest_sent_us = reply->sent_us;
+}
+
 static enum heard hear_kept(struct model *model, const struct ask *ask, const struct reply *reply)
 {
     struct model_key *key = ask->kept;
     count_marks(model, ask, reply);
+    note_times(key, reply);
     if (key->is_concluded) {
         check_repeat(model, ask, reply);
         return HEARD_CONCLUDED;

@@ -72,6 +72,7 @@ struct model_key {
     bool is_concluded, was_late; /* late: some attempt heard "try again" */
     int unmarked;                /* answers that were not marked as replays */
     int64_t due_us; /* when the first of those who wait under it has waited long enough */
+    int64_t first_us, slowest_sent_us, slowest_at_us;
     int status;
     const char *answer, *location;
     struct model_order *order; /* that it placed */

@@ -77,6 +77,7 @@ struct plan plan_of(uint64_t seed)
         .bus = bus_of(&state),
         .restarts = between(&state, 1, 3) == 1 ? between(&state, 1, 2) : 0,
         .wall_jumps = between(&state, 1, 10) == 1 ? 2 : 0,
+        .disk_faults = between(&state, 1, 3) == 1 ? between(&state, 3, 40) : 0,
         .has_account = between(&state, 1, 8) == 1,
     };
     set_settings(&plan, &state);
@@ -94,7 +95,7 @@ struct plan plan_small(uint64_t seed)
     plan.skus_count = 3;
     plan.stock_max = 60;
     plan.think_us = 300 * ms;
-    plan.restarts = plan.wall_jumps = 0;
+    plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.has_account = false;
     return plan;
 }

@@ -20,7 +20,7 @@ struct plan {
     int64_t think_us;  /* at most, between two asks of one client */
     int burst_max;     /* orders that a shopper sends at once */
     struct plan_bus bus;
-    int restarts, wall_jumps;
+    int restarts, wall_jumps, disk_faults;
     bool has_account; /* one shopper registers and logs in, with an address */
     bool captures_at_confirm;
     int64_t hold_us;

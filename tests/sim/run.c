@@ -12,6 +12,8 @@ enum { STAFF_MAX = 2, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
 
 struct cast {
     struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank;
+    struct run *run;
+    struct thread *gremlin;
 };
 
 /* ---- the people ---- */
@@ -19,6 +21,7 @@ struct cast {
 static void make_cast(struct run *run, struct cast *cast, struct check *check)
 {
     char name[24];
+    cast->run = run;
     for (int i = 0; i < run->plan.shoppers_count; i++) {
         snprintf(name, sizeof name, "s%d", i);
         client_init(&cast->shoppers[i].client, run->world, run->model, check, name,
@@ -35,6 +38,17 @@ static void make_cast(struct run *run, struct cast *cast, struct check *check)
     cast->bank.asks = run->plan.bank_asks;
 }
 
+/* Fills the disk now and then. */
+static void gremlin_run(void *subject)
+{
+    const struct cast *cast = subject;
+    const struct plan *plan = &cast->run->plan;
+    for (int i = 0; i < plan->disk_faults; i++) {
+        sleep_until(clock_mono_us() + dice_us(plan->think_us + 4 * TIME_MS));
+        world_fill_disk(cast->run->world);
+    }
+}
+
 static void start_all(const struct plan *plan, struct cast *cast)
 {
     for (int i = 0; i < plan->shoppers_count; i++)
@@ -42,6 +56,7 @@ static void start_all(const struct plan *plan, struct cast *cast)
     for (int i = 0; i < plan->staff_count; i++)
         staff_start(&cast->staff[i]);
     bank_start(&cast->bank);
+    cast->gremlin = thread_start("gremlin", gremlin_run, cast);
 }
 
 static void join_all(const struct plan *plan, struct cast *cast)
@@ -51,6 +66,7 @@ static void join_all(const struct plan *plan, struct cast *cast)
     for (int i = 0; i < plan->staff_count; i++)
         thread_join(cast->staff[i].thread);
     thread_join(cast->bank.thread);
+    thread_join(cast->gremlin);
 }
 
 /* ---- what happens to the shop ---- */

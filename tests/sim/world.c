@@ -1,5 +1,6 @@
 #include "tests/sim/world.h"
 #include "chassis/conf.h"
+#include "chassis/db_faults.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
@@ -168,6 +169,23 @@ void world_close(struct world *world)
     world->shop = NULL;
     arena_close(world->opening);
     story_tell("the shop is closed");
+}
+
+/* ---- the disk ---- */
+
+void world_fill_disk(struct world *world)
+{
+    static const char *const services[] = { "orders", "products", "orders", "products", "users" };
+    static const char *const steps[] = { "begin", "statement", "commit", "read" };
+    const char *service = services[dice(sizeof services / sizeof services[0])];
+    enum db_step step = (enum db_step)dice(DB_STEPS_COUNT);
+    int nth = 1 + dice(step == DB_STEP_STATEMENT ? 40 : 8);
+    lock_take(&world->lock);
+    if (world->is_open)
+        db_fail_at(service_db(shop_service(world->shop, str_of_z(service))), step, nth,
+                   DB_FAULT_FULL);
+    lock_drop(&world->lock);
+    story_tell("the disk of %s will be full at %s %d", service, steps[step], nth);
 }
 
 /* ---- the door ---- */

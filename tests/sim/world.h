@@ -50,6 +50,9 @@ void world_open(struct world *world);
 void world_stop(struct world *world);
 void world_close(struct world *world);
 
+/* The disk of a service is full for one step, soon. */
+void world_fill_disk(struct world *world);
+
 /* Gives a request to the service that its path begins with; false if nobody listens. Whoever
  * answers it calls world_answered. */
 bool world_hand(struct world *world, struct request *request);
