@@ -39,17 +39,16 @@ static enum payment_known ask_provider(struct orders *self, struct call *call, e
     return KNOWN_UNKNOWN;
 }
 
-/* Saves what was learned. Others may move the order meanwhile: then it is read again. */
-static err save_known(struct orders *self, struct call *call, struct uuid id,
+/* Saves what was learned, on the order as it was read before the provider was asked. Others may
+ * have moved it meanwhile: then it is read again. */
+static err save_known(struct orders *self, struct call *call, struct order_save *save,
                       enum payment_known known, bool *moved)
 {
+    struct uuid id = save->order.id;
     for (int i = 0; i < TRIES_A_MOVE; i++) {
-        struct order_save *save = arena_new(call->arena, struct order_save);
         call->now = call_time(call); /* the provider may have taken its time */
-        TRY(orders_load(self, call, id, save));
         TRY(order_learn_payment(call->arena, &save->order, known,
                                 (struct actor){ .kind = ACTOR_PROVIDER }));
-        call_read_end(call);
         *moved = save->order.steps_count > 0;
         if (!*moved)
             return OK;
@@ -58,6 +57,9 @@ static err save_known(struct orders *self, struct call *call, struct uuid id,
         err error = job_write(call, call->write);
         if (!err_is(error, VERSION_CONFLICT))
             return error;
+        save = arena_new(call->arena, struct order_save);
+        TRY(orders_load(self, call, id, save));
+        call_read_end(call);
     }
     return fail(call->arena, VERSION_CONFLICT, "the order is changed again and again");
 }
@@ -77,20 +79,20 @@ static err postpone(struct call *call, struct uuid order, enum payment_job kind,
 err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
     struct orders *self = subject;
-    struct order_save before;
+    struct order_save *save = arena_new(call->arena, struct order_save);
     struct db_reader *reader;
     struct due_job job;
     bool due, moved;
-    TRY(orders_load(self, call, id, &before));
+    TRY(orders_load(self, call, id, save));
     TRY(call_reader(call, &reader));
     TRY(store_find_job(reader, call->arena, id, &job, &due));
     call_read_end(call);
-    if (!due || before.job_was != job.kind)
+    if (!due || save->job_was != job.kind)
         return OK; /* done meanwhile */
-    enum payment_known known = ask_provider(self, call, job.kind, &before.order);
-    const struct provider *provider = orders_provider(self, before.order.provider);
+    enum payment_known known = ask_provider(self, call, job.kind, &save->order);
+    const struct provider *provider = orders_provider(self, save->order.provider);
     series_add(self->answered[provider - self->providers][known], 1);
-    TRY(save_known(self, call, id, known, &moved));
+    TRY(save_known(self, call, save, known, &moved));
     if (known == KNOWN_UNKNOWN || !moved)
         TRY(postpone(call, id, job.kind, job.tries));
     return OK;

@@ -1,13 +1,17 @@
--- payment_authorize: maybe
--- id uuid, token text, amount_minor int64, currency currency, known int32, at time -> known int32, asked int32
--- The first call decides; a repeat finds what was decided and counts.
+-- payment_insert: run
+-- id uuid, token text, amount_minor int64, currency currency, known int32, at time
+-- The first call decides.
 insert into payments (id, token, amount_minor, currency, known, asked, changed_at) values ($1, $2, $3, $4, $5, 1, $6)
-on conflict (id) do update set asked = asked + 1
-returning known, asked;
+on conflict (id) do nothing;
 
--- payment_change: maybe
--- id uuid, from_known int32, to_known int32, at time -> known int32
-update payments set known = $3, changed_at = $4 where id = $1 and known = $2 returning known;
+-- payment_count: run
+-- id uuid
+-- A repeat counts.
+update payments set asked = asked + 1 where id = $1;
+
+-- payment_change: run
+-- id uuid, from_known int32, to_known int32, at time
+update payments set known = $3, changed_at = $4 where id = $1 and known = $2;
 
 -- payment_find: maybe
 -- id uuid -> known int32, asked int32

@@ -82,24 +82,43 @@ static err insert_callbacks(struct tx *tx, const struct change *change)
     return OK;
 }
 
+static err read_payment(struct tx *tx, struct uuid id, struct sql_payment_find_row *row)
+{
+    bool found;
+    *row = (struct sql_payment_find_row){ .known = KNOWN_UNKNOWN };
+    return sql_tx_payment_find(tx, &(struct sql_payment_find){ .id = id }, row, &found);
+}
+
+/* The first call decides; a repeat finds what was decided and counts. */
+static err write_authorization(struct tx *tx, struct change *change)
+{
+    const struct payment *payment = change->payment;
+    struct sql_payment_insert first = { .id = payment->id,
+                                        .token = payment->token,
+                                        .amount_minor = payment->amount.minor,
+                                        .currency = payment->amount.currency,
+                                        .known = (int32_t)change->behaviour->decided,
+                                        .at = tx->now };
+    int64_t inserted;
+    TRY(sql_payment_insert(tx, &first, &inserted));
+    if (inserted == 1) {
+        change->known = change->behaviour->decided;
+        change->asked = 1;
+        return insert_callbacks(tx, change);
+    }
+    struct sql_payment_find_row row;
+    TRY(sql_payment_count(tx, &(struct sql_payment_count){ .id = payment->id }, NULL));
+    TRY(read_payment(tx, payment->id, &row));
+    change->known = (enum payment_known)row.known;
+    change->asked = row.asked;
+    return OK;
+}
+
 static err write_authorizations(struct tx *tx, struct write *const *writes, size_t count,
                                 err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
-        struct change *change = writes[i]->subject;
-        struct sql_payment_authorize asked = { .id = change->payment->id,
-                                               .token = change->payment->token,
-                                               .amount_minor = change->payment->amount.minor,
-                                               .currency = change->payment->amount.currency,
-                                               .known = (int32_t)change->behaviour->decided,
-                                               .at = tx->now };
-        struct sql_payment_authorize_row row;
-        bool found;
-        TRY(sql_tx_payment_authorize(tx, &asked, &row, &found));
-        change->known = (enum payment_known)row.known;
-        change->asked = row.asked;
-        if (row.asked == 1)
-            TRY(insert_callbacks(tx, change));
+        TRY(write_authorization(tx, writes[i]->subject));
         outcomes[i] = OK;
     }
     return OK;
@@ -113,16 +132,12 @@ static err write_changes(struct tx *tx, struct write *const *writes, size_t coun
                                              .from_known = (int32_t)change->from,
                                              .to_known = (int32_t)change->to,
                                              .at = tx->now };
-        struct sql_payment_change_row row;
-        bool found;
-        TRY(sql_tx_payment_change(tx, &wanted, &row, &found));
-        if (!found) {
-            struct sql_payment_find_row standing;
-            TRY(sql_tx_payment_find(tx, &(struct sql_payment_find){ .id = change->payment->id },
-                                    &standing, &found));
-            row.known = found ? standing.known : KNOWN_UNKNOWN;
-        }
-        change->known = (enum payment_known)row.known;
+        struct sql_payment_find_row standing = { .known = (int32_t)change->to };
+        int64_t changed;
+        TRY(sql_payment_change(tx, &wanted, &changed));
+        if (changed == 0)
+            TRY(read_payment(tx, change->payment->id, &standing));
+        change->known = (enum payment_known)standing.known;
         outcomes[i] = OK;
     }
     return OK;
@@ -274,9 +289,7 @@ static err write_callback_sent(struct tx *tx, struct write *const *writes, size_
                                               .from_known = KNOWN_PENDING,
                                               .to_known = callback->known,
                                               .at = tx->now };
-        struct sql_payment_change_row row;
-        bool found;
-        TRY(sql_tx_payment_change(tx, &decided, &row, &found));
+        TRY(sql_payment_change(tx, &decided, NULL));
         TRY(sql_callback_drop(tx, &(struct sql_callback_drop){ .id = callback->id }, NULL));
         outcomes[i] = OK;
     }

@@ -76,7 +76,7 @@ create table ledger (
     number integer primary key,
     id blob not null,
     sku text not null references stock (sku),
-    kind text not null check (kind in ('initial', 'adjusted', 'shipped', 'returned')),
+    kind text not null check (kind = 'initial' or kind = 'adjusted' or kind = 'shipped' or kind = 'returned'),
     delta integer not null,
     on_hand_after integer not null check (on_hand_after >= 0),
     reason text,
@@ -91,7 +91,7 @@ create index ledger_by_sku on ledger (sku, number);
 -- closed before it was placed is a tombstone: closed, number 0.
 create table reservations (
     order_id blob primary key,
-    state text not null check (state in ('reserved', 'refused', 'closed')),
+    state text not null check (state = 'reserved' or state = 'refused' or state = 'closed'),
     number integer not null,
     updated_at integer not null
 ) strict, without rowid;
