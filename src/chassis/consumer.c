@@ -171,7 +171,6 @@ static err run_reaction(struct delivery *delivery)
     }
     arena_guard(delivery->arena, NULL);
     panic_context(NULL);
-    call_read_end(delivery->call);
     return error;
 }
 
@@ -280,17 +279,23 @@ static bool add_key(struct round_keys *keys, const struct bus_event *event)
     return true;
 }
 
-/* Runs one reaction; gives its write, or NULL where it was judged at once. */
-static struct write *start(struct delivery *delivery)
+/* Runs one reaction on the round's snapshot, which the first that reads takes; gives its write, or
+ * NULL where it was judged at once. */
+static struct write *start(struct delivery *delivery, struct db_reader **snapshot)
 {
     delivery->runs++;
     delivery->end = WRITE_DONE;
     begin_call(delivery);
+    delivery->call->reader_ = *snapshot;
     err error = run_reaction(delivery);
+    *snapshot = delivery->call->reader_;
+    delivery->call->reader_ = NULL;
     if (error == OK) {
         delivery->fate = FATE_RUNNING;
         return claimed_write(delivery);
     }
+    db_read_end(*snapshot); /* nobody holds one while a dead letter is written */
+    *snapshot = NULL;
     judge(delivery, error);
     return NULL;
 }
@@ -300,16 +305,18 @@ static size_t run_round(struct consumer *consumer, size_t events_count)
     struct write *writes[BUS_BATCH_MAX];
     size_t writes_count = 0;
     struct round_keys keys = { 0 };
+    struct db_reader *snapshot = NULL;
     for (size_t i = 0; i < events_count; i++) {
         struct delivery *delivery = &consumer->deliveries[i];
         if (delivery->fate != FATE_OPEN && delivery->fate != FATE_AGAIN)
             continue;
         if (!add_key(&keys, delivery->event))
             continue;
-        struct write *write = start(delivery);
+        struct write *write = start(delivery, &snapshot);
         if (write)
             writes[writes_count++] = write;
     }
+    db_read_end(snapshot);
     if (writes_count == 0)
         return 0;
     lock_take(&consumer->lock);

@@ -1,5 +1,6 @@
 #include "chassis/lanes.h"
 #include "chassis/obs.h"
+#include "chassis/service_inside.h"
 #include "os/sync.h"
 
 /* A subject that was given and is not done. */
@@ -10,7 +11,16 @@ struct given {
     bool taken, again; /* again: given once more while a lane has it */
 };
 
-enum { BUCKETS = 256 };
+/* The call that a subject is run in. There are more of them than lanes, for one is kept until its
+ * write is on disk. */
+struct seat {
+    struct lanes *lanes;
+    struct call *call;
+    struct given *given;
+    struct seat *next; /* of those that are free */
+};
+
+enum { BUCKETS = 256, SEATS_A_LANE = 2 };
 
 struct lanes {
     struct arena *arena;
@@ -24,6 +34,8 @@ struct lanes {
     struct given *first, **last; /* those that wait, in the order in which they came */
     struct given *free;
     struct given *buckets[BUCKETS];
+    struct seat *seats; /* the free ones */
+    int seats_taken;
     bool stopping;
 };
 
@@ -132,52 +144,109 @@ void lanes_give(struct lanes *lanes, struct uuid subject)
     lock_drop(&lanes->lock);
 }
 
-struct item {
-    struct lanes *lanes;
-    struct uuid subject;
-};
-
-static err run_item(void *self, struct call *call)
+/* Frees the seat; its subject is done. */
+static void leave(struct seat *seat)
 {
-    const struct item *item = self;
-    return item->lanes->run(service_self(item->lanes->service), call, item->subject);
+    struct lanes *lanes = seat->lanes;
+    lock_take(&lanes->lock);
+    done(lanes, seat->given);
+    bool awaited = !lanes->seats || lanes->stopping;
+    seat->next = lanes->seats;
+    lanes->seats = seat;
+    lanes->seats_taken--;
+    if (awaited)
+        cond_wake_all(&lanes->wake);
+    lock_drop(&lanes->lock);
 }
 
-static void run_one(struct lanes *lanes, struct call *call, struct uuid subject)
+static void log_failed(const struct seat *seat, err error)
 {
-    struct item item = { lanes, subject };
+    LOG(LOG_WARN, "lane.failed", LOG_TEXT("lane", str_of_z(seat->lanes->name)),
+        LOG_TEXT("subject", uuid_text(seat->call->arena, seat->given->subject)),
+        LOG_TEXT("error", err_describe(seat->call->arena, error)));
+}
+
+static void seat_written(struct write *write, enum write_end end, err outcome)
+{
+    struct seat *seat = write->owner;
+    ASSERT(end == WRITE_DONE);
+    if (outcome == OK)
+        dispatch_committed(seat->lanes->service, write);
+    else if (err_is(outcome, VERSION_CONFLICT))
+        lanes_give(seat->lanes, seat->given->subject);
+    else
+        log_failed(seat, outcome);
+    leave(seat);
+}
+
+static err run_seat(void *self, struct call *call)
+{
+    const struct seat *seat = self;
+    struct lanes *lanes = seat->lanes;
+    return lanes->run(service_self(lanes->service), call, seat->given->subject);
+}
+
+static void run_one(struct seat *seat)
+{
+    struct call *call = seat->call;
     service_job_reset(call);
-    err error = service_job_run(call, lanes->name, run_item, &item);
-    if (error != OK) /* it stays in its table and is given again */
-        LOG(LOG_WARN, "lane.failed", LOG_TEXT("lane", str_of_z(lanes->name)),
-            LOG_TEXT("subject", uuid_text(call->arena, subject)),
-            LOG_TEXT("error", err_describe(call->arena, error)));
+    err error = service_job_run(call, seat->lanes->name, run_seat, seat);
+    call_read_end(call); /* nobody holds a snapshot while it waits */
+    if (error == OK && call->write) {
+        call->write->owner = seat;
+        call->write->done = seat_written;
+        writer_submit(call->service->writer, call->write);
+        return;
+    }
+    if (error != OK)
+        log_failed(seat, error);
+    leave(seat);
+}
+
+/* A free seat with the next subject in it, or NULL. The lock is held. */
+static struct seat *sit_down(struct lanes *lanes)
+{
+    if (!lanes->seats || !lanes->first)
+        return NULL;
+    struct seat *seat = lanes->seats;
+    lanes->seats = seat->next;
+    lanes->seats_taken++;
+    seat->given = take(lanes);
+    return seat;
 }
 
 static void lane_run(void *self)
 {
     struct lanes *lanes = self;
-    struct call *call = service_job_open(lanes->service, lanes->name);
     lock_take(&lanes->lock);
     while (!lanes->stopping) {
-        struct given *given = take(lanes);
-        if (!given) {
+        struct seat *seat = sit_down(lanes);
+        if (!seat) {
             cond_wait(&lanes->wake, &lanes->lock);
             continue;
         }
-        struct uuid subject = given->subject;
         lock_drop(&lanes->lock);
-        run_one(lanes, call, subject);
+        run_one(seat);
         lock_take(&lanes->lock);
-        done(lanes, given);
     }
     lock_drop(&lanes->lock);
-    service_job_close(call);
+}
+
+static void open_seats(struct lanes *lanes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct seat *seat = arena_new(lanes->arena, struct seat);
+        seat->lanes = lanes;
+        seat->call = service_job_open(lanes->service, lanes->name);
+        seat->next = lanes->seats;
+        lanes->seats = seat;
+    }
 }
 
 void lanes_start(struct lanes *lanes, int count)
 {
     ASSERT(lanes && count >= 1 && count <= LANES_MAX && lanes->threads_count == 0);
+    open_seats(lanes, count * SEATS_A_LANE);
     for (int i = 0; i < count; i++)
         lanes->threads[lanes->threads_count++] = thread_start(lanes->name, lane_run, lanes);
 }
@@ -192,4 +261,11 @@ void lanes_stop(struct lanes *lanes)
     for (int i = 0; i < lanes->threads_count; i++)
         thread_join(lanes->threads[i]);
     lanes->threads_count = 0;
+
+    lock_take(&lanes->lock);
+    while (lanes->seats_taken > 0)
+        cond_wait(&lanes->wake, &lanes->lock);
+    for (; lanes->seats; lanes->seats = lanes->seats->next)
+        service_job_close(lanes->seats->call);
+    lock_drop(&lanes->lock);
 }

@@ -10,8 +10,11 @@ enum { LANES_MAX = 256, LANES_ROOM = 1024 };
 
 struct lanes;
 
-/* Lanes of a service that run `run(self, call, subject)` as a job; what it returns is logged.
- * Nothing runs before lanes_start. The caller closes. */
+/* Lanes of a service that run `run(self, call, subject)` as a job: it reads, asks the outside, and
+ * hands over at most one write (call_write). The lane goes on with the next subject meanwhile; the
+ * subject is done when its write is on disk. After a VERSION_CONFLICT it is run again, from
+ * nothing; other errors are logged, and whoever gives has it still in a table. Nothing runs before
+ * lanes_start. The caller closes. */
 struct lanes *lanes_open(struct service *service, const char *name,
                          err (*run)(void *self, struct call *call, struct uuid subject));
 
@@ -21,6 +24,6 @@ void lanes_start(struct lanes *lanes, int count);
 /* Gives a subject. Never waits; any thread. */
 void lanes_give(struct lanes *lanes, struct uuid subject);
 
-/* Ends the threads, each after the subject that it has. */
+/* Ends the threads, each after the subject that it has, and waits for their writes. */
 void lanes_stop(struct lanes *lanes);
 void lanes_close(struct lanes *lanes); /* after lanes_stop; accepts NULL */

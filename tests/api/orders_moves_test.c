@@ -72,6 +72,20 @@ TEST(a_payment_whose_answer_never_came_is_asked_again_until_it_is_known)
     orders_shop_stock(shop, "mug", 9, 1);
 }
 
+TEST(an_authorization_that_lapses_before_its_capture_cancels_the_order_and_frees_its_stock)
+{
+    struct orders_shop *shop = orders_shop_open(t, NULL);
+    orders_shop_sell(shop, "mug", 5);
+    const char *lost = orders_shop_place(shop, orders_shop_body(shop, MUG(2), "lapse"), "k1", 201);
+    const char *kept =
+        orders_shop_place(shop, orders_shop_body(shop, MUG(1), "approve"), "k2", 201);
+    orders_shop_until(shop, lost, "/status", "cancelled");
+    orders_shop_until(shop, lost, "/reason", "payment.voided");
+    orders_shop_until(shop, lost, "/paid/amount", "0");
+    orders_shop_until(shop, kept, "/payment_status", "captured");
+    orders_shop_stock(shop, "mug", 5, 1);
+}
+
 TEST(a_callback_alone_confirms_or_rejects_and_its_repeat_changes_nothing)
 {
     struct orders_shop *shop = orders_shop_open(t, NULL);

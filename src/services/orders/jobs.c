@@ -8,7 +8,6 @@ enum {
     EXPIRED_A_TICK = 100,
     LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
     SWEEPS_A_TICK = 100,
-    TRIES_A_MOVE = 5,
 };
 static const int64_t backoff_us_min = 250 * 1000, backoff_us_max = 60 * 1000000;
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
@@ -16,14 +15,13 @@ static const int64_t events_kept_us = 30 * 86400 * INT64_C(1000000);
 
 /* ---- one payment job ---- */
 
-static enum payment_known ask_provider(struct orders *self, struct call *call, enum payment_job job,
-                                       const struct order *order)
+static enum payment_known do_job(struct orders *self, struct call *call,
+                                 const struct provider *provider, enum payment_job job,
+                                 const struct order *order)
 {
-    const struct provider *provider = orders_provider(self, order->provider);
     struct payment payment = { .id = order->id,
                                .amount = order->total,
                                .token = order->payment_token };
-    ASSERT(provider);
     switch (job) {
     case JOB_AUTHORIZE:
         return provider->authorize(provider->self, call->arena, &payment, self->payment_timeout_us);
@@ -39,63 +37,52 @@ static enum payment_known ask_provider(struct orders *self, struct call *call, e
     return KNOWN_UNKNOWN;
 }
 
-/* Saves what was learned, on the order as it was read before the provider was asked. Others may
- * have moved it meanwhile: then it is read again. */
-static err save_known(struct orders *self, struct call *call, struct order_save *save,
-                      enum payment_known known, bool *moved)
+/* A capture or a void that is declined says nothing of the money: the provider is asked what the
+ * payment is now. Where that too is declined, it holds nothing of the buyer's for us any more. (A
+ * callback that says declined cannot decide this: it may be older than the authorization.) */
+static enum payment_known ask_provider(struct orders *self, struct call *call, enum payment_job job,
+                                       const struct order *order)
 {
-    struct uuid id = save->order.id;
-    for (int i = 0; i < TRIES_A_MOVE; i++) {
-        call->now = call_time(call); /* the provider may have taken its time */
-        TRY(order_learn_payment(call->arena, &save->order, known,
-                                (struct actor){ .kind = ACTOR_PROVIDER }));
-        *moved = save->order.steps_count > 0;
-        if (!*moved)
-            return OK;
-        call->write = NULL;
-        TRY(orders_hand_over(self, call, save, store_save_orders));
-        err error = job_write(call, call->write);
-        if (!err_is(error, VERSION_CONFLICT))
-            return error;
-        save = arena_new(call->arena, struct order_save);
-        TRY(orders_load(self, call, id, save));
-        call_read_end(call);
-    }
-    return fail(call->arena, VERSION_CONFLICT, "the order is changed again and again");
+    const struct provider *provider = orders_provider(self, order->provider);
+    ASSERT(provider);
+    enum payment_known known = do_job(self, call, provider, job, order);
+    if (known != KNOWN_DECLINED || (job != JOB_CAPTURE && job != JOB_VOID))
+        return known;
+    known = provider->get(provider->self, call->arena, order->id, self->payment_timeout_us);
+    return known == KNOWN_DECLINED ? KNOWN_VOIDED : known;
 }
 
-static err postpone(struct call *call, struct uuid order, enum payment_job kind, int32_t tries)
+static int64_t wait_after(int32_t tries)
 {
     int64_t wait_us = backoff_us_min << (tries < 10 ? tries : 10);
-    struct job_postponement *subject = arena_new(call->arena, struct job_postponement);
-    *subject = (struct job_postponement){
-        .order = order,
-        .kind = kind,
-        .due_at = call_time(call) + (wait_us < backoff_us_max ? wait_us : backoff_us_max)
-    };
-    return job_write(call, write_new(call->arena, store_postpone_jobs, subject));
+    return wait_us < backoff_us_max ? wait_us : backoff_us_max;
 }
 
+/* Saves what was learned on the order as it was read before the provider was asked. If others have
+ * moved it meanwhile, the lane runs this again: a repeat of the call is the same call. */
 err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
     struct orders *self = subject;
     struct order_save *save = arena_new(call->arena, struct order_save);
     struct db_reader *reader;
     struct due_job job;
-    bool due, moved;
+    bool due;
     TRY(orders_load(self, call, id, save));
     TRY(call_reader(call, &reader));
     TRY(store_find_job(reader, call->arena, id, &job, &due));
     call_read_end(call);
     if (!due || save->job_was != job.kind)
         return OK; /* done meanwhile */
+
     enum payment_known known = ask_provider(self, call, job.kind, &save->order);
     const struct provider *provider = orders_provider(self, save->order.provider);
     series_add(self->answered[provider - self->providers][known], 1);
-    TRY(save_known(self, call, save, known, &moved));
-    if (known == KNOWN_UNKNOWN || !moved)
-        TRY(postpone(call, id, job.kind, job.tries));
-    return OK;
+    call->now = call_time(call); /* the provider may have taken its time */
+    TRY(order_learn_payment(call->arena, &save->order, known,
+                            (struct actor){ .kind = ACTOR_PROVIDER }));
+    if (known == KNOWN_UNKNOWN || save->order.steps_count == 0)
+        save->ask_again_at = call->now + wait_after(job.tries);
+    return orders_hand_over(self, call, save, store_save_orders);
 }
 
 /* ---- timers ---- */

@@ -336,10 +336,18 @@ static err save_fulfilment(struct tx *tx, struct added_rows *rows, const struct 
     return sql_fulfilment_insert(tx, &row, NULL);
 }
 
+static err postpone_job(struct tx *tx, const struct order_save *save)
+{
+    struct sql_job_postpone row = { .order_id = save->order.id,
+                                    .kind = str_of_z(job_words[save->job]),
+                                    .due_at = save->ask_again_at };
+    return sql_job_postpone(tx, &row, NULL);
+}
+
 static err save_job(struct tx *tx, const struct order_save *save)
 {
     if (save->job == save->job_was)
-        return OK;
+        return save->ask_again_at ? postpone_job(tx, save) : OK;
     if (save->job == JOB_NONE)
         return sql_job_drop(tx, &(struct sql_job_drop){ .order_id = save->order.id }, NULL);
     struct sql_job_save row = { .order_id = save->order.id,
@@ -418,20 +426,6 @@ err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_
         outcomes[i] = OK;
     }
     return sql_price_save_many(tx, rows, writes_count, NULL);
-}
-
-err store_postpone_jobs(struct tx *tx, struct write *const *writes, size_t writes_count,
-                        err *outcomes)
-{
-    for (size_t i = 0; i < writes_count; i++) {
-        const struct job_postponement *subject = writes[i]->subject;
-        struct sql_job_postpone row = { .order_id = subject->order,
-                                        .kind = str_of_z(job_words[subject->kind]),
-                                        .due_at = subject->due_at };
-        TRY(sql_job_postpone(tx, &row, NULL));
-        outcomes[i] = OK;
-    }
-    return OK;
 }
 
 err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,

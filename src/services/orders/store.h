@@ -11,6 +11,7 @@ struct order_save {
     enum payment_job job_was, job; /* before and after the moves */
     bool settled_was;
     time_us at;                          /* when it was moved */
+    time_us ask_again_at;                /* the job stays, and is due then; 0: as it was */
     const struct fulfilment *fulfilment; /* a parcel that leaves now, or NULL */
     const struct order_short *shorts;    /* why stock was refused */
     size_t shorts_count;
@@ -77,15 +78,6 @@ err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_
 /* Subjects: struct price. The last number wins. */
 err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_count,
                       err *outcomes);
-
-/* Subjects: struct job_postponement. */
-struct job_postponement {
-    struct uuid order;
-    enum payment_job kind;
-    time_us due_at;
-};
-err store_postpone_jobs(struct tx *tx, struct write *const *writes, size_t writes_count,
-                        err *outcomes);
 
 /* Subjects: struct event_sweep: callbacks taken before it are forgotten, SWEEP_COUNT at a time. */
 enum { SWEEP_COUNT = 200 };

@@ -9,10 +9,27 @@ static struct seen {
     int runs[SUBJECTS], under_way[SUBJECTS], together; /* atomic */
     int64_t takes_us;
     int fails_at, huge_at; /* numbers of subjects; 0: none */
+    int writes_at;         /* hands over a write, which conflicts so many times: */
+    int conflicts, written;
 } seen;
 
 static int number_of(struct uuid subject) { return subject.bytes[0]; }
 static struct uuid subject_of(int number) { return (struct uuid){ { (uint8_t)number, 1 } }; }
+
+/* Nothing is written: what counts is the outcome. */
+static err note_write(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    for (size_t i = 0; i < count; i++)
+        outcomes[i] = seen.conflicts-- > 0 ? fail(tx->arena, VERSION_CONFLICT, "as the test says")
+                                           : OK;
+    return OK;
+}
+
+static void note_written(struct write *write)
+{
+    (void)write;
+    __atomic_add_fetch(&seen.written, 1, __ATOMIC_SEQ_CST);
+}
 
 static err note_run(void *self, struct call *call, struct uuid subject)
 {
@@ -28,6 +45,8 @@ static err note_run(void *self, struct call *call, struct uuid subject)
     __atomic_add_fetch(&seen.runs[n], 1, __ATOMIC_SEQ_CST);
     if (seen.huge_at == n)
         arena_alloc(call->arena, 64 << 20, 1);
+    if (seen.writes_at == n)
+        call_write(call, note_write, NULL)->after = note_written;
     return seen.fails_at == n ? fail(call->arena, DB_FAILED, "as the test says") : OK;
 }
 
@@ -127,4 +146,31 @@ TEST(a_lane_goes_on_after_an_error_and_after_one_that_needs_too_much_memory)
     lanes_give(lanes, subject_of(3));
     wait_runs(3, 1);
     end(lanes);
+}
+
+TEST(a_subject_whose_write_conflicts_is_run_again_until_it_is_on_disk)
+{
+    struct lanes *lanes = lanes_of(t, 0);
+    seen.writes_at = 1;
+    seen.conflicts = 3;
+    lanes_start(lanes, 2);
+    lanes_give(lanes, subject_of(1));
+    wait_runs(1, 4);
+    end(lanes); /* waits for the write that is under way */
+    CHECK_INT(runs_of(1), 4);
+    CHECK_INT(seen.written, 1);
+    CHECK_INT(seen.together, 0);
+}
+
+TEST(a_lane_goes_on_while_the_writes_of_others_are_under_way_and_all_of_them_end)
+{
+    struct lanes *lanes = lanes_of(t, 0);
+    lanes_start(lanes, 1);
+    for (int i = 1; i < SUBJECTS; i++) {
+        seen.writes_at = i;
+        lanes_give(lanes, subject_of(i));
+        wait_runs(i, 1);
+    }
+    end(lanes);
+    CHECK_INT(seen.written, SUBJECTS - 1);
 }

@@ -20,7 +20,7 @@ struct simulator {
 struct behaviour {
     const char *token;
     enum payment_known decided; /* what the books say once it was asked */
-    bool hides_first_answer, late;
+    bool hides_first_answer, late, lapses;
     int callbacks;
     enum payment_known called_back;
 };
@@ -35,6 +35,7 @@ static const struct behaviour behaviours[] = {
       .decided = KNOWN_AUTHORIZED,
       .callbacks = 2,
       .called_back = KNOWN_AUTHORIZED },
+    { .token = "lapse", .decided = KNOWN_AUTHORIZED, .lapses = true },
     { .token = "webhook",
       .decided = KNOWN_PENDING,
       .callbacks = 1,
@@ -182,7 +183,9 @@ static enum payment_known capture(void *self, struct arena *arena, const struct 
                                   int64_t timeout_us)
 {
     (void)timeout_us;
-    return change_books(self, arena, payment, KNOWN_AUTHORIZED, KNOWN_CAPTURED);
+    const struct behaviour *behaviour = behaviour_of(payment->token);
+    return change_books(self, arena, payment, KNOWN_AUTHORIZED,
+                        behaviour && behaviour->lapses ? KNOWN_DECLINED : KNOWN_CAPTURED);
 }
 
 static enum payment_known void_payment(void *self, struct arena *arena,

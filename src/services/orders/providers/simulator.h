@@ -7,6 +7,7 @@
  *   timeout-decline declined, but the first answer never comes
  *   late            authorized after two seconds
  *   twice           authorized at once, and told by callback as well, twice
+ *   lapse           authorized at once, but its capture is declined
  *   webhook         pending; authorized by callback only, after a second
  *   webhook-decline pending; declined by callback only, after a second
  *

@@ -385,14 +385,17 @@ TEST(a_job_is_due_at_once_and_later_when_it_was_postponed)
     CHECK(uuid_equal(jobs[0].order, id));
     CHECK_INT(jobs[0].kind, JOB_AUTHORIZE);
 
-    struct job_postponement later = { id, JOB_AUTHORIZE, now + 100 };
-    CHECK_OK(write_one(shelf, store_postpone_jobs, &later));
+    struct order_save *later = load(shelf, id);
+    later->ask_again_at = now + 100;
+    CHECK_OK(save(shelf, later));
     CHECK_INT(due_jobs(shelf, now + 99, &jobs), 0);
     CHECK_INT(due_jobs(shelf, now + 100, &jobs), 1);
     CHECK_INT(jobs[0].tries, 1);
 
-    struct job_postponement other = { id, JOB_VOID, now + 1000 }; /* another one meanwhile */
-    CHECK_OK(write_one(shelf, store_postpone_jobs, &other));
+    struct order_save *other = load(shelf, id); /* another one meanwhile */
+    other->job_was = other->job = JOB_VOID;
+    other->ask_again_at = now + 1000;
+    CHECK_OK(write_one(shelf, store_save_orders, other));
     CHECK_INT(due_jobs(shelf, now + 100, &jobs), 1);
     CHECK_INT(jobs[0].tries, 1);
 }
@@ -402,8 +405,9 @@ TEST(another_job_of_an_order_takes_the_place_of_the_first_and_begins_anew)
     struct shelf *shelf = shelf_open(t);
     struct uuid id = reserved(shelf)->order.id;
     struct due_job job;
-    struct job_postponement later = { id, JOB_AUTHORIZE, INT64_MAX };
-    CHECK_OK(write_one(shelf, store_postpone_jobs, &later));
+    struct order_save *later = load(shelf, id);
+    later->ask_again_at = INT64_MAX;
+    CHECK_OK(save(shelf, later));
     struct order_save *order = load(shelf, id);
     CHECK_OK(order_learn_payment(t->arena, &order->order, KNOWN_AUTHORIZED, PROVIDER));
     CHECK_OK(save(shelf, order));
