@@ -30,7 +30,8 @@ struct lanes {
     struct lock lock;
     struct cond wake;
     struct thread *threads[LANES_MAX];
-    int threads_count;
+    int threads_count, threads_max;
+    int idle, waiting;           /* lanes without a subject; subjects without a lane */
     struct given *first, **last; /* those that wait, in the order in which they came */
     struct given *free;
     struct given *buckets[BUCKETS];
@@ -82,11 +83,30 @@ static struct given *find(struct lanes *lanes, struct uuid subject)
     return given;
 }
 
+static void lane_run(void *self);
+
+/* The first ones, and what finds no idle lane, begin another. */
+static void begin_lane(struct lanes *lanes)
+{
+    for (int i = 0; i < SEATS_A_LANE; i++) {
+        struct seat *seat = arena_new(lanes->arena, struct seat);
+        seat->lanes = lanes;
+        seat->call = service_job_open(lanes->service, lanes->name);
+        seat->next = lanes->seats;
+        lanes->seats = seat;
+    }
+    lanes->threads[lanes->threads_count++] = thread_start(lanes->name, lane_run, lanes);
+}
+
 static void queue(struct lanes *lanes, struct given *given)
 {
     given->next = NULL;
     *lanes->last = given;
     lanes->last = &given->next;
+    lanes->waiting++;
+    if (lanes->waiting > lanes->idle && lanes->threads_count < lanes->threads_max &&
+        !lanes->stopping)
+        begin_lane(lanes);
     cond_wake_one(&lanes->wake);
 }
 
@@ -110,6 +130,7 @@ static struct given *take(struct lanes *lanes)
     lanes->first = given->next;
     if (!lanes->first)
         lanes->last = &lanes->first;
+    lanes->waiting--;
     given->taken = true;
     return given;
 }
@@ -150,12 +171,14 @@ static void leave(struct seat *seat)
     struct lanes *lanes = seat->lanes;
     lock_take(&lanes->lock);
     done(lanes, seat->given);
-    bool awaited = !lanes->seats || lanes->stopping;
+    bool awaited = !lanes->seats;
     seat->next = lanes->seats;
     lanes->seats = seat;
     lanes->seats_taken--;
-    if (awaited)
+    if (lanes->stopping)
         cond_wake_all(&lanes->wake);
+    else if (awaited)
+        cond_wake_one(&lanes->wake);
     lock_drop(&lanes->lock);
 }
 
@@ -222,7 +245,9 @@ static void lane_run(void *self)
     while (!lanes->stopping) {
         struct seat *seat = sit_down(lanes);
         if (!seat) {
+            lanes->idle++;
             cond_wait(&lanes->wake, &lanes->lock);
+            lanes->idle--;
             continue;
         }
         lock_drop(&lanes->lock);
@@ -232,23 +257,14 @@ static void lane_run(void *self)
     lock_drop(&lanes->lock);
 }
 
-static void open_seats(struct lanes *lanes, int count)
+void lanes_start(struct lanes *lanes, int count_max)
 {
-    for (int i = 0; i < count; i++) {
-        struct seat *seat = arena_new(lanes->arena, struct seat);
-        seat->lanes = lanes;
-        seat->call = service_job_open(lanes->service, lanes->name);
-        seat->next = lanes->seats;
-        lanes->seats = seat;
-    }
-}
-
-void lanes_start(struct lanes *lanes, int count)
-{
-    ASSERT(lanes && count >= 1 && count <= LANES_MAX && lanes->threads_count == 0);
-    open_seats(lanes, count * SEATS_A_LANE);
-    for (int i = 0; i < count; i++)
-        lanes->threads[lanes->threads_count++] = thread_start(lanes->name, lane_run, lanes);
+    ASSERT(lanes && count_max >= 1 && count_max <= LANES_MAX && lanes->threads_max == 0);
+    lock_take(&lanes->lock);
+    lanes->threads_max = count_max;
+    for (int i = 0; i < count_max && i < lanes->waiting; i++)
+        begin_lane(lanes);
+    lock_drop(&lanes->lock);
 }
 
 void lanes_stop(struct lanes *lanes)
@@ -260,7 +276,7 @@ void lanes_stop(struct lanes *lanes)
     lock_drop(&lanes->lock);
     for (int i = 0; i < lanes->threads_count; i++)
         thread_join(lanes->threads[i]);
-    lanes->threads_count = 0;
+    lanes->threads_count = lanes->threads_max = 0;
 
     lock_take(&lanes->lock);
     while (lanes->seats_taken > 0)

@@ -18,8 +18,9 @@ struct lanes;
 struct lanes *lanes_open(struct service *service, const char *name,
                          err (*run)(void *self, struct call *call, struct uuid subject));
 
-/* Starts `count` threads, 1 to LANES_MAX. */
-void lanes_start(struct lanes *lanes, int count);
+/* Lets up to `count_max` threads work, 1 to LANES_MAX. Each is started when a subject first finds
+ * no idle one, and stays. */
+void lanes_start(struct lanes *lanes, int count_max);
 
 /* Gives a subject. Never waits; any thread. */
 void lanes_give(struct lanes *lanes, struct uuid subject);
