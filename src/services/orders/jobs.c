@@ -9,7 +9,6 @@ enum {
     LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
     SWEEPS_A_TICK = 100,
 };
-static const int64_t backoff_us_min = 250 * 1000, backoff_us_max = 60 * 1000000;
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
 static const int64_t events_kept_us = 30 * 86400 * INT64_C(1000000);
 
@@ -52,36 +51,24 @@ static enum payment_known ask_provider(struct orders *self, struct call *call, e
     return known == KNOWN_DECLINED ? KNOWN_VOIDED : known;
 }
 
-static int64_t wait_after(int32_t tries)
-{
-    int64_t wait_us = backoff_us_min << (tries < 10 ? tries : 10);
-    return wait_us < backoff_us_max ? wait_us : backoff_us_max;
-}
-
 /* Saves what was learned on the order as it was read before the provider was asked. If others have
  * moved it meanwhile, the lane runs this again: a repeat of the call is the same call. */
 err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
     struct orders *self = subject;
     struct order_save *save = arena_new(call->arena, struct order_save);
-    struct db_reader *reader;
-    struct due_job job;
-    bool due;
     TRY(orders_load(self, call, id, save));
-    TRY(call_reader(call, &reader));
-    TRY(store_find_job(reader, call->arena, id, &job, &due));
     call_read_end(call);
-    if (!due || save->job_was != job.kind)
+    if (save->job_was == JOB_NONE)
         return OK; /* done meanwhile */
 
-    enum payment_known known = ask_provider(self, call, job.kind, &save->order);
+    enum payment_known known = ask_provider(self, call, save->job_was, &save->order);
     const struct provider *provider = orders_provider(self, save->order.provider);
     series_add(self->answered[provider - self->providers][known], 1);
     call->now = call_time(call); /* the provider may have taken its time */
     TRY(order_learn_payment(call->arena, &save->order, known,
                             (struct actor){ .kind = ACTOR_PROVIDER }));
-    if (known == KNOWN_UNKNOWN || save->order.steps_count == 0)
-        save->ask_again_at = call->now + wait_after(job.tries);
+    save->ask_again = known == KNOWN_UNKNOWN || save->order.steps_count == 0;
     return orders_hand_over(self, call, save, store_save_orders);
 }
 

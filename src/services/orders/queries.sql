@@ -88,16 +88,13 @@ on conflict (order_id) do update set kind = $2, due_at = $3, tries = 0, since = 
 delete from payment_jobs where order_id = $1;
 
 -- job_postpone: run
--- order_id uuid, kind text, due_at time
-update payment_jobs set due_at = $3, tries = tries + 1 where order_id = $1 and kind = $2;
+-- order_id uuid, kind text, now time, wait_us_min int64, wait_us_max int64
+-- Each time twice as long.
+update payment_jobs set due_at = $3 + min($4 << min(tries, 10), $5), tries = tries + 1 where order_id = $1 and kind = $2;
 
 -- jobs_due: many
 -- now time, count int32 -> order_id uuid, kind text, tries int32
 select order_id, kind, tries from payment_jobs where due_at <= $1 order by due_at limit $2;
-
--- job_of_order: maybe
--- order_id uuid -> kind text, tries int32
-select kind, tries from payment_jobs where order_id = $1;
 
 -- payment_event_insert: run
 -- provider text, event_id text, at time

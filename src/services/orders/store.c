@@ -190,17 +190,6 @@ err store_find_expired(struct db_reader *reader, struct arena *arena, time_us no
     return OK;
 }
 
-err store_find_job(struct db_reader *reader, struct arena *arena, struct uuid order,
-                   struct due_job *job, bool *found)
-{
-    struct sql_job_of_order_row row;
-    TRY(sql_job_of_order(reader, arena, &(struct sql_job_of_order){ .order_id = order }, &row,
-                         found));
-    if (*found)
-        *job = (struct due_job){ .order = order, .kind = job_of(row.kind), .tries = row.tries };
-    return OK;
-}
-
 err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us now,
                         int32_t count_max, struct due_job **jobs, size_t *count)
 {
@@ -340,14 +329,16 @@ static err postpone_job(struct tx *tx, const struct order_save *save)
 {
     struct sql_job_postpone row = { .order_id = save->order.id,
                                     .kind = str_of_z(job_words[save->job]),
-                                    .due_at = save->ask_again_at };
+                                    .now = save->at,
+                                    .wait_us_min = JOB_WAIT_US_MIN,
+                                    .wait_us_max = JOB_WAIT_US_MAX };
     return sql_job_postpone(tx, &row, NULL);
 }
 
 static err save_job(struct tx *tx, const struct order_save *save)
 {
     if (save->job == save->job_was)
-        return save->ask_again_at ? postpone_job(tx, save) : OK;
+        return save->ask_again ? postpone_job(tx, save) : OK;
     if (save->job == JOB_NONE)
         return sql_job_drop(tx, &(struct sql_job_drop){ .order_id = save->order.id }, NULL);
     struct sql_job_save row = { .order_id = save->order.id,

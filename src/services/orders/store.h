@@ -3,7 +3,13 @@
 #include "chassis/call.h"
 #include "services/orders/view.h"
 
-enum { ORDERS_PAGE_MAX = 100, TAKEN_EVENT_ID_MAX = 100 };
+enum {
+    ORDERS_PAGE_MAX = 100,
+    TAKEN_EVENT_ID_MAX = 100,
+    /* A job is asked again after this time, then after twice as long, up to a minute. */
+    JOB_WAIT_US_MIN = 250 * 1000,
+    JOB_WAIT_US_MAX = 60 * 1000000
+};
 
 /* An order that was read and moved, to be saved where nobody else has moved it meanwhile. */
 struct order_save {
@@ -11,7 +17,7 @@ struct order_save {
     enum payment_job job_was, job; /* before and after the moves */
     bool settled_was;
     time_us at;                          /* when it was moved */
-    time_us ask_again_at;                /* the job stays, and is due then; 0: as it was */
+    bool ask_again;                      /* the job stays, and is due later */
     const struct fulfilment *fulfilment; /* a parcel that leaves now, or NULL */
     const struct order_short *shorts;    /* why stock was refused */
     size_t shorts_count;
@@ -59,8 +65,6 @@ struct due_job {
     enum payment_job kind;
     int32_t tries;
 };
-err store_find_job(struct db_reader *reader, struct arena *arena, struct uuid order,
-                   struct due_job *job, bool *found);
 err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us now,
                         int32_t count_max, struct due_job **jobs, size_t *count);
 

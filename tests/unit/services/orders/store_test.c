@@ -114,11 +114,23 @@ static size_t steps(struct shelf *shelf, struct uuid id, struct past_step **out)
     return count;
 }
 
+static size_t due_jobs(struct shelf *shelf, time_us now, struct due_job **jobs)
+{
+    size_t count = 0;
+    READ(shelf, store_find_due_jobs(reader, shelf->t->arena, now, 10, jobs, &count));
+    return count;
+}
+
 static bool find_job(struct shelf *shelf, struct uuid id, struct due_job *job)
 {
-    bool found = false;
-    READ(shelf, store_find_job(reader, shelf->t->arena, id, job, &found));
-    return found;
+    struct due_job *jobs;
+    size_t count = due_jobs(shelf, INT64_MAX, &jobs);
+    for (size_t i = 0; i < count; i++)
+        if (uuid_equal(jobs[i].order, id)) {
+            *job = jobs[i];
+            return true;
+        }
+    return false;
 }
 
 /* ---- orders ---- */
@@ -368,13 +380,6 @@ TEST(old_callbacks_are_forgotten)
 
 /* ---- jobs and holds ---- */
 
-static size_t due_jobs(struct shelf *shelf, time_us now, struct due_job **jobs)
-{
-    size_t count = 0;
-    READ(shelf, store_find_due_jobs(reader, shelf->t->arena, now, 10, jobs, &count));
-    return count;
-}
-
 TEST(a_job_is_due_at_once_and_later_when_it_was_postponed)
 {
     struct shelf *shelf = shelf_open(t);
@@ -386,18 +391,26 @@ TEST(a_job_is_due_at_once_and_later_when_it_was_postponed)
     CHECK_INT(jobs[0].kind, JOB_AUTHORIZE);
 
     struct order_save *later = load(shelf, id);
-    later->ask_again_at = now + 100;
-    CHECK_OK(save(shelf, later));
-    CHECK_INT(due_jobs(shelf, now + 99, &jobs), 0);
-    CHECK_INT(due_jobs(shelf, now + 100, &jobs), 1);
+    later->ask_again = true;
+    later->at = now;
+    CHECK_OK(write_one(shelf, store_save_orders, later));
+    CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MIN - 1, &jobs), 0);
+    CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MIN, &jobs), 1);
     CHECK_INT(jobs[0].tries, 1);
+    CHECK_OK(write_one(shelf, store_save_orders, later));
+    CHECK_INT(due_jobs(shelf, now + 2 * JOB_WAIT_US_MIN - 1, &jobs), 0);
+    CHECK_INT(due_jobs(shelf, now + 2 * JOB_WAIT_US_MIN, &jobs), 1);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(write_one(shelf, store_save_orders, later));
+    CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MAX - 1, &jobs), 0);
+    CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MAX, &jobs), 1);
 
     struct order_save *other = load(shelf, id); /* another one meanwhile */
     other->job_was = other->job = JOB_VOID;
-    other->ask_again_at = now + 1000;
+    other->ask_again = true;
     CHECK_OK(write_one(shelf, store_save_orders, other));
-    CHECK_INT(due_jobs(shelf, now + 100, &jobs), 1);
-    CHECK_INT(jobs[0].tries, 1);
+    CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MAX, &jobs), 1);
+    CHECK_INT(jobs[0].tries, 22);
 }
 
 TEST(another_job_of_an_order_takes_the_place_of_the_first_and_begins_anew)
@@ -406,8 +419,8 @@ TEST(another_job_of_an_order_takes_the_place_of_the_first_and_begins_anew)
     struct uuid id = reserved(shelf)->order.id;
     struct due_job job;
     struct order_save *later = load(shelf, id);
-    later->ask_again_at = INT64_MAX;
-    CHECK_OK(save(shelf, later));
+    later->ask_again = true;
+    CHECK_OK(write_one(shelf, store_save_orders, later));
     struct order_save *order = load(shelf, id);
     CHECK_OK(order_learn_payment(t->arena, &order->order, KNOWN_AUTHORIZED, PROVIDER));
     CHECK_OK(save(shelf, order));

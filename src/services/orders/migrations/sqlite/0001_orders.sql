@@ -28,8 +28,8 @@ create table orders (
     check ((status <> 'cancelled' and status <> 'rejected') or
         payment = 'none' or payment = 'declined' or payment = 'voided' or payment = 'refunded')
 ) strict, without rowid;
-create index orders_by_customer on orders (customer, created_at desc, id desc);
-create index orders_by_time on orders (created_at desc, id desc);
+create index orders_by_customer on orders (customer, created_at, id);
+create index orders_by_time on orders (created_at, id);
 create index orders_on_hold on orders (hold_until) where status = 'reserved' and payment = 'pending';
 
 create table order_lines (
