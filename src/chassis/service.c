@@ -209,6 +209,7 @@ void service_close(struct service *service)
     if (!service)
         return;
     ASSERT(!service->started);
+    dispatch_stop(service); /* it may have answered without having been started */
     close_gauges(service);
     writer_close(service->writer);
     timers_close(service->timers);

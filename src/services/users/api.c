@@ -1,6 +1,7 @@
 /* What each call of contracts/users/v1/users.proto does: read, decide, hand over one write. */
 #include "chassis/message.h"
 #include "chassis/obs.h"
+#include "chassis/request.h"
 #include "gen/users.h"
 #include "services/users/inside.h"
 #include "services/users/store.h"
@@ -134,6 +135,9 @@ err users_login(struct users *self, struct call *call, const Users__LoginRequest
 
     struct session_adding *adding = arena_new(call->arena, struct session_adding);
     adding->session = session_begin(call_new_id(call), user.id, call->now, self->refresh_ttl);
+    if (call->request)
+        adding->session.user_agent =
+            session_agent_of(request_header(call->request, STR("user-agent")));
     adding->user_version = user.version;
     str refresh = refresh_token(call, &adding->refresh);
     str access = access_token(self, call, &user, adding->session.id);
@@ -233,6 +237,49 @@ err users_update_me(struct users *self, struct call *call, const Users__UpdateMe
     user_set_profile(user, name, phone, call->now);
     save_user(call, &(struct user_saving){ .user = user });
     return answer_user(call, user);
+}
+
+err users_change_password(struct users *self, struct call *call,
+                          const Users__ChangePasswordRequest *in)
+{
+    str password_hash;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(store_find_user(call, call->who.user, user));
+    call_read_end(call);
+    if (user->status != USER_STATUS_ACTIVE) /* a token of before lives for some seconds */
+        return fail(call->arena, USER_SUSPENDED, "the account is suspended");
+    if (!password_verify(user->password_hash,
+                         password_normal(call->arena, text_of(in->old_password))))
+        return fail_field(call->arena, PASSWORD_WRONG, STR("/old_password"),
+                          "it is not the password in use");
+    TRY(hash_password(self, call, in->password, user->email_key, user->roles, &password_hash));
+
+    user_set_password(user, password_hash, call->now);
+    save_user(call, &(struct user_saving){ .user = user,
+                                           .what = STR("password"),
+                                           .reason = STR(""),
+                                           .ends_sessions = true,
+                                           .session_kept = call->who.session });
+    return answer_nothing(call);
+}
+
+err users_list_sessions(struct users *self, struct call *call, const Users__ListSessionsRequest *in)
+{
+    (void)self, (void)in;
+    struct session *sessions;
+    size_t count;
+    TRY(store_list_sessions(call, call->who.user, &sessions, &count));
+    return call_answer(call, session_list_view(call->arena, sessions, count, call->who.session));
+}
+
+err users_end_session(struct users *self, struct call *call, const Users__EndSessionRequest *in)
+{
+    (void)self;
+    struct session_ending *ending = arena_new(call->arena, struct session_ending);
+    *ending = (struct session_ending){ .session = uuid_of_field(in->id), .user = call->who.user };
+    TRY(store_check_session(call, ending->user, ending->session));
+    call_write(call, store_end_sessions, ending);
+    return answer_nothing(call);
 }
 
 err users_list_addresses(struct users *self, struct call *call,

@@ -54,10 +54,20 @@ from refresh_tokens join sessions on sessions.id = refresh_tokens.session_id
 where refresh_tokens.hash = $1;
 
 -- session_insert: run
--- id uuid, user_id uuid, created_at time, expires_at time, user_version int64
+-- id uuid, user_id uuid, user_agent text, created_at time, expires_at time, user_version int64
 -- Only for the account as it was when its password was checked.
-insert into sessions (id, user_id, created_at, expires_at)
-select $1, $2, $3, $4 where exists (select 1 from users where id = $2 and version = $5 and status = 'active');
+insert into sessions (id, user_id, user_agent, created_at, used_at, expires_at)
+select $1, $2, $3, $4, $4, $5 where exists (select 1 from users where id = $2 and version = $6 and status = 'active');
+
+-- sessions_of_user: many
+-- user_id uuid, now time, limit_rows int32 -> id uuid, user_agent text, created_at time, used_at time?, expires_at time
+-- Those that live, newest first.
+select id, user_agent, created_at, used_at, expires_at from sessions
+where user_id = $1 and ended_at is null and expires_at > $2 order by created_at desc, id desc limit $3;
+
+-- session_of_user: one
+-- id uuid, user_id uuid, now time -> id uuid
+select id from sessions where id = $1 and user_id = $2 and ended_at is null and expires_at > $3;
 
 -- sessions_trim: run
 -- user_id uuid, ended_at time, keep int32
@@ -67,8 +77,8 @@ where id in (select id from sessions where user_id = $1 order by created_at desc
     and ended_at is null;
 
 -- session_extend: run
--- id uuid, expires_at time
-update sessions set expires_at = $2 where id = $1;
+-- id uuid, used_at time, expires_at time
+update sessions set used_at = $2, expires_at = $3 where id = $1;
 
 -- session_end: run
 -- id uuid, user_id uuid, ended_at time
@@ -77,6 +87,16 @@ update sessions set ended_at = $3 where id = $1 and user_id = $2 and ended_at is
 -- sessions_end_all: run
 -- user_id uuid, ended_at time
 update sessions set ended_at = $2 where user_id = $1 and ended_at is null;
+
+-- sessions_end_others: run
+-- user_id uuid, session_id uuid, ended_at time
+update sessions set ended_at = $3 where user_id = $1 and id <> $2 and ended_at is null;
+
+-- sessions_revoke_others: run
+-- user_id uuid, session_id uuid, at time, ended_after time
+-- Those that end now, and those whose tokens of before they ended may still live.
+insert into revocations (user_id, session_id, version_min, at)
+select user_id, id, 0, $3 from sessions where user_id = $1 and id <> $2 and (ended_at is null or ended_at > $4);
 
 -- refresh_insert: run
 -- hash bytes, session_id uuid, expires_at time

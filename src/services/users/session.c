@@ -1,10 +1,29 @@
 #include "services/users/session.h"
+#include "base/text.h"
+
+str session_agent_of(str header)
+{
+    if (!header.ptr || !utf8_valid(header) || text_has_control(header, false))
+        return STR("");
+    size_t len = header.len;
+    if (len > SESSION_AGENT_BYTES_MAX) {
+        len = SESSION_AGENT_BYTES_MAX;
+        while (len > 0 && ((uint8_t)header.ptr[len] & 0xC0) == 0x80) /* inside a code point */
+            len--;
+    }
+    return str_slice(header, 0, len);
+}
 
 struct session session_begin(struct uuid id, struct uuid user, time_us now, time_us ttl)
 {
     ASSERT(!uuid_is_nil(id) && !uuid_is_nil(user));
     ASSERT(now > 0 && ttl > 0);
-    return (struct session){ .id = id, .user = user, .created_at = now, .expires_at = now + ttl };
+    return (struct session){ .id = id,
+                             .user = user,
+                             .user_agent = STR(""),
+                             .created_at = now,
+                             .used_at = now,
+                             .expires_at = now + ttl };
 }
 
 enum refresh_verdict refresh_judge(const struct refresh *refresh, time_us now)

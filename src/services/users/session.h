@@ -11,11 +11,14 @@
 enum {
     REFRESH_TOKEN_BYTES = 32,
     SESSIONS_MAX = 100, /* of one account; a new one ends the oldest */
+    SESSION_AGENT_BYTES_MAX = 200,
 };
 
 struct session {
     struct uuid id, user;
+    str user_agent; /* of the log-in; empty where there was none */
     time_us created_at;
+    time_us used_at;    /* the log-in or the latest refresh */
     time_us expires_at; /* without a refresh */
 };
 
@@ -40,6 +43,9 @@ struct revocation {
     int64_t version_min;
     time_us at;
 };
+
+/* What is kept of a User-Agent header: its beginning; nothing of what is no text. */
+str session_agent_of(str header);
 
 /* A session that begins now. */
 struct session session_begin(struct uuid id, struct uuid user, time_us now, time_us ttl);

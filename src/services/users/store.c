@@ -1,4 +1,5 @@
 #include "services/users/store.h"
+#include "chassis/token.h"
 #include "gen/users.sql.h"
 
 static const str STATUS_WORDS[USER_STATUSES_COUNT] = {
@@ -87,6 +88,35 @@ err store_find_refresh(struct call *call, const struct sha256 *hash, struct refr
                                  .spent_at = row.spent_at,
                                  .session_ended_at = row.ended_at };
     return OK;
+}
+
+err store_list_sessions(struct call *call, struct uuid user, struct session **out, size_t *count)
+{
+    struct db_reader *reader;
+    struct sql_sessions_of_user_row *rows;
+    TRY(call_reader(call, &reader));
+    TRY(sql_sessions_of_user(reader, call->arena,
+                             &(struct sql_sessions_of_user){ user, call->now, SESSIONS_MAX }, &rows,
+                             count));
+
+    *out = arena_array(call->arena, struct session, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = (struct session){ .id = rows[i].id,
+                                      .user = user,
+                                      .user_agent = rows[i].user_agent,
+                                      .created_at = rows[i].created_at,
+                                      .used_at = rows[i].used_at,
+                                      .expires_at = rows[i].expires_at };
+    return OK;
+}
+
+err store_check_session(struct call *call, struct uuid user, struct uuid id)
+{
+    struct db_reader *reader;
+    struct sql_session_of_user_row row;
+    TRY(call_reader(call, &reader));
+    return sql_session_of_user(reader, call->arena,
+                               &(struct sql_session_of_user){ id, user, call->now }, &row);
 }
 
 err store_list_addresses(struct call *call, struct uuid user, struct address **out, size_t *count)
@@ -212,11 +242,23 @@ static err update_user(struct tx *tx, const struct write *write, err *outcome)
     return OK;
 }
 
+/* All sessions but the one that asked end, with all their tokens. */
+static err end_other_sessions(struct tx *tx, const struct user_saving *saving)
+{
+    struct sql_sessions_revoke_others revoke = { saving->user->id, saving->session_kept, tx->now,
+                                                 tx->now - TOKEN_LIFE_MAX_S * TIME_SECOND };
+    struct sql_sessions_end_others end = { saving->user->id, saving->session_kept, tx->now };
+    TRY(sql_sessions_revoke_others(tx, &revoke, NULL));
+    return sql_sessions_end_others(tx, &end, NULL);
+}
+
 /* What follows from a change of standing. */
 static err note_change(struct tx *tx, const struct user_saving *saving)
 {
     const struct user *user = saving->user;
-    if (saving->ends_sessions)
+    if (saving->ends_sessions && !uuid_is_nil(saving->session_kept))
+        TRY(end_other_sessions(tx, saving));
+    else if (saving->ends_sessions)
         TRY(sql_sessions_end_all(tx, &(struct sql_sessions_end_all){ user->id, tx->now }, NULL));
     if (saving->revokes)
         TRY(sql_revocation_insert(tx,
@@ -256,7 +298,8 @@ err store_add_sessions(struct tx *tx, struct write *const *writes, size_t count,
     for (size_t i = 0; i < count; i++) {
         const struct session_adding *adding = writes[i]->subject;
         const struct session *session = &adding->session;
-        struct sql_session_insert row = { session->id, session->user, session->created_at,
+        struct sql_session_insert row = { session->id,         session->user,
+                                          session->user_agent, session->created_at,
                                           session->expires_at, adding->user_version };
         struct sql_refresh_insert token = { hash_bytes(&adding->refresh), session->id,
                                             session->expires_at };
@@ -293,7 +336,9 @@ err store_refresh_sessions(struct tx *tx, struct write *const *writes, size_t co
         }
         TRY(sql_refresh_insert(tx, &token, NULL));
         TRY(sql_session_extend(
-            tx, &(struct sql_session_extend){ refreshing->session, refreshing->expires_at }, NULL));
+            tx,
+            &(struct sql_session_extend){ refreshing->session, tx->now, refreshing->expires_at },
+            NULL));
     }
     return OK;
 }

@@ -28,6 +28,10 @@ err store_list_users(struct call *call, const struct users_page *page, struct us
 err store_find_refresh(struct call *call, const struct sha256 *hash, struct refresh *out,
                        bool *found);
 
+/* The sessions of an account that live, newest first; NOT_FOUND unless such a one is its. */
+err store_list_sessions(struct call *call, struct uuid user, struct session **out, size_t *count);
+err store_check_session(struct call *call, struct uuid user, struct uuid id);
+
 /* The addresses of an account, oldest first; one of them, or NOT_FOUND. */
 err store_list_addresses(struct call *call, struct uuid user, struct address **out, size_t *count);
 err store_find_address(struct call *call, struct uuid user, struct uuid id, struct address *out);
@@ -57,7 +61,8 @@ struct user_saving {
     struct uuid actor; /* nil: the operator, or the account itself */
     bool takes_admin;  /* USER_STATE where no other active admin is left */
     bool ends_sessions;
-    bool revokes; /* tokens of earlier versions */
+    struct uuid session_kept; /* the one that goes on; nil: none, all end */
+    bool revokes;             /* tokens of earlier versions */
 };
 err store_save_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 

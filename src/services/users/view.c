@@ -91,6 +91,31 @@ Users__Tokens *tokens_view(struct arena *arena, str access_token, str refresh_to
     return tokens;
 }
 
+static Users__Session *session_view(struct arena *arena, const struct session *session,
+                                    struct uuid current)
+{
+    Users__Session *message = message_new(arena, &users_session_spec);
+    message->id = field_of_uuid(arena, session->id);
+    message->current = uuid_equal(session->id, current);
+    message->user_agent = field_of(session->user_agent);
+    message->created_at = field_of_time(arena, session->created_at);
+    if (session->used_at != 0)
+        message->used_at = field_of_time(arena, session->used_at);
+    message->expires_at = field_of_time(arena, session->expires_at);
+    return message;
+}
+
+Users__SessionList *session_list_view(struct arena *arena, const struct session *sessions,
+                                      size_t count, struct uuid current)
+{
+    Users__SessionList *list = message_new(arena, &users_session_list_spec);
+    list->items = arena_array(arena, Users__Session *, count);
+    for (size_t i = 0; i < count; i++)
+        list->items[i] = session_view(arena, &sessions[i], current);
+    list->n_items = count;
+    return list;
+}
+
 /* ---- keys ---- */
 
 static Users__Key *key_view(struct arena *arena, const struct auth_key *key)

@@ -18,6 +18,10 @@ Users__UserList *user_list_view(struct arena *arena, const struct user *users, s
 Users__Tokens *tokens_view(struct arena *arena, str access_token, str refresh_token,
                            time_us access_ttl);
 
+/* The sessions of an account; `current` is the one that asks. */
+Users__SessionList *session_list_view(struct arena *arena, const struct session *sessions,
+                                      size_t count, struct uuid current);
+
 /* The keys that verify (RFC 7517, RFC 8037). */
 Users__KeySet *key_set_view(struct arena *arena, const struct auth_key *keys, size_t count);
 Users__Key **keys_view(struct arena *arena, const struct auth_key *keys, size_t count);

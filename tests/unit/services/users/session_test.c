@@ -10,7 +10,26 @@ TEST(a_session_lives_as_long_as_its_refresh_token)
     struct session session = session_begin(id, user, NOW, 30 * TIME_SECOND);
     CHECK(uuid_equal(session.id, id) && uuid_equal(session.user, user));
     CHECK_INT(session.created_at, NOW);
+    CHECK_INT(session.used_at, NOW);
     CHECK_INT(session.expires_at, NOW + 30 * TIME_SECOND);
+}
+
+TEST(of_a_user_agent_the_beginning_is_kept_and_of_what_is_no_text_nothing)
+{
+    CHECK_STR(session_agent_of(STR("Firefox/1.0")), "Firefox/1.0");
+    CHECK_STR(session_agent_of(STR_NONE), "");
+    CHECK_STR(session_agent_of(STR("\xff")), "");
+    CHECK_STR(session_agent_of(STR("a\tb")), "");
+
+    char long_one[SESSION_AGENT_BYTES_MAX + 2];
+    memset(long_one, 'x', sizeof long_one);
+    CHECK_INT(session_agent_of(str_of(long_one, SESSION_AGENT_BYTES_MAX)).len,
+              SESSION_AGENT_BYTES_MAX);
+    CHECK_INT(session_agent_of(str_of(long_one, SESSION_AGENT_BYTES_MAX + 2)).len,
+              SESSION_AGENT_BYTES_MAX);
+    memcpy(long_one + SESSION_AGENT_BYTES_MAX - 1, "\xc3\xa9", 2); /* a letter on the border */
+    CHECK_INT(session_agent_of(str_of(long_one, SESSION_AGENT_BYTES_MAX + 2)).len,
+              SESSION_AGENT_BYTES_MAX - 1);
 }
 
 TEST(an_unspent_token_of_a_live_session_is_good_until_it_expires)

@@ -81,6 +81,21 @@ TEST(tokens_are_bearer_tokens_with_their_seconds)
               "\"refresh_token\":\"refresh\"}");
 }
 
+TEST(a_list_of_sessions_says_which_one_asks)
+{
+    struct session sessions[] = {
+        session_begin((struct uuid){ { 1 } }, (struct uuid){ { 9 } }, 1, 2),
+        session_begin((struct uuid){ { 2 } }, (struct uuid){ { 9 } }, 1, 2)
+    };
+    sessions[1].user_agent = STR("Phone");
+    sessions[1].used_at = 0; /* from before this was kept */
+    Users__SessionList *list = session_list_view(t->arena, sessions, 2, sessions[1].id);
+    CHECK_INT(list->n_items, 2);
+    CHECK(!list->items[0]->current && list->items[1]->current);
+    CHECK(list->items[0]->used_at && !list->items[1]->used_at);
+    CHECK_STR(text_of(list->items[1]->user_agent), "Phone");
+}
+
 TEST(a_key_is_shown_as_a_jwk)
 {
     struct auth_key key = { .kid = "k1", .public = { 255 } };
