@@ -23,6 +23,7 @@ class World:
             shop.customer("other"),
         )
         self.kept = {}
+        self.caller = None  # who calls now
 
     def once(self, make):
         """What `make` makes, made once."""
@@ -48,6 +49,12 @@ class World:
 
     def address(self):
         return accepted(self.owner.post("/users/me/addresses", json=ADDRESS), 201)["id"]
+
+    def session(self):
+        """Another session of the owner."""
+        self.owner.at(self.owner.door).log_in()
+        listed = accepted(self.owner.get("/users/me/sessions"))["items"]
+        return next(one["id"] for one in listed if not one["current"])
 
     def product(self):
         return self.staff.create_product()["id"]
@@ -118,6 +125,14 @@ ROUTES = {
         lambda w: {"json": {}, "headers": {"If-Match": "*"}},
         200,
     ),
+    ("PUT", "/users/me/password"): (
+        "customer",
+        None,
+        lambda w: {"json": {"old_password": w.caller.password, "password": w.caller.password}},
+        204,
+    ),
+    ("GET", "/users/me/sessions"): ("customer", None, lambda w: {}, 200),
+    ("DELETE", "/users/me/sessions/{id}"): ("own", "session", lambda w: {}, 204),
     ("GET", "/users/me/addresses"): ("customer", None, lambda w: {}, 200),
     ("POST", "/users/me/addresses"): ("customer", None, lambda w: {"json": ADDRESS}, 201),
     ("GET", "/users/me/addresses/{id}"): ("own", "address", lambda w: {}, 200),
@@ -265,7 +280,7 @@ def check_route(world, method, path, door):
     maker = getattr(world, subject) if subject else None
     uses_up = method != "GET"
     for role in ROLES:
-        person = getattr(world, role).at(door)
+        person = world.caller = getattr(world, role).at(door)
         refusal = REFUSALS[access].get(role)
         about = ""
         if maker:
