@@ -45,7 +45,7 @@ struct request {
 
     struct response response;
     /* Headers that a filter on the way wants in whatever answer comes (rate limits, CORS). */
-    struct header extra[8];
+    struct header extra[12];
     int extra_count;
     /* Access log: filled on the way. */
     const char *route;      /* short name of the call, or of the gateway's refusal */

@@ -175,6 +175,61 @@ TEST(settings_that_are_not_allowed_stop_the_start)
     CHECK_ERR(gateway_of(door, &gateway), SETTING_INVALID);
 }
 
+/* ---- Pages of other origins ---- */
+
+static const char LISTED[] = "Origin: https://shop.example";
+static const char OTHER[] = "Origin: https://evil.example";
+static const char ASKS[] = "Access-Control-Request-Method: POST";
+
+static struct answer_seen by_page(struct door *door, const char *method, const char *target,
+                                  const char *origin, const char *more)
+{
+    return inline_request(&door->anyone, method, target,
+                          (const char *const[]){ origin, more, NULL }, STR_NONE);
+}
+
+TEST(a_page_of_a_listed_origin_may_ask_and_read_and_another_may_not)
+{
+    struct door *door =
+        door_open(t, (const char *const[]){ "CORS_ORIGINS=https://shop.example", NULL });
+    struct answer_seen asked = by_page(door, "OPTIONS", "/orders", LISTED, ASKS);
+    CHECK_STATUS(asked, 204);
+    CHECK_STR(inline_header(&asked, "access-control-allow-origin"), "https://shop.example");
+    struct answer_seen refused = by_page(door, "OPTIONS", "/orders", OTHER, ASKS);
+    CHECK_PROBLEM(refused, 403, "cors.origin");
+    CHECK(!inline_header(&refused, "access-control-allow-origin").ptr);
+    CHECK(!inline_header(&refused, "access-control-allow-methods").ptr);
+
+    struct answer_seen read = by_page(door, "GET", "/products", LISTED, NULL);
+    CHECK_STATUS(read, 200);
+    CHECK_STR(inline_header(&read, "access-control-allow-origin"), "https://shop.example");
+    CHECK(str_find(inline_header(&read, "access-control-expose-headers"), STR("ETag")) >= 0);
+    struct answer_seen hidden = by_page(door, "GET", "/products", OTHER, NULL);
+    CHECK(!inline_header(&hidden, "access-control-allow-origin").ptr);
+    CHECK_STR(inline_header(&hidden, "vary"), "Origin");
+}
+
+TEST(a_page_may_read_refusals_too)
+{
+    struct door *door = door_open(
+        t, (const char *const[]){ "CORS_ORIGINS=https://shop.example", "RATE_LIMIT=2", NULL });
+    struct answer_seen missing = by_page(door, "GET", "/nothing", LISTED, NULL);
+    CHECK_PROBLEM(missing, 404, "route.unknown");
+    CHECK_STR(inline_header(&missing, "access-control-allow-origin"), "https://shop.example");
+    by_page(door, "GET", "/products", LISTED, NULL);
+    struct answer_seen limited = by_page(door, "OPTIONS", "/products", LISTED, ASKS);
+    CHECK_PROBLEM(limited, 429, "rate.exceeded");
+    CHECK_STR(inline_header(&limited, "access-control-allow-origin"), "https://shop.example");
+}
+
+TEST(options_that_no_browser_asks_before_a_call_is_a_method_that_is_not_taken)
+{
+    struct door *door = door_open(t, (const char *const[]){ "CORS_ORIGINS=*", NULL });
+    CHECK_PROBLEM(by_page(door, "OPTIONS", "/products", LISTED, NULL), 405,
+                  "route.method_not_allowed");
+    CHECK_STATUS(by_page(door, "OPTIONS", "/products", LISTED, ASKS), 204);
+}
+
 /* ---- Rate limits ---- */
 
 TEST(each_answer_tells_what_is_left_of_the_limit)

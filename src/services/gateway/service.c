@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/random.h"
+#include "services/gateway/cors.h"
 #include "services/gateway/limits.h"
 #include "services/gateway/pages.h"
 #include "services/gateway/proxies.h"
@@ -33,6 +34,7 @@ struct gateway {
     struct routes routes;
     struct proxies proxies;
     struct pages pages;
+    struct cors cors;
     struct limits *limits;
     struct limit limit[LIMITS_COUNT];
     str limit_policy[LIMITS_COUNT]; /* the value of RateLimit-Policy */
@@ -49,6 +51,7 @@ static const char *const LIMIT_NAMES[LIMITS_COUNT] = { "default", "sign_in", "ba
 static const char ROUTE_NONE[] = "gateway.unknown";
 static const char ROUTE_LIMITED[] = "gateway.limited";
 static const char ROUTE_DENIED[] = "gateway.denied";
+static const char ROUTE_PREFLIGHT[] = "gateway.preflight";
 static const char ROUTE_PAGE[] = "gateway.page";
 static const char ROUTE_OTHER[] = "gateway.other";
 
@@ -170,6 +173,20 @@ static err admit(struct gateway *self, struct request *request, enum page page,
     return auth_allow(self->house->auth, request->arena, found.route->access, &who);
 }
 
+/* A preflight carries no token: the call that follows is judged by its own. */
+static void preflight_answer(struct gateway *self, struct request *request)
+{
+    static const struct identity nobody;
+
+    err error = limit_check(self, request, RATE_DEFAULT, &nobody, false);
+    request->route = error ? ROUTE_LIMITED : ROUTE_PREFLIGHT;
+    if (!error)
+        error = cors_preflight(&self->cors, request);
+    if (error)
+        response_problem(request, error);
+    request_respond(request);
+}
+
 void gateway_handle(struct gateway *self, struct request *request)
 {
     ASSERT(self && request);
@@ -178,6 +195,11 @@ void gateway_handle(struct gateway *self, struct request *request)
     request->client_address = client_address_of(&self->proxies, request);
     internal_headers_drop(request);
     request->operator_socket = false; /* also where the public door is a unix socket */
+    cors_apply(&self->cors, request);
+    if (cors_is_preflight(request)) {
+        preflight_answer(self, request);
+        return;
+    }
 
     const struct route *route;
     enum page page = page_of(request->path);
@@ -203,6 +225,7 @@ static void on_request(void *self, struct request *request) { gateway_handle(sel
 static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *refused)
 {
     struct gateway *self = subject;
+    cors_apply(&self->cors, request); /* what the transport refuses has to be readable too */
     struct route_found found = routes_find(&self->routes, request_header(request, STR("host")),
                                            request->method, request->path);
     if (!found.route)
@@ -316,6 +339,13 @@ static int64_t ask_connections(void *subject)
     return self->server ? http_stats_of(self->server).connections : 0;
 }
 
+static err cors_of_settings(struct arena *memory, const struct conf *conf, struct cors *out)
+{
+    return cors_parse(memory, conf_text(conf, CONF_CORS_ORIGINS),
+                      conf_int(conf, CONF_CORS_CREDENTIALS) != 0, conf_int(conf, CONF_CORS_MAX_AGE),
+                      out);
+}
+
 err gateway_open(struct arena *arena, const struct house *house, struct loop *loop,
                  const struct gateway_local *locals, int locals_count, struct gateway **out)
 {
@@ -336,6 +366,8 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
 
     str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
     err error = proxies_parse(memory, trusted, &self->proxies);
+    if (!error)
+        error = cors_of_settings(memory, house->conf, &self->cors);
     if (error)
         error = err_copy(arena, error);
     else
