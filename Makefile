@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh bench sim crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh bench sim saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -16,6 +16,8 @@ bench:      ## measure the release build
 	@scripts/bench
 sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again
 	@SEEDS='$(SEEDS)' SEED='$(SEED)' scripts/sim
+saga:       ## every interleaving of one to three orders; what make test does up to a limit
+	@scripts/bootstrap test && scripts/build asan tests/sim-saga && SAGA=whole build/asan/tests/sim-saga
 crash:      ## the tests that kill the shop at every step
 	@scripts/test --stage crash
 fmt:        ## format the source

@@ -355,10 +355,11 @@ static void checkpoint(struct db_sqlite *self, int mode)
     /* Busy readers, a full disk: what is not folded in now is folded in later. */
 }
 
-/* Keeps new readers out until those at work have ended, so that the log can begin anew. */
+/* Keeps new readers out until those at work have ended, so that the log can begin anew. It has more
+ * patience than they: one that holds a snapshot and waits for another gives up first. */
 static void restart_log(struct db_sqlite *self)
 {
-    int64_t deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;
+    int64_t deadline_us = clock_mono_us() + 3 * SQLITE_READER_WAIT_US;
     lock_take(&self->pool_lock);
     self->readers_paused = true;
     while (self->readers_busy > 0 &&
