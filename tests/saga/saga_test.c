@@ -128,7 +128,6 @@ static bool is_found(const struct saga_plan *plan)
     pid_t child = fork();
     if (child == 0) {
         alarm(CHILD_SECONDS_MAX);
-        // freopen("/dev/null", "w", stderr);
         struct saga_found found = saga_search(arena_open(SIZE_MAX), plan);
         printf("  told: %s: %s after %zu states\n", saga_bug_name(plan->bug),
                found.complaint ? found.complaint : "NOT FOUND", found.states);
