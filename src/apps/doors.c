@@ -3,6 +3,7 @@
 #include "chassis/admin.h"
 #include "chassis/obs.h"
 #include "chassis/setting.h"
+#include "chassis/tls_files.h"
 #include "chassis/version.h"
 #include "os/process.h"
 #include "os/workers.h"
@@ -118,6 +119,33 @@ static err open_gateway(struct doors *self, struct arena *arena)
     return gateway_listen(self->gateway, arena);
 }
 
+/* ---- TLS ---- */
+
+/* One certificate for all doors but the operators'. */
+static err use_tls(struct doors *self, struct arena *arena)
+{
+    struct tls_context *tls;
+
+    TRY(tls_files_open(arena, self->conf, &tls));
+    http_use_tls(gateway_server(self->gateway), tls_share(tls));
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        if (self->doors[i].server)
+            http_use_tls(self->doors[i].server, tls_share(tls));
+    tls_close(tls);
+    return OK;
+}
+
+static void reload_tls(struct doors *self, struct arena *arena)
+{
+    err error = use_tls(self, arena);
+
+    if (error)
+        LOG(LOG_ERROR, "tls.files_refused", LOG_TEXT("error", err_describe(arena, error)));
+    else if (conf_text(self->conf, CONF_TLS_CERT_FILE).len > 0)
+        LOG(LOG_INFO, "tls.files_reloaded",
+            LOG_TEXT("file", conf_text(self->conf, CONF_TLS_CERT_FILE)));
+}
+
 static bool is_service_ready(void *service) { return service_ready(service); }
 
 static void open_admin(struct doors *self)
@@ -154,6 +182,7 @@ err doors_open(struct doors *doors, struct arena *arena)
     TRY(open_gateway(doors, arena));
     for (int i = 0; i < SERVICES_COUNT; i++)
         TRY(open_door(doors, arena, &doors->doors[i]));
+    TRY(use_tls(doors, arena));
     TRY(admin_listen(doors->admin, arena, doors->loop));
     ask_gauges(doors, true);
     return OK;
@@ -214,6 +243,7 @@ void doors_reload(struct doors *doors)
     else
         LOG(LOG_INFO, "routes.reloaded",
             LOG_TEXT("file", conf_text(doors->conf, CONF_ROUTES_FILE)));
+    reload_tls(doors, arena);
     arena_close(arena);
 }
 

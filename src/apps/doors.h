@@ -17,7 +17,8 @@ err doors_open(struct doors *doors, struct arena *arena);
 /* The shop is started: it counts as ready, and the log says where it is open. */
 void doors_ready(struct doors *doors);
 
-/* Reads the gateway's routes again; the log tells what came of it. */
+/* Reads the gateway's routes and the files of TLS again; the log tells what came of it. What was
+ * refused leaves what was there. */
 void doors_reload(struct doors *doors);
 
 /* Not ready any more: every answer ends its connection, and new ones are still taken. */

@@ -35,6 +35,7 @@ static uint32_t timeout_ms(const struct http_server *server, enum http_wait wait
 {
     switch (wait) {
     case HTTP_WAIT_IDLE: return server->config.idle_timeout_ms;
+    case HTTP_WAIT_HANDSHAKE:
     case HTTP_WAIT_HEAD: return server->config.head_timeout_ms;
     case HTTP_WAIT_BODY: return server->config.body_timeout_ms;
     case HTTP_WAIT_WRITE: return server->config.write_timeout_ms;
@@ -191,6 +192,12 @@ int http_port(const struct http_server *server)
     return net_listener_port(server->listener);
 }
 
+void http_use_tls(struct http_server *server, struct tls_context *context)
+{
+    ASSERT(server && server->listener);
+    net_listener_use_tls(server->listener, context);
+}
+
 struct http_stats http_stats_of(const struct http_server *server)
 {
     ASSERT(server);
@@ -236,6 +243,7 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     server->closed_subject = subject;
     net_listener_close(server->listener);
     server->listener = NULL;
+    close_all(server, HTTP_WAIT_HANDSHAKE);
     close_all(server, HTTP_WAIT_IDLE);
     close_all(server, HTTP_WAIT_LINGER);
     loop_timer_start(server->grace, grace_ms, 0);

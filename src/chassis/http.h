@@ -11,15 +11,18 @@
 #include "chassis/request.h"
 #include "os/loop.h"
 
+struct tls_context; /* os/tls.h */
+
 struct http_config {
     str address;               /* "0.0.0.0:3000", "[::]:3000", "unix:/path" (mode 0600) */
     const char *setting;       /* the setting that changes it, for the error when it is taken */
     uint32_t head_bytes_max;   /* request line and headers together (431) */
     uint32_t target_bytes_max; /* the target alone (414); less than the head */
     uint32_t body_bytes_max;   /* where the handler does not say otherwise */
-    uint32_t head_timeout_ms; /* from the first byte of a request to the end of its headers (408) */
-    uint32_t body_timeout_ms; /* from there to its end (408) */
-    uint32_t idle_timeout_ms; /* between requests, and before the first */
+    uint32_t head_timeout_ms;  /* from the first byte of a request to the end of its headers (408),
+                                  and for the handshake of TLS */
+    uint32_t body_timeout_ms;  /* from there to its end (408) */
+    uint32_t idle_timeout_ms;  /* between requests, and before the first */
     uint32_t write_timeout_ms; /* for a peer to take an answer */
     uint32_t connections_max;  /* above it: 503 and closed */
     size_t arena_bytes_max;    /* of one request, besides its head and body */
@@ -49,6 +52,10 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
 
 /* The port that it listens on (for tests that ask for port 0). */
 int http_port(const struct http_server *server);
+
+/* Connections that are accepted from now on talk TLS under this context, which is the server's
+ * then; NULL: they talk in clear. Those that are open stay as they are. */
+void http_use_tls(struct http_server *server, struct tls_context *context);
 
 /* Draining: every answer from now on says Connection: close; new connections are still taken. */
 void http_drain(struct http_server *server);

@@ -1,6 +1,7 @@
 /* The life of one connection: reads requests in turn, hands each over, writes its answer. */
 #include "chassis/http_server.h"
 #include "chassis/http_write.h"
+#include "chassis/obs.h"
 #include "os/clock.h"
 
 static const char ROUTE_REFUSED[] = "http.refused";
@@ -358,6 +359,9 @@ static void on_ended(void *subject, bool broken)
 {
     struct http_connection *connection = subject;
 
+    if (broken && *net_tls_failure(connection->net))
+        LOG(LOG_INFO, "tls.refused", LOG_TEXT("reason", str_of_z(net_tls_failure(connection->net))),
+            LOG_TEXT("client", net_peer(connection->net)));
     if (!broken && (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
         connection->read_ended = true; /* closed its half only: it may wait for the answer */
     else
@@ -374,9 +378,18 @@ static void on_written(void *subject, bool whole)
         http_connection_close(connection);
 }
 
+static void on_opened(void *subject)
+{
+    struct http_connection *connection = subject;
+
+    if (connection->wait == HTTP_WAIT_HANDSHAKE)
+        http_wait_set(connection, HTTP_WAIT_IDLE);
+}
+
 static const struct net_events EVENTS = { .bytes = &on_bytes,
                                           .ended = &on_ended,
-                                          .written = &on_written };
+                                          .written = &on_written,
+                                          .opened = &on_opened };
 
 void http_connection_expire(struct http_connection *connection)
 {
@@ -396,6 +409,10 @@ static void turn_away(struct http_connection *connection)
     struct http_server *server = connection->server;
 
     http_count(&server->stats.refused, 1);
+    if (net_is_tls(connection->net)) { /* could hear it after a handshake only: too dear now */
+        net_close(connection->net);
+        return;
+    }
     server->turned_away_count++;
     connection->turned_away = true;
     http_wait_set(connection, HTTP_WAIT_LINGER);
@@ -428,5 +445,5 @@ void http_connection_open(struct http_server *server, struct net_connection *net
     server->connections_count++;
     http_count(&server->stats.connections, 1);
     http_parse_init(&connection->parse, &server->limits);
-    http_wait_set(connection, HTTP_WAIT_IDLE);
+    http_wait_set(connection, net_is_tls(net) ? HTTP_WAIT_HANDSHAKE : HTTP_WAIT_IDLE);
 }

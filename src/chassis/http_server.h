@@ -15,6 +15,7 @@ enum {
 
 /* What a connection waits for; each wait has a list in the order of its deadlines. */
 enum http_wait {
+    HTTP_WAIT_HANDSHAKE, /* of TLS */
     HTTP_WAIT_IDLE,
     HTTP_WAIT_HEAD,
     HTTP_WAIT_BODY,

@@ -96,6 +96,7 @@ void loop_close(struct loop *loop)
     int rc = uv_loop_close(&loop->uv);
     ASSERT(rc == 0 && "somebody left a timer, a listener or a connection open");
     free(loop->read_buffer);
+    free(loop->plain_buffer);
     free(loop);
 }
 

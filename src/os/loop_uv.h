@@ -23,4 +23,6 @@ struct loop {
     int signals_count;
     char
         *read_buffer; /* LOOP_READ_BYTES, shared by all connections: each read is used up at once */
+    char *plain_buffer; /* TLS_ROOM_BYTES for what such a read says under TLS; NULL before the first
+                         */
 };

@@ -12,7 +12,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ADDRESS_BYTES_MAX = 256, UNIX_MODE_MASK = 0177 };
+enum {
+    ADDRESS_BYTES_MAX = 256,
+    UNIX_MODE_MASK = 0177,
+    RECORD_BYTES = 16 * 1024, /* of TLS, at most */
+    SAY_BYTES_MAX = 64 * 1024 /* of one go under TLS: what a slow peer makes us keep encrypted */
+};
+
+_Static_assert((int)LOOP_READ_BYTES <= (int)TLS_FEED_BYTES_MAX, "a read is more than TLS takes");
 
 union stream {
     uv_handle_t handle;
@@ -29,6 +36,7 @@ struct net_listener {
     size_t room_bytes;
     bool is_unix;
     int port;
+    struct tls_context *tls; /* NULL: none */
 };
 
 struct net_connection {
@@ -37,12 +45,30 @@ struct net_connection {
     const struct net_events *events;
     void *subject;
     struct loop *loop;
-    bool is_unix, reading, ended, waiting;
+    bool is_unix, reading, ended;
+    bool waiting;    /* the owner's write is not whole yet */
+    bool writing;    /* libuv has something to write */
+    struct tls *tls; /* NULL: none */
+    str unsaid[2];   /* of the owner's write, not encrypted yet */
+    char *encrypted; /* what libuv writes, a copy */
     char peer[NET_PEER_BYTES];
     alignas(max_align_t) char room[];
 };
 
-static void on_closed(uv_handle_t *handle) { free(handle->data); }
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct net_listener *listener = handle->data;
+    tls_close(listener->tls);
+    free(listener);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct net_connection *connection = handle->data;
+    tls_end(connection->tls);
+    free(connection->encrypted);
+    free(connection);
+}
 
 static void stream_init(union stream *uv, struct loop *loop, bool is_unix, void *owner)
 {
@@ -98,6 +124,8 @@ static void on_connection(uv_stream_t *stream, int status)
         (void)uv_tcp_nodelay(&connection->uv.tcp, 1);
         peer_write(connection);
     }
+    if (listener->tls)
+        connection->tls = tls_accept(listener->tls);
     listener->accepted(listener->subject, connection);
 }
 
@@ -231,7 +259,92 @@ int net_listener_port(const struct net_listener *listener)
 void net_listener_close(struct net_listener *listener)
 {
     if (listener)
-        uv_close(&listener->uv.handle, &on_closed);
+        uv_close(&listener->uv.handle, &on_listener_closed);
+}
+
+void net_listener_use_tls(struct net_listener *listener, struct tls_context *context)
+{
+    ASSERT(listener);
+    tls_close(listener->tls);
+    listener->tls = context;
+}
+
+/* ---- TLS ---- */
+
+static void on_written(uv_write_t *write, int status);
+
+/* Hands what is encrypted to the kernel; what that does not take is copied for libuv, for OpenSSL
+ * may move its own. */
+static enum net_written send_encrypted(struct net_connection *connection)
+{
+    str out = tls_outgoing(connection->tls);
+    if (out.len == 0)
+        return NET_WRITTEN;
+
+    uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)out.ptr, (unsigned)out.len);
+    int rc = uv_try_write(&connection->uv.stream, &buffer, 1);
+    if (rc < 0 && rc != UV_EAGAIN)
+        return NET_BROKEN;
+    size_t done = rc < 0 ? 0 : (size_t)rc, left = out.len - done;
+    if (left > 0) {
+        connection->encrypted = malloc(left);
+        ASSERT(connection->encrypted);
+        memcpy(connection->encrypted, out.ptr + done, left);
+    }
+    tls_sent(connection->tls, out.len);
+    if (left == 0)
+        return NET_WRITTEN;
+
+    buffer = uv_buf_init(connection->encrypted, (unsigned)left);
+    if (uv_write(&connection->write, &connection->uv.stream, &buffer, 1, &on_written) != 0)
+        return NET_BROKEN;
+    connection->writing = true;
+    return NET_WAITING;
+}
+
+/* Encrypts and writes as far as it goes: first what TLS itself has to say, then the owner's. */
+static enum net_written say_on(struct net_connection *connection)
+{
+    for (;;) {
+        enum net_written written = send_encrypted(connection);
+        if (written != NET_WRITTEN)
+            return written;
+        str *part = connection->unsaid[0].len > 0 ? &connection->unsaid[0] : &connection->unsaid[1];
+        if (part->len == 0)
+            return NET_WRITTEN;
+        str piece = str_slice(*part, 0, SAY_BYTES_MAX);
+        tls_say(connection->tls, piece);
+        *part = str_slice(*part, piece.len, part->len);
+    }
+}
+
+static void end_reading(struct net_connection *connection, bool broken)
+{
+    (void)uv_read_stop(&connection->uv.stream);
+    connection->reading = false;
+    connection->ended = true;
+    connection->events->ended(connection->subject, broken);
+}
+
+static void read_encrypted(struct net_connection *connection, str bytes)
+{
+    struct loop *loop = connection->loop;
+    size_t plain_len;
+    bool was_open = tls_is_open(connection->tls);
+
+    if (!loop->plain_buffer) {
+        loop->plain_buffer = malloc(TLS_ROOM_BYTES);
+        ASSERT(loop->plain_buffer);
+    }
+    enum tls_state state = tls_feed(connection->tls, bytes, loop->plain_buffer, &plain_len);
+    if (!connection->writing && send_encrypted(connection) == NET_BROKEN)
+        state = TLS_BROKEN;
+    if (!was_open && tls_is_open(connection->tls) && connection->events->opened)
+        connection->events->opened(connection->subject);
+    if (connection->events && plain_len > 0)
+        connection->events->bytes(connection->subject, loop->plain_buffer, plain_len);
+    if (connection->events && (state == TLS_FINISHED || state == TLS_BROKEN))
+        end_reading(connection, state == TLS_BROKEN);
 }
 
 /* ---- Reading ---- */
@@ -255,14 +368,13 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
     if (!connection->events || count == 0)
         return;
-    if (count > 0) {
+    if (count < 0)
+        end_reading(connection,
+                    count != UV_EOF || (connection->tls && !tls_is_open(connection->tls)));
+    else if (connection->tls)
+        read_encrypted(connection, str_of(buffer->base, (size_t)count));
+    else
         connection->events->bytes(connection->subject, buffer->base, (size_t)count);
-        return;
-    }
-    (void)uv_read_stop(stream);
-    connection->reading = false;
-    connection->ended = true;
-    connection->events->ended(connection->subject, count != UV_EOF);
 }
 
 void net_own(struct net_connection *connection, const struct net_events *events, void *subject)
@@ -300,10 +412,19 @@ void net_resume(struct net_connection *connection)
 static void on_written(uv_write_t *write, int status)
 {
     struct net_connection *connection = write->handle->data;
+    enum net_written written = status == 0 ? NET_WRITTEN : NET_BROKEN;
 
+    connection->writing = false;
+    free(connection->encrypted);
+    connection->encrypted = NULL;
+    if (!connection->events)
+        return; /* closed */
+    if (connection->tls && written == NET_WRITTEN)
+        written = say_on(connection);
+    if (written == NET_WAITING || !connection->waiting)
+        return;
     connection->waiting = false;
-    if (connection->events)
-        connection->events->written(connection->subject, status == 0);
+    connection->events->written(connection->subject, written == NET_WRITTEN);
 }
 
 static uv_buf_t buffer_of(str bytes)
@@ -311,10 +432,30 @@ static uv_buf_t buffer_of(str bytes)
     return uv_buf_init((char *)(uintptr_t)bytes.ptr, (unsigned)bytes.len);
 }
 
+static enum net_written write_encrypted(struct net_connection *connection, str head, str body)
+{
+    ASSERT(tls_is_open(connection->tls));
+
+    if (body.len > 0 && head.len + body.len <= RECORD_BYTES) {
+        char record[RECORD_BYTES]; /* small ones go as one */
+        memcpy(record, head.ptr, head.len);
+        memcpy(record + head.len, body.ptr, body.len);
+        tls_say(connection->tls, str_of(record, head.len + body.len));
+        head = body = STR_NONE;
+    }
+    connection->unsaid[0] = head;
+    connection->unsaid[1] = body;
+    enum net_written written = connection->writing ? NET_WAITING : say_on(connection);
+    connection->waiting = written == NET_WAITING;
+    return written;
+}
+
 enum net_written net_write(struct net_connection *connection, str head, str body)
 {
     ASSERT(connection && !connection->waiting);
     ASSERT(head.len > 0 && head.len + body.len <= UINT32_MAX);
+    if (connection->tls)
+        return write_encrypted(connection, head, body);
 
     uv_stream_t *stream = &connection->uv.stream;
     uv_buf_t parts[2] = { buffer_of(head), buffer_of(body) };
@@ -337,14 +478,27 @@ enum net_written net_write(struct net_connection *connection, str head, str body
     rest[0].len -= done;
     if (uv_write(&connection->write, stream, rest, count, &on_written) != 0)
         return NET_BROKEN;
-    connection->waiting = true;
+    connection->waiting = connection->writing = true;
     return NET_WAITING;
+}
+
+/* Tells the peer under TLS that this is the end, if there is room to. */
+static void say_end(struct net_connection *connection)
+{
+    if (!connection->tls || connection->writing)
+        return;
+    tls_say_end(connection->tls);
+    str out = tls_outgoing(connection->tls);
+    uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)out.ptr, (unsigned)out.len);
+    if (out.len > 0)
+        (void)uv_try_write(&connection->uv.stream, &buffer, 1);
 }
 
 void net_shutdown(struct net_connection *connection)
 {
     ASSERT(connection && !connection->waiting);
 
+    say_end(connection);
     uv_os_fd_t fd;
     if (uv_fileno(&connection->uv.handle, &fd) == 0)
         (void)shutdown(fd, SHUT_WR);
@@ -354,6 +508,7 @@ void net_close(struct net_connection *connection)
 {
     ASSERT(connection);
     connection->events = NULL; /* the owner may be gone before libuv is done */
+    say_end(connection);
     uv_close(&connection->uv.handle, &on_closed);
 }
 
@@ -367,4 +522,22 @@ bool net_is_unix(const struct net_connection *connection)
 {
     ASSERT(connection);
     return connection->is_unix;
+}
+
+bool net_is_tls(const struct net_connection *connection)
+{
+    ASSERT(connection);
+    return connection->tls != NULL;
+}
+
+str net_protocol(const struct net_connection *connection)
+{
+    ASSERT(connection);
+    return connection->tls ? tls_protocol(connection->tls) : STR_NONE;
+}
+
+const char *net_tls_failure(const struct net_connection *connection)
+{
+    ASSERT(connection);
+    return connection->tls ? tls_failure(connection->tls) : "";
 }

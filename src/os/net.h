@@ -2,9 +2,11 @@
  *
  * All on the loop's thread. Bytes are lent, never copied: what came is valid until the function
  * that was told of it returns, what is to be written must stay until it is. A connection is its
- * owner's from the moment it was accepted until net_close; no protocol is known here. */
+ * owner's from the moment it was accepted until net_close; no protocol is known here but TLS, below
+ * all that the owner sees. */
 #pragma once
 #include "os/loop.h"
+#include "os/tls.h"
 
 enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
@@ -24,6 +26,10 @@ typedef void net_accepted(void *subject, struct net_connection *connection);
 err net_listen(struct arena *arena, struct loop *loop, str address, const char *setting,
                size_t room_bytes, net_accepted *accepted, void *subject, struct net_listener **out);
 
+/* Connections that are accepted from now on talk TLS, under this context; NULL: they do not. Those
+ * that are open stay as they are. The context is the listener's then. */
+void net_listener_use_tls(struct net_listener *listener, struct tls_context *context);
+
 /* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
 int net_listener_port(const struct net_listener *listener);
 
@@ -42,6 +48,9 @@ struct net_events {
     void (*ended)(void *subject, bool broken);
     /* What net_write left waiting is written, or (`!whole`) will never be. */
     void (*written)(void *subject, bool whole);
+    /* The TLS handshake is done, nothing may be written before; not told without TLS. May be NULL.
+     */
+    void (*opened)(void *subject);
 };
 
 /* Becomes the owner, and starts to read. */
@@ -71,3 +80,8 @@ str net_peer(const struct net_connection *connection);
 
 /* Came by a Unix socket. */
 bool net_is_unix(const struct net_connection *connection);
+
+/* Talks TLS; the protocol that was chosen by ALPN, or none; why TLS broke, or "". */
+bool net_is_tls(const struct net_connection *connection);
+str net_protocol(const struct net_connection *connection);
+const char *net_tls_failure(const struct net_connection *connection);

@@ -2,9 +2,11 @@
 
 #include "os/clock.h"
 #include "os/sync.h"
+#include "tests/lib/certificates.h"
 #include "tests/lib/client.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,7 +27,8 @@ struct house {
     char peer[NET_PEER_BYTES];
     bool is_unix;
     /* Atomic: */
-    int accepted, bytes, ended, broken, wrote, wrote_whole;
+    int accepted, bytes, ended, broken, wrote, wrote_whole, opened;
+    struct tls_context *tls; /* for act_use_tls */
 };
 
 static void add(int *counter, int n) { __atomic_fetch_add(counter, n, __ATOMIC_SEQ_CST); }
@@ -65,7 +68,9 @@ static void on_written(void *subject, bool whole)
     add(&house->wrote, 1);
 }
 
-static const struct net_events EVENTS = { on_bytes, on_ended, on_written };
+static void on_opened(void *subject) { add(&((struct house *)subject)->opened, 1); }
+
+static const struct net_events EVENTS = { on_bytes, on_ended, on_written, on_opened };
 
 static void on_accepted(void *subject, struct net_connection *connection)
 {
@@ -474,5 +479,146 @@ TEST(many_connections_that_wait_are_taken_at_once)
     wait_for(&house->accepted, MANY);
     for (int i = 0; i < MANY; i++)
         close(fds[i]);
+    house_close(house);
+}
+
+/* ---- TLS ---- */
+
+static void act_use_tls(struct house *house) { net_listener_use_tls(house->listener, house->tls); }
+
+static struct house *house_open_tls(struct test *t)
+{
+    struct house *house = house_open(t, "127.0.0.1:0");
+    struct certificate own = certificate_make(t, (struct certificate_wish){ .name = "shop" });
+    struct tls_config config = {
+        .certificate = own.pem, .key = own.key, .certificate_name = "CERT", .key_name = "KEY"
+    };
+    CHECK_OK(tls_open(t->arena, &config, &house->tls));
+    do_there(house, act_use_tls);
+    return house;
+}
+
+/* OpenSSL's client over a blocking socket. */
+struct peer {
+    SSL_CTX *context;
+    SSL *ssl;
+    int fd;
+};
+
+static struct peer peer_of(struct house *house)
+{
+    struct peer peer = { .context = SSL_CTX_new(TLS_client_method()) };
+    peer.fd = client_connect(net_listener_port(house->listener));
+    peer.ssl = SSL_new(peer.context);
+    CHECK(SSL_set_fd(peer.ssl, peer.fd));
+    CHECK_INT(SSL_connect(peer.ssl), 1);
+    return peer;
+}
+
+static void peer_end(struct peer *peer)
+{
+    SSL_free(peer->ssl);
+    SSL_CTX_free(peer->context);
+    close(peer->fd);
+}
+
+TEST(bytes_come_and_go_under_tls_and_the_owner_hears_when_it_is_open)
+{
+    struct house *house = house_open_tls(t);
+    char answer[5];
+    house->echoes = true;
+    struct peer peer = peer_of(house);
+    wait_for(&house->opened, 1);
+    CHECK(net_is_tls(house->connection));
+    CHECK_INT(SSL_write(peer.ssl, "hello", 5), 5);
+    CHECK_INT(SSL_read(peer.ssl, answer, 5), 5);
+    CHECK_BYTES(answer, "hello", 5);
+    wait_for(&house->bytes, 5);
+
+    SSL_shutdown(peer.ssl);
+    wait_for(&house->ended, 1);
+    CHECK_INT(read_of(&house->broken), 0);
+    peer_end(&peer);
+    house_close(house);
+}
+
+TEST(what_a_slow_peer_does_not_take_at_once_is_encrypted_as_it_reads)
+{
+    enum { BYTES = 20 * 1024 * 1024 };
+    struct house *house = house_open_tls(t);
+    struct peer peer = peer_of(house);
+    wait_for(&house->opened, 1);
+    char *bytes = arena_alloc(t->arena, BYTES, 1);
+    for (int i = 0; i < BYTES; i++)
+        bytes[i] = (char)(i / 251);
+    house->head = STR("head");
+    house->body = str_of(bytes, BYTES);
+    do_there(house, act_write);
+    CHECK_INT(house->written, NET_WAITING);
+    CHECK_INT(SSL_write(peer.ssl, "meanwhile", 9), 9);
+    wait_for(&house->bytes, 9);
+    CHECK_INT(read_of(&house->wrote), 0);
+
+    char *came = arena_alloc(t->arena, BYTES + 4, 1);
+    int sum = 0, got;
+    while (sum < BYTES + 4 && (got = SSL_read(peer.ssl, came + sum, BYTES + 4 - sum)) > 0)
+        sum += got;
+    CHECK_INT(sum, BYTES + 4);
+    CHECK_BYTES(came + 4, bytes, BYTES);
+    wait_for(&house->wrote, 1);
+    CHECK_INT(read_of(&house->wrote_whole), 1);
+    peer_end(&peer);
+    house_close(house);
+}
+
+TEST(a_connection_under_tls_can_be_closed_while_a_write_waits)
+{
+    struct house *house = house_open_tls(t);
+    struct peer peer = peer_of(house);
+    wait_for(&house->opened, 1);
+    house->head = str_of(arena_alloc(t->arena, 16 * 1024 * 1024, 1), 16 * 1024 * 1024);
+    do_there(house, act_write);
+    CHECK_INT(house->written, NET_WAITING);
+    do_there(house, act_close);
+    peer_end(&peer);
+    house_close(house);
+}
+
+TEST(what_is_not_tls_is_told_as_broken_and_why)
+{
+    struct house *house = house_open_tls(t);
+    int fd = client_connect(net_listener_port(house->listener));
+    client_send(fd, STR("GET / HTTP/1.1\r\n\r\n"));
+    wait_for(&house->broken, 1);
+    CHECK_STR(net_tls_failure(house->connection), "http request");
+    CHECK_INT(read_of(&house->opened), 0);
+    CHECK_INT(read_of(&house->bytes), 0);
+    close(fd);
+    house_close(house);
+}
+
+TEST(a_new_certificate_leaves_open_connections_as_they_are)
+{
+    struct house *house = house_open_tls(t);
+    char answer[2];
+    house->echoes = true;
+    struct peer peer = peer_of(house);
+    wait_for(&house->opened, 1);
+    struct certificate next = certificate_make(t, (struct certificate_wish){ .name = "next" });
+    struct tls_config config = {
+        .certificate = next.pem, .key = next.key, .certificate_name = "CERT", .key_name = "KEY"
+    };
+    CHECK_OK(tls_open(t->arena, &config, &house->tls));
+    do_there(house, act_use_tls);
+    CHECK_INT(SSL_write(peer.ssl, "ab", 2), 2);
+    CHECK_INT(SSL_read(peer.ssl, answer, 2), 2);
+    wait_for(&house->bytes, 2);
+
+    struct peer second = peer_of(house);
+    X509 *shown = SSL_get1_peer_certificate(second.ssl);
+    CHECK_INT(X509_cmp(shown, next.x509), 0);
+    X509_free(shown);
+    peer_end(&second);
+    peer_end(&peer);
     house_close(house);
 }
