@@ -59,8 +59,10 @@ err tls_files_open(struct arena *arena, const struct conf *conf, struct tls_cont
     TRY(check_together(arena, conf, CONF_TLS_KEY_FILE, CONF_TLS_CERT_FILE));
     TRY(check_together(arena, conf, CONF_TLS_CLIENT_CA_FILE, CONF_TLS_CERT_FILE));
     TRY(check_together(arena, conf, CONF_TLS_CLIENT_NAMES, CONF_TLS_CLIENT_CA_FILE));
+    struct series *expires = metric_series(METRIC_TLS_EXPIRES, NULL, NULL, NULL);
     if (conf_text(conf, CONF_TLS_CERT_FILE).len == 0) {
         *out = NULL;
+        series_set(expires, 0);
         return OK;
     }
 
@@ -75,7 +77,6 @@ err tls_files_open(struct arena *arena, const struct conf *conf, struct tls_cont
         TRY(read_file(arena, conf, CONF_TLS_CLIENT_CA_FILE, &config.authorities));
     TRY(read_names(arena, conf_text(conf, CONF_TLS_CLIENT_NAMES), &config));
     TRY(tls_open(arena, &config, out));
-    series_set(metric_series(METRIC_TLS_EXPIRES, NULL, NULL, NULL),
-               tls_expires_at(*out) / TIME_SECOND);
+    series_set(expires, tls_expires_at(*out) / TIME_SECOND);
     return OK;
 }
