@@ -2,6 +2,7 @@
 #pragma once
 #include "chassis/lanes.h"
 #include "chassis/obs.h"
+#include "chassis/recent.h"
 #include "services/orders/providers/simulator.h"
 #include "services/orders/service.h"
 #include "services/orders/store.h"
@@ -16,6 +17,7 @@ struct orders {
     struct provider providers[PROVIDERS_MAX];
     int providers_count;
     struct simulator *simulator;
+    struct recent *recent;
     struct lanes *lanes;
     struct timer *payments;
     int64_t hold_us, payment_timeout_us;
@@ -32,6 +34,11 @@ const struct provider *orders_provider(const struct orders *self, str name);
 /* Reads an order to move it. Fails with NOT_FOUND. */
 err orders_load(struct orders *self, struct call *call, struct uuid id, struct order_save *out);
 
+/* The same for reactions and payment jobs, from what was saved last where that is at hand
+ * (chassis/recent.h). */
+err orders_load_recent(struct orders *self, struct call *call, struct uuid id,
+                       struct order_save *out);
+
 /* Hands a moved order over: its rows, the events that it announces, the payment job that is due,
  * and the answer of the call that placed it, if it has settled. Without moves nothing but the
  * callback's id is written. */
@@ -43,7 +50,6 @@ err orders_view(struct call *call, const struct order *order, const void **messa
 
 /* ---- jobs.c ---- */
 
-/* Lanes work between start and stop; what they were given then waits in the table of jobs. */
 /* What a payment lane does with an order: asks the provider for what is due, and saves what the
  * payment is. */
 err orders_run_payment(void *self, struct call *call, struct uuid order);

@@ -57,7 +57,7 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
     struct orders *self = subject;
     struct order_save *save = arena_new(call->arena, struct order_save);
-    TRY(orders_load(self, call, id, save));
+    TRY(orders_load_recent(self, call, id, save));
     call_read_end(call);
     if (save->job_was == JOB_NONE)
         return OK; /* done meanwhile */

@@ -15,7 +15,7 @@ err orders_on_stock_reserved(struct orders *self, struct call *call,
                              const Products__StockReserved *in)
 {
     struct order_save *save = arena_new(call->arena, struct order_save);
-    TRY(orders_load(self, call, uuid_of_field(in->order_id), save));
+    TRY(orders_load_recent(self, call, uuid_of_field(in->order_id), save));
     TRY(order_reserve(call->arena, &save->order, call->now + self->hold_us));
     return orders_hand_over(self, call, save, store_save_orders);
 }
@@ -24,7 +24,7 @@ err orders_on_stock_refused(struct orders *self, struct call *call,
                             const Products__StockRefused *in)
 {
     struct order_save *save = arena_new(call->arena, struct order_save);
-    TRY(orders_load(self, call, uuid_of_field(in->order_id), save));
+    TRY(orders_load_recent(self, call, uuid_of_field(in->order_id), save));
     TRY(order_refuse_stock(call->arena, &save->order));
     save->shorts = view_shorts(call->arena, in);
     save->shorts_count = in->n_lines;

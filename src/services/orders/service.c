@@ -1,4 +1,5 @@
 #include "gen/orders.sql.h"
+#include "services/orders/flat.h"
 #include "services/orders/inside.h"
 
 enum {
@@ -18,14 +19,31 @@ const struct provider *orders_provider(const struct orders *self, str name)
     return NULL;
 }
 
+/* What it wants and is before it is moved. */
+static void note_before(const struct orders *self, struct order_save *save)
+{
+    save->job_was = order_wants(&save->order, self->capture_at_confirm);
+    save->settled_was = order_is_settled(&save->order);
+}
+
 err orders_load(struct orders *self, struct call *call, struct uuid id, struct order_save *out)
 {
     struct db_reader *reader;
     TRY(call_reader(call, &reader));
     *out = (struct order_save){ 0 };
     TRY(store_find_order(reader, call->arena, id, &out->order));
-    out->job_was = order_wants(&out->order, self->capture_at_confirm);
-    out->settled_was = order_is_settled(&out->order);
+    note_before(self, out);
+    return OK;
+}
+
+err orders_load_recent(struct orders *self, struct call *call, struct uuid id,
+                       struct order_save *out)
+{
+    str flat = recent_take(self->recent, call->arena, id);
+    if (flat.len == 0)
+        return orders_load(self, call, id, out);
+    *out = (struct order_save){ .order = order_unflatten(flat) };
+    note_before(self, out);
     return OK;
 }
 
@@ -76,11 +94,24 @@ static void count_reached(struct orders *self, const struct order *order)
     }
 }
 
+/* Kept for whoever moves it next: the reaction to what Products says of it, or a payment lane. */
+static void keep_recent(struct orders *self, const struct order_save *save)
+{
+    bool is_moved_soon = save->order.status == ORDER_PLACED || save->job != JOB_NONE;
+    if (!is_moved_soon || save->order.steps_count == 0)
+        return;
+    struct order now = save->order;
+    alignas(max_align_t) char flat[RECENT_BYTES_MAX];
+    now.version++;
+    recent_put(self->recent, now.id, flat, order_flatten(&now, flat, sizeof flat));
+}
+
 /* After the commit: counts what was reached and wakes a lane. */
 static void after_save(struct write *write)
 {
     struct orders *self = write->after_subject;
     const struct order_save *save = write->subject;
+    keep_recent(self, save);
     count_reached(self, &save->order);
     if (!save->settled_was && order_is_settled(&save->order))
         series_time(self->settle_time, save->at - save->order.created_at);
@@ -183,6 +214,7 @@ static err open_parts(struct orders *self, struct arena *arena, const struct con
                                      .standing = standing };
     TRY(service_open(arena, &config, &self->service));
     TRY(open_providers(self, arena, conf));
+    self->recent = recent_open();
     self->lanes = lanes_open(self->service, "payments", orders_run_payment);
     open_timers(self, conf);
     open_metrics(self);
@@ -225,6 +257,7 @@ void orders_close(struct orders *self)
     if (!self)
         return;
     lanes_close(self->lanes);
+    recent_close(self->recent);
     service_close(self->service);
     simulator_close(self->simulator);
     client_close(self->users);

@@ -1,0 +1,75 @@
+#include "chassis/recent.h"
+#include "base/err.h"
+#include "os/clock.h"
+#include "os/sync.h"
+#include <string.h>
+
+struct kept {
+    struct uuid id;
+    int64_t since_us;
+    size_t len; /* 0: nothing is kept here */
+    char bytes[RECENT_BYTES_MAX];
+};
+
+struct recent {
+    struct arena *arena;
+    struct lock lock;
+    struct kept *slots[RECENT_COUNT_MAX]; /* by the id's hash; made when first used */
+};
+
+struct recent *recent_open(void)
+{
+    struct arena *arena = arena_open(SIZE_MAX);
+    struct recent *recent = arena_new(arena, struct recent);
+    recent->arena = arena;
+    lock_init(&recent->lock);
+    return recent;
+}
+
+void recent_close(struct recent *recent)
+{
+    if (!recent)
+        return;
+    lock_done(&recent->lock);
+    arena_close(recent->arena);
+}
+
+static struct kept **slot_of(struct recent *recent, struct uuid id)
+{
+    return &recent->slots[str_hash(str_of(id.bytes, sizeof id.bytes)) % RECENT_COUNT_MAX];
+}
+
+void recent_put(struct recent *recent, struct uuid id, const void *bytes, size_t len)
+{
+    ASSERT(recent && (bytes || len == 0));
+    lock_take(&recent->lock);
+    struct kept **slot = slot_of(recent, id);
+    if (!*slot)
+        *slot = arena_alloc(recent->arena, sizeof **slot, alignof(max_align_t));
+    struct kept *kept = *slot;
+    kept->id = id;
+    kept->since_us = clock_mono_us();
+    kept->len = len <= RECENT_BYTES_MAX ? len : 0;
+    if (kept->len > 0)
+        memcpy(kept->bytes, bytes, len);
+    lock_drop(&recent->lock);
+}
+
+str recent_take(struct recent *recent, struct arena *arena, struct uuid id)
+{
+    ASSERT(recent && arena);
+    /* Before the lock: an arena that is full leaves by a jump. */
+    char *bytes = arena_alloc(arena, RECENT_BYTES_MAX, alignof(max_align_t));
+    str taken = STR_NONE;
+    lock_take(&recent->lock);
+    struct kept *kept = *slot_of(recent, id);
+    if (kept && kept->len > 0 && uuid_equal(kept->id, id)) {
+        if (clock_mono_us() - kept->since_us <= RECENT_AGE_US) {
+            memcpy(bytes, kept->bytes, kept->len);
+            taken = str_of(bytes, kept->len);
+        }
+        kept->len = 0;
+    }
+    lock_drop(&recent->lock);
+    return taken;
+}
