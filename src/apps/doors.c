@@ -71,7 +71,12 @@ static uint32_t door_body_bytes_max(void *self, struct request *request, bool *r
     unsigned allow;
     const struct call_spec *spec = service_route(((struct door *)self)->service, request, &allow);
 
-    (void)refused;
+    err error = spec ? service_stream(((struct door *)self)->service, request, spec) : OK;
+    if (error) {
+        request_identify(request);
+        response_problem(request, error);
+        *refused = true;
+    }
     return spec ? spec->body_bytes_max : DOOR_BODY_BYTES_MAX;
 }
 

@@ -35,6 +35,32 @@ struct sha256 sha256_of(str bytes)
     return digest;
 }
 
+_Static_assert(sizeof(crypto_hash_sha256_state) == SHA256_STREAM_BYTES, "a size of libsodium");
+
+struct sha256_stream sha256_begin(void)
+{
+    struct sha256_stream stream;
+
+    crypto_hash_sha256_init((crypto_hash_sha256_state *)(void *)stream.state);
+    return stream;
+}
+
+void sha256_add(struct sha256_stream *stream, str bytes)
+{
+    ASSERT(stream);
+    crypto_hash_sha256_update((crypto_hash_sha256_state *)(void *)stream->state, octets(bytes),
+                              bytes.len);
+}
+
+struct sha256 sha256_end(struct sha256_stream *stream)
+{
+    struct sha256 digest;
+
+    ASSERT(stream);
+    crypto_hash_sha256_final((crypto_hash_sha256_state *)(void *)stream->state, digest.bytes);
+    return digest;
+}
+
 struct sha256 hmac_sha256(str key, str bytes)
 {
     struct sha256 digest;

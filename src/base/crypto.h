@@ -3,8 +3,11 @@
 #pragma once
 #include "base/err.h"
 
+#include <stdalign.h>
+
 enum {
     SHA256_BYTES = 32,
+    SHA256_STREAM_BYTES = 104,
     ED25519_PUBLIC_BYTES = 32,
     ED25519_SEED_BYTES = 32,
     ED25519_SIGNATURE_BYTES = 64
@@ -19,6 +22,14 @@ void crypto_init(void);
 
 /* SHA-256 (FIPS 180-4). */
 struct sha256 sha256_of(str bytes);
+
+/* The same over bytes that come one after the other: begin, add, end. */
+struct sha256_stream {
+    alignas(8) uint8_t state[SHA256_STREAM_BYTES];
+};
+struct sha256_stream sha256_begin(void);
+void sha256_add(struct sha256_stream *stream, str bytes);
+struct sha256 sha256_end(struct sha256_stream *stream);
 
 /* HMAC-SHA-256 (RFC 2104) of `bytes` under `key` of any length. */
 struct sha256 hmac_sha256(str key, str bytes);

@@ -190,14 +190,15 @@ static err open_page(const struct admin *admin, struct request *request)
 
 /* ---- Calls of the services ---- */
 
-/* The service that knows the path: the one that also takes the method, if there is one. */
+/* The service that knows the path: the one that also takes the method, if there is one. Who comes
+ * by the socket may call what staff may. */
 static struct service *service_at(const struct admin *admin, struct request *request,
                                   const struct call_spec **spec)
 {
     struct service *found = NULL;
 
     *spec = NULL;
-    if (!request->operator_socket || !str_starts(request->path, STR("/operator/")))
+    if (!request->operator_socket || page_of(request->path))
         return NULL;
     for (int i = 0; i < admin->config.services_count && !*spec; i++) {
         unsigned allow = 0;
@@ -211,9 +212,17 @@ static struct service *service_at(const struct admin *admin, struct request *req
 static uint32_t body_bytes_max(void *self, struct request *request, bool *refused)
 {
     const struct call_spec *spec;
+    struct service *service = service_at(self, request, &spec);
 
-    (void)refused;
-    return service_at(self, request, &spec) && spec ? spec->body_bytes_max : ADMIN_BODY_BYTES_MAX;
+    if (!service || !spec)
+        return ADMIN_BODY_BYTES_MAX;
+    err error = service_stream(service, request, spec);
+    if (error) {
+        request_identify(request);
+        response_problem(request, error);
+        *refused = true;
+    }
+    return spec->body_bytes_max;
 }
 
 void admin_handle(struct admin *admin, struct request *request)

@@ -1,5 +1,5 @@
 /* The operators' door: probes, metrics, version and settings, on OPS_ADDR and on the unix socket
- * DATA_DIR/duka.sock (mode 0600), which also takes the services' calls for operators.
+ * DATA_DIR/duka.sock (mode 0600), which also takes the services' calls for operators and for staff.
  *
  * The probes need no token. Beyond loopback /metrics needs OPS_TOKEN (unless OPS_METRICS_OPEN), and
  * /version and /debug/... always; what counts is where it listens, for behind a proxy every peer

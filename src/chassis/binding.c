@@ -59,12 +59,13 @@ static str media_type(const struct request *request)
     return str_trim(str_cut(&value, ';'));
 }
 
-static err check_media_type(struct call *call, const struct request *request, str wanted)
+err binding_check_type(struct arena *arena, const struct request *request, str wanted)
 {
+    ASSERT(arena && request);
     str given = media_type(request);
     if (str_equal_fold(given, wanted))
         return OK;
-    return fail(call->arena, MEDIA_TYPE_UNSUPPORTED,
+    return fail(arena, MEDIA_TYPE_UNSUPPORTED,
                 "the body's Content-Type must be %" STR_F "%s%" STR_F, STR_A(wanted),
                 given.len ? ", not " : "", STR_A(given));
 }
@@ -76,9 +77,11 @@ static err read_body(struct call *call, const struct request *request, void *mes
         return request->body.len == 0 ? OK
                                       : fail(call->arena, FIELD_UNKNOWN, "this call takes no body");
     if (spec->body == BODY_RAW)
-        TRY(check_media_type(call, request, str_of_z(spec->body_type)));
+        TRY(binding_check_type(call->arena, request, str_of_z(spec->body_type)));
     else if (request->body.len > 0)
-        TRY(check_media_type(call, request, STR("application/json")));
+        TRY(binding_check_type(call->arena, request, STR("application/json")));
+    if (spec->stream)
+        return OK; /* it lies in the spool */
     return message_from_body(call->arena, spec, request->body, message);
 }
 

@@ -9,6 +9,10 @@
 err binding_read(struct call *call, const struct route_match *match, const struct request *request,
                  const void **out);
 
+/* Tells whether the body is of the media type `wanted`, whatever its parameters: fails with
+ * MEDIA_TYPE_UNSUPPORTED. */
+err binding_check_type(struct arena *arena, const struct request *request, str wanted);
+
 /* Reads the headers that the contract wants: Idempotency-Key, If-Match, Prefer. Fails with
  * IDEMPOTENCY_KEY_REQUIRED, VERSION_REQUIRED. */
 err binding_read_headers(struct call *call, const struct request *request);

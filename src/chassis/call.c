@@ -74,6 +74,18 @@ err call_answer_when_settled(struct call *call, struct uuid subject, const void 
     return OK;
 }
 
+err call_answer_stream(struct call *call, const char *file,
+                       err (*make)(void *self, struct call *job, void *state, struct text *out,
+                                   bool *more),
+                       void *state)
+{
+    ASSERT(call && call->spec && call->spec->answer_type && !call->write && make);
+    call->make_piece = make;
+    call->piece_state = state;
+    call->piece_file = file;
+    return OK;
+}
+
 void call_etag(struct call *call, int64_t version)
 {
     call->etag = str_format(call->arena, "\"v%lld\"", (long long)version);

@@ -11,6 +11,7 @@
 #include "chassis/db.h"
 #include "chassis/message.h"
 #include "chassis/spec.h"
+#include "chassis/spool.h"
 #include "chassis/write.h"
 
 struct service;
@@ -45,6 +46,7 @@ struct call {
     const struct request *request; /* NULL for events, jobs and inline calls */
     str traceparent;
     str idempotency_key;       /* none where there is none */
+    struct spool spool;        /* the body of a call marked `stream` */
     int32_t wait_ms;           /* how long the answer may wait for settling */
     struct db_reader *reader_; /* opened at the first read */
     struct write *write;       /* the one write, or NULL */
@@ -52,6 +54,10 @@ struct call {
     /* Makes the answer of its subject after the batch function ran. */
     const void *(*answer_view)(struct arena *arena, const void *subject);
     const void *answer_subject;
+    /* Makes the next piece of an answer that is sent in pieces. */
+    err (*make_piece)(void *self, struct call *job, void *state, struct text *out, bool *more);
+    void *piece_state;
+    const char *piece_file;
     int answer_status;   /* 0: the contract's */
     struct uuid settles; /* subject whose settling answers, or nil */
     const void *(*settled_view)(struct arena *arena, const void *row);
@@ -91,6 +97,15 @@ err call_answer_with(struct call *call,
  * call; when its time (Prefer: wait, 1 s by default) is up, the call answers 202 with `message`,
  * its state as placed. */
 err call_answer_when_settled(struct call *call, struct uuid subject, const void *message);
+
+/* Answers with a body of the contract's answer_type that is made in pieces, for as long as it
+ * takes, under the file's name `file`. `make` adds one (ANSWER_PIECE_BYTES or some more) to `out`;
+ * *more tells whether another follows. It runs as a job with a snapshot of its own; `state` is what
+ * it goes on from: it lies in the call's arena and does not grow. */
+err call_answer_stream(struct call *call, const char *file,
+                       err (*make)(void *self, struct call *job, void *state, struct text *out,
+                                   bool *more),
+                       void *state);
 
 /* Strong ETag of one resource by its version, and the check of If-Match against it: VERSION_STALE
  * where it differs. (That If-Match is there where the contract wants it was checked before.) */

@@ -5,6 +5,7 @@
  * thread. */
 #include "base/crypto.h"
 #include "chassis/answer.h"
+#include "chassis/answer_stream.h"
 #include "chassis/binding.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
@@ -36,6 +37,7 @@ static void clear_response(struct task *task)
 {
     struct response *response = &task->request->response;
     response->status = response->headers_count = 0;
+    response->stream = NULL;
     response->body = response->content_type = STR_NONE;
 }
 
@@ -56,6 +58,20 @@ static void count_call(struct task *task, err error)
         LOG_TEXT("trace_id", str_of_z(task->request->trace_id)));
 }
 
+bool dispatch_enter(struct service *service)
+{
+    __atomic_fetch_add(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&service->stopping, __ATOMIC_SEQ_CST))
+        return true;
+    dispatch_leave(service);
+    return false;
+}
+
+void dispatch_leave(struct service *service)
+{
+    __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
+}
+
 /* From here on the task is the transport's: it may be gone; and so may the service be, once it was
  * told that this call has ended. */
 static void respond(struct task *task)
@@ -63,7 +79,7 @@ static void respond(struct task *task)
     struct service *service = task->service;
     arena_guard(task->call.arena, NULL);
     request_respond(task->request);
-    __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
+    dispatch_leave(service);
 }
 
 static void answer_error_now(struct task *task, err error)
@@ -94,6 +110,25 @@ static void answer_message_now(struct task *task, const void *message, int statu
     keep_in_cache(task);
     count_call(task, OK);
     respond(task);
+}
+
+/* The answer comes in pieces: what is counted for it ends with its last one. */
+static void answer_in_pieces(struct task *task)
+{
+    bool goes_on;
+    call_read_end(&task->call);
+    err error = answer_stream_begin(task->service, &task->call, task->request, &goes_on);
+    if (error != OK) {
+        answer_error_now(task, error);
+        return;
+    }
+    count_call(task, OK);
+    if (!goes_on) {
+        respond(task);
+        return;
+    }
+    arena_guard(task->call.arena, NULL);
+    request_respond(task->request);
 }
 
 /* Gives a kept answer: the one that stands under the key, for the first call as for its repeats. */
@@ -331,6 +366,7 @@ static void reset_call(struct task *task)
     call->write = NULL;
     call->answer = NULL;
     call->answer_view = NULL;
+    call->make_piece = NULL;
     call->answer_status = 0;
     call->settles = (struct uuid){ { 0 } };
     call->etag = call->location = STR_NONE;
@@ -354,9 +390,11 @@ static void run_handler(struct task *task)
         answer_error_now(task, error);
         return;
     }
-    ASSERT(call->answer || call->answer_view);
+    ASSERT(call->answer || call->answer_view || call->make_piece);
     if (call->write)
         hand_over(task);
+    else if (call->make_piece)
+        answer_in_pieces(task);
     else
         answer_message_now(task, call->answer, call->answer_status);
 }
@@ -379,7 +417,11 @@ static void make_claim(struct task *task)
     text_add(&scope, str_of_z(call->spec->short_name));
     text_add_byte(&scope, ' ');
     text_add(&scope, task->request->path);
-    struct sha256 hash = sha256_of(message_pack(call->arena, task->in));
+    struct sha256_stream body = sha256_begin();
+    sha256_add(&body, message_pack(call->arena, task->in));
+    if (call->spool.bytes > 0)
+        sha256_add(&body, str_of(call->spool.hash.bytes, sizeof call->spool.hash.bytes));
+    struct sha256 hash = sha256_end(&body);
     task->once = (struct once_claim){ .scope = text_str(&scope), .key = call->idempotency_key };
     memcpy(task->once.body_hash.bytes, hash.bytes, sizeof(hash.bytes));
 }
@@ -479,7 +521,10 @@ static err admit(struct task *task)
 
 static void phase_begin(struct task *task)
 {
-    err error = admit(task);
+    task->call.spool = spool_of(task->request);
+    err error = task->request->failure;
+    if (error == OK)
+        error = admit(task);
     if (error != OK)
         answer_error_now(task, error);
     else if (task->call.idempotency_key.ptr) {
@@ -528,16 +573,6 @@ static void submit(struct task *task)
     answer_error_now(task, error);
 }
 
-/* Counts the call, so that service_stop waits for its answer; false if the service stops. */
-static bool begin_call(struct service *service)
-{
-    __atomic_fetch_add(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&service->stopping, __ATOMIC_SEQ_CST))
-        return true;
-    __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
-    return false;
-}
-
 void dispatch_stop(struct service *service)
 {
     enum { LOOK_US = 2000 };
@@ -570,6 +605,41 @@ static bool answer_from_cache(struct service *service, struct request *request,
     return true;
 }
 
+err service_stream(struct service *service, struct request *request, const struct call_spec *spec)
+{
+    ASSERT(service && request && spec);
+    struct identity who = { 0 };
+    if (!spec->stream)
+        return OK;
+    struct auth *auth = service->config.house->auth;
+    err stranger = auth_check(auth, request->arena, request_header(request, STR("authorization")),
+                              clock_wall_us(), &who);
+    if (stranger != OK && spec->access != ACCESS_ANYONE)
+        return stranger;
+    who.operator_ = request->operator_socket;
+    TRY(auth_allow(auth, request->arena, spec->access, &who));
+    TRY(binding_check_type(request->arena, request, str_of_z(spec->body_type)));
+    spool_begin(service, request);
+    return OK;
+}
+
+static void begin_whole(struct request *request) { submit(request->call); }
+
+/* A transport without streams gave the body whole. */
+static void begin(struct task *task)
+{
+    struct request *request = task->request;
+    if (!task->call.spec->stream || request->stream || request->body.len == 0) {
+        submit(task);
+        return;
+    }
+    err error = service_stream(task->service, request, task->call.spec);
+    if (error != OK)
+        answer_error_now(task, error);
+    else
+        spool_whole(request, begin_whole);
+}
+
 void service_handle(struct service *service, struct request *request)
 {
     ASSERT(service && request && request->arena);
@@ -580,7 +650,7 @@ void service_handle(struct service *service, struct request *request)
     }
     if (answer_from_cache(service, request, match.spec))
         return;
-    if (!begin_call(service)) {
+    if (!dispatch_enter(service)) {
         request->route = match.spec->short_name;
         response_problem(request, fail(request->arena, CALL_DRAINING, "the service stops"));
         request_respond(request);
@@ -603,7 +673,7 @@ void service_handle(struct service *service, struct request *request)
                   .traceparent = str_format(request->arena, "00-%s-%s-01", request->trace_id,
                                             request->span_id) },
     };
-    submit(task);
+    begin(task);
 }
 
 /* ---- inline calls of neighbours ---- */

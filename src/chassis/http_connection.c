@@ -4,6 +4,8 @@
 #include "chassis/obs.h"
 #include "os/clock.h"
 
+#include <stdio.h>
+
 static const char ROUTE_REFUSED[] = "http.refused";
 static const char ROUTE_OPTIONS[] = "http.options";
 
@@ -16,6 +18,8 @@ static bool is_reading(const struct http_connection *connection)
 /* ---- Exchanges ---- */
 
 static void respond(struct request *request);
+static void piece_taken(struct request *request);
+static void piece_made(struct request *request);
 
 static void exchange_open(struct http_connection *connection)
 {
@@ -30,6 +34,8 @@ static void exchange_open(struct http_connection *connection)
     request->arena = arena;
     request->transport = exchange;
     request->respond = &respond;
+    request->taken = &piece_taken;
+    request->made = &piece_made;
     request->peer_address = str_copy(arena, net_peer(connection->net));
     request->client_address = request->peer_address;
     request->operator_socket = net_is_unix(connection->net);
@@ -50,6 +56,8 @@ static void exchange_close(struct http_exchange *exchange)
         int64_t from_us = request->received_us ? request->received_us : exchange->began_us;
         server->handler.served(server->handler.self, request, clock_mono_us() - from_us);
     }
+    if (request->response.stream)
+        request->response.stream->end(request);
     if (exchange->head_arena)
         http_arena_drop(server, exchange->head_arena);
     http_arena_drop(server, request->arena);
@@ -77,7 +85,7 @@ void http_connection_close(struct http_connection *connection)
     http_wait_clear(connection);
     net_close(connection->net);
     connection->net = NULL;
-    if (exchange && connection->wait == HTTP_WAIT_WORK && !exchange->answered)
+    if (exchange && connection->wait == HTTP_WAIT_WORK && (!exchange->answered || exchange->making))
         exchange->connection = NULL; /* the handler still has it */
     else if (exchange)
         exchange_close(exchange);
@@ -112,8 +120,12 @@ static void connection_end(struct http_connection *connection)
 
 static void resume(struct http_connection *connection);
 
+static bool answer_goes_on(struct http_connection *connection);
+
 static void answer_written(struct http_connection *connection)
 {
+    if (answer_goes_on(connection))
+        return;
     exchange_close(connection->exchange);
     if (connection->ends) {
         connection_end(connection);
@@ -122,6 +134,96 @@ static void answer_written(struct http_connection *connection)
     http_wait_set(connection, HTTP_WAIT_IDLE);
     if (!connection->feeding)
         resume(connection);
+}
+
+/* Writes what stands in the server's scratch, and then `body`. */
+static void write_out(struct http_exchange *exchange, str head, str body)
+{
+    struct http_server *server = exchange->server;
+    struct http_connection *connection = exchange->connection;
+
+    switch (net_write(connection->net, head, body)) {
+    case NET_WRITTEN:
+        arena_reset(server->scratch);
+        answer_written(connection);
+        return;
+    case NET_WAITING:
+        exchange->head_arena = server->scratch;
+        server->scratch = http_arena_take(server);
+        http_wait_set(connection, HTTP_WAIT_WRITE);
+        return;
+    case NET_BROKEN:
+        arena_reset(server->scratch);
+        http_connection_close(connection);
+        return;
+    }
+}
+
+static void chunk_begin(struct text *out, size_t len, bool is_first)
+{
+    char line[24];
+
+    snprintf(line, sizeof line, "%s%zx\r\n", is_first ? "" : "\r\n", len);
+    text_add(out, str_of_z(line));
+}
+
+/* What was to be written is written: asks for the next piece, or ends the last one. False where the
+ * answer is whole. */
+static bool answer_goes_on(struct http_connection *connection)
+{
+    struct http_exchange *exchange = connection->exchange;
+    struct request *request = &exchange->request;
+    struct answer_stream *stream = request->response.stream;
+
+    if (!stream || request->method == HTTP_HEAD || exchange->last_sent)
+        return false;
+    if (exchange->head_arena)
+        http_arena_drop(exchange->server, exchange->head_arena);
+    exchange->head_arena = NULL;
+    request->response.streamed_bytes += (int64_t)request->response.body.len;
+    request->response.body = STR_NONE;
+    if (stream->ended) {
+        exchange->last_sent = true;
+        if (connection->parse.http_1_0)
+            return false;
+        write_out(exchange, STR("\r\n0\r\n\r\n"), STR_NONE);
+        return true;
+    }
+    exchange->making = true;
+    http_wait_set(connection, HTTP_WAIT_WORK);
+    stream->next(request);
+    return true;
+}
+
+static void on_piece_made(struct loop_task *task)
+{
+    struct http_exchange *exchange =
+        (struct http_exchange *)((char *)task - offsetof(struct http_exchange, task));
+    struct http_connection *connection = exchange->connection;
+    str body = exchange->request.response.body;
+
+    exchange->making = false;
+    if (!connection) {
+        exchange_close(exchange);
+    } else if (exchange->request.response.stream->failed) {
+        http_connection_close(connection);
+    } else if (body.len == 0) { /* a chunk of no bytes would end the body */
+        answer_written(connection);
+    } else if (connection->parse.http_1_0) {
+        write_out(exchange, body, STR_NONE);
+    } else {
+        struct text head = text_init(exchange->server->scratch, 64);
+        chunk_begin(&head, body.len, false);
+        write_out(exchange, text_str(&head), body);
+    }
+}
+
+static void piece_made(struct request *request)
+{
+    struct http_exchange *exchange = request->transport;
+
+    exchange->task.run = &on_piece_made;
+    loop_post(exchange->server->loop, &exchange->task);
 }
 
 /* Writes the answer of the exchange, or drops it where the peer has gone. */
@@ -139,29 +241,20 @@ static void answer(struct http_exchange *exchange)
 
     connection->ends = connection->ends || server->draining || server->closing ||
                        connection->read_ended || !connection->parse.keep_alive;
+    bool is_old = connection->parse.http_1_0, in_pieces = request->response.stream != NULL;
+    if (in_pieces && is_old)
+        connection->ends = true; /* its end is the only sign that the body is whole */
+    bool has_body = request->method != HTTP_HEAD && http_status_has_body(request->response.status);
     struct text head = text_init(server->scratch, 1024);
     http_write_head(&head, request,
                     &(struct http_write){ .date = http_date(server),
                                           .close = connection->ends,
-                                          .says_keep_alive = connection->parse.http_1_0 });
-    bool has_body = request->method != HTTP_HEAD && http_status_has_body(request->response.status);
-
-    switch (
-        net_write(connection->net, text_str(&head), has_body ? request->response.body : STR_NONE)) {
-    case NET_WRITTEN:
-        arena_reset(server->scratch);
-        answer_written(connection);
-        return;
-    case NET_WAITING:
-        exchange->head_arena = server->scratch;
-        server->scratch = http_arena_take(server);
-        http_wait_set(connection, HTTP_WAIT_WRITE);
-        return;
-    case NET_BROKEN:
-        arena_reset(server->scratch);
-        http_connection_close(connection);
-        return;
-    }
+                                          .chunked = in_pieces && !is_old,
+                                          .unmeasured = in_pieces && is_old,
+                                          .says_keep_alive = is_old });
+    if (in_pieces && has_body && !is_old)
+        chunk_begin(&head, request->response.body.len, true);
+    write_out(exchange, text_str(&head), has_body ? request->response.body : STR_NONE);
 }
 
 static void on_answer_came(struct loop_task *task)
@@ -266,6 +359,65 @@ static void request_complete(struct http_connection *connection)
         answer(exchange);
 }
 
+/* ---- A body that is taken in pieces ---- */
+
+/* Gives the piece in request->body, and reads no more until it is taken. */
+static void piece_give(struct http_connection *connection, bool is_last)
+{
+    struct http_exchange *exchange = connection->exchange;
+
+    exchange->spooling = true;
+    exchange->body_ended = is_last;
+    http_wait_set(connection, HTTP_WAIT_WORK);
+    exchange->request.stream->take(&exchange->request);
+}
+
+static void on_piece_taken(struct loop_task *task)
+{
+    struct http_exchange *exchange =
+        (struct http_exchange *)((char *)task - offsetof(struct http_exchange, task));
+    struct http_connection *connection = exchange->connection;
+
+    exchange->spooling = false;
+    if (!connection) {
+        exchange_close(exchange);
+        return;
+    }
+    http_parse_piece_taken(&connection->parse);
+    if (exchange->request.failure) {
+        request_identify(&exchange->request);
+        response_problem(&exchange->request, exchange->request.failure);
+        answer_refusal(connection);
+    } else if (exchange->body_ended) {
+        request_complete(connection);
+    } else {
+        http_wait_set(connection, HTTP_WAIT_BODY); /* each piece has the time of a body */
+        resume(connection);
+    }
+}
+
+static void piece_taken(struct request *request)
+{
+    struct http_exchange *exchange = request->transport;
+
+    exchange->task.run = &on_piece_taken;
+    loop_post(exchange->server->loop, &exchange->task);
+}
+
+/* A part of the body, or all of it, has come. */
+static void body_came(struct http_connection *connection, bool is_end)
+{
+    const struct request *request = &connection->exchange->request;
+
+    if (request->stream && request->body.len > 0 &&
+        (is_end || request->body.len == STREAM_PIECE_BYTES))
+        piece_give(connection, is_end);
+    else if (is_end)
+        request_complete(connection);
+}
+
+static size_t at_most(size_t len, size_t most) { return len < most ? len : most; }
+
 /* Reads on until the bytes are used up, a request is at work or the connection has ended; gives how
  * many are done with. */
 static size_t feed(struct http_connection *connection, const char *bytes, size_t len)
@@ -277,19 +429,21 @@ static size_t feed(struct http_connection *connection, const char *bytes, size_t
     while (at < len && connection->net && is_reading(connection)) {
         if (!connection->exchange)
             exchange_open(connection);
-        enum http_parse_event event = http_parse_feed(parse, bytes + at, len - at, &taken);
+        enum http_parse_event event =
+            http_parse_feed(parse, bytes + at, at_most(len - at, http_parse_room(parse)), &taken);
         at += taken;
         if (event == HTTP_PARSE_HEAD) {
             head_complete(connection, at == len);
             if (!connection->net || !is_reading(connection))
                 break;
-            event = http_parse_feed(parse, bytes + at, len - at, &taken);
+            event = http_parse_feed(parse, bytes + at, at_most(len - at, http_parse_room(parse)),
+                                    &taken);
             at += taken;
         }
-        if (event == HTTP_PARSE_END)
-            request_complete(connection);
-        else if (event == HTTP_PARSE_FAILED)
+        if (event == HTTP_PARSE_FAILED)
             refuse(connection, parse->failure, parse->reason);
+        else if (parse->head_done)
+            body_came(connection, event == HTTP_PARSE_END);
     }
     connection->feeding = false;
     if (!connection->net)
@@ -309,7 +463,9 @@ static void pending_keep(struct http_connection *connection, const char *bytes, 
     ASSERT(!connection->pending_arena);
 
     net_pause(connection->net);
-    if (!connection->parse.keep_alive) {
+    bool in_body =
+        connection->exchange && connection->exchange->spooling && !connection->exchange->body_ended;
+    if (!connection->parse.keep_alive && !in_body) {
         connection->unread = true; /* said to be the last request: nobody will look at these */
         return;
     }
@@ -358,11 +514,14 @@ static void on_bytes(void *subject, const char *bytes, size_t len)
 static void on_ended(void *subject, bool broken)
 {
     struct http_connection *connection = subject;
+    bool in_body =
+        connection->exchange && connection->exchange->spooling && !connection->exchange->body_ended;
 
     if (broken && *net_tls_failure(connection->net))
         LOG(LOG_INFO, "tls.refused", LOG_TEXT("reason", str_of_z(net_tls_failure(connection->net))),
             LOG_TEXT("client", net_peer(connection->net)));
-    if (!broken && (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
+    if (!broken && !in_body &&
+        (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
         connection->read_ended = true; /* closed its half only: it may wait for the answer */
     else
         http_connection_close(connection);

@@ -332,6 +332,15 @@ static void body_reserve(struct http_parse *parse, size_t more)
 
     if (more <= cap - body->len)
         return;
+    if (parse->request->stream) {
+        ASSERT(cap == 0 && more <= STREAM_PIECE_BYTES); /* http_parse_room saw to it */
+        cap = STREAM_PIECE_BYTES;
+        parse->body_arena = arena_open(STREAM_PIECE_BYTES + BODY_ARENA_SPARE_BYTES);
+        arena_defer(parse->request->arena, &close_arena, parse->body_arena);
+        body->ptr = arena_grow(parse->body_arena, NULL, 0, cap);
+        parse->body_cap = cap;
+        return;
+    }
     if (cap == 0)
         cap = parse->chunked ? BODY_FIRST_BYTES : (size_t)parse->content_length;
     if (parse->content_length > BODY_SMALL_BYTES)
@@ -357,7 +366,7 @@ static int on_body(llhttp_t *llhttp, const char *bytes, size_t len)
     struct http_parse *parse = llhttp->data;
     str *body = &parse->request->body;
 
-    if (len > parse->body_bytes_max - body->len)
+    if (parse->piece_bytes_before + body->len + len > parse->body_bytes_max)
         return refuse(parse, HTTP_BODY_TOO_LARGE, "The body is too large.");
     body_reserve(parse, len);
     memcpy((char *)(uintptr_t)body->ptr + body->len, bytes, len);
@@ -446,6 +455,19 @@ static void start_keep(struct http_parse *parse, const char *bytes, size_t len)
         len = room;
     memcpy(parse->start + parse->start_len, bytes, len);
     parse->start_len += len;
+}
+
+size_t http_parse_room(const struct http_parse *parse)
+{
+    ASSERT(parse && parse->request);
+    return parse->request->stream ? STREAM_PIECE_BYTES - parse->request->body.len : SIZE_MAX;
+}
+
+void http_parse_piece_taken(struct http_parse *parse)
+{
+    ASSERT(parse && parse->request && parse->request->stream);
+    parse->piece_bytes_before += parse->request->body.len;
+    parse->request->body.len = 0;
 }
 
 enum http_parse_event http_parse_feed(struct http_parse *parse, const char *bytes, size_t len,

@@ -49,6 +49,7 @@ struct http_parse {
     char *room;      /* where the next bytes of the head go */
     size_t room_left;
     size_t body_cap;
+    uint64_t piece_bytes_before; /* of a stream: pieces that were taken */
     struct arena *body_arena;
     char start[HTTP_START_BYTES]; /* the first bytes, to tell an unknown method from noise */
     size_t start_len;
@@ -66,3 +67,10 @@ void http_parse_begin(struct http_parse *parse, struct request *request);
  */
 enum http_parse_event http_parse_feed(struct http_parse *parse, const char *bytes, size_t len,
                                       size_t *used);
+
+/* How many bytes it may be fed at once: where the body is a stream (request->stream, set after
+ * HTTP_PARSE_HEAD), no more than make the piece in request->body whole. */
+size_t http_parse_room(const struct http_parse *parse);
+
+/* The piece in request->body was taken: its room is used for the next one. */
+void http_parse_piece_taken(struct http_parse *parse);

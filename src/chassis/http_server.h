@@ -34,6 +34,10 @@ struct http_exchange {
     struct arena *head_arena;           /* holds the head of an answer that waits */
     int64_t began_us;
     bool handling, answered;
+    bool spooling; /* a piece of the body is being taken */
+    bool body_ended;
+    bool making;    /* a piece of the answer is being made */
+    bool last_sent; /* what ends the answer in pieces was written */
 };
 
 /* Lies in the room of its net_connection, so it outlives its closing by a turn of the loop. */

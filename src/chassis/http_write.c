@@ -103,9 +103,13 @@ void http_write_head(struct text *out, const struct request *request, const stru
     if (http_status_has_body(response->status)) {
         if (response->content_type.len > 0)
             header_add(out, STR("Content-Type"), response->content_type);
-        text_add(out, STR("Content-Length: "));
-        text_add_int(out, (int64_t)response->body.len);
-        text_add(out, STR("\r\n"));
+        if (how->chunked) {
+            text_add(out, STR("Transfer-Encoding: chunked\r\n"));
+        } else if (!how->unmeasured) {
+            text_add(out, STR("Content-Length: "));
+            text_add_int(out, (int64_t)response->body.len);
+            text_add(out, STR("\r\n"));
+        }
     }
     for (int i = 0; i < response->headers_count; i++)
         header_add(out, response->headers[i].name, response->headers[i].value);

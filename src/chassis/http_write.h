@@ -5,6 +5,8 @@
 struct http_write {
     const char *date;     /* of the Date header */
     bool close;           /* the connection ends after this answer */
+    bool chunked;         /* the body's length is not known: it comes in chunks */
+    bool unmeasured;      /* nor in chunks: it ends with the connection (HTTP/1.0) */
     bool says_keep_alive; /* an HTTP/1.0 client that asked for it must be told */
 };
 

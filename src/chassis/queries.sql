@@ -174,3 +174,36 @@ select count(*) as rows_count, min(at) as oldest_at from dead_letters where stat
 -- before time, rows_max int32
 delete from dead_letters where (topic, key, number) in
 (select topic, key, number from dead_letters where state = 'skipped' and at < $1 limit $2);
+
+-- ---- spools ----
+
+-- spool_save: run
+-- id uuid, bytes int64, kept bool, at time
+insert into spools (id, bytes, kept, at) values ($1, $2, $3, $4)
+on conflict (id) do update set bytes = excluded.bytes, at = excluded.at;
+
+-- spool_chunk_add: run
+-- spool uuid, number int64, bytes bytes
+insert into spool_chunks (spool, number, bytes) values ($1, $2, $3);
+
+-- spool_mark: run
+-- id uuid, kept bool, at time
+update spools set kept = $2, at = $3 where id = $1;
+
+-- spool_chunks: many
+-- spool uuid, number_from int64, number_to int64 -> bytes bytes
+select bytes from spool_chunks where spool = $1 and number >= $2 and number < $3 order by number;
+
+-- spool_idle: maybe
+-- kept bool, before time -> id uuid
+-- The one that nobody keeps for the longest time.
+select id from spools where kept = $1 and at < $2 order by at limit 1;
+
+-- spool_chunks_drop: run
+-- spool uuid, rows_max int32
+delete from spool_chunks where spool = $1
+and number in (select number from spool_chunks where spool = $1 order by number limit $2);
+
+-- spool_drop: run
+-- id uuid
+delete from spools where id = $1;

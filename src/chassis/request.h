@@ -17,10 +17,33 @@ struct header {
     str value; /* trimmed */
 };
 
+/* Where the body of a request goes piece by piece instead of into request->body: set by whoever
+ * looks at its head (http_handler.body_bytes_max). */
+enum { STREAM_PIECE_BYTES = 256 * 1024 };
+struct request;
+struct body_stream {
+    /* Takes request->body as the next piece, STREAM_PIECE_BYTES long or the last, and tells by
+     * request->taken, once, on any thread; until then the bytes stay and no other piece comes. */
+    void (*take)(struct request *request);
+};
+
+/* An answer that is made in pieces; response.body is the first. */
+struct answer_stream {
+    /* Puts the next piece into response.body and tells by request->made, once, on any thread. */
+    void (*next)(struct request *request);
+    /* Told once: no piece will be asked for any more. The last use of the request by the
+     * transport but for its own end. */
+    void (*end)(struct request *request);
+    bool ended;  /* what lies in response.body is the last piece */
+    bool failed; /* there is none, and there will be none: the peer must see that it is not whole */
+};
+
 struct response {
     int status;
     str content_type; /* none: no body */
     str body;
+    struct answer_stream *stream; /* NULL: the body is whole */
+    int64_t streamed_bytes;       /* pieces before the one in `body`; the transport's */
     /* Besides those that the transport writes: Content-Type, Content-Length, Date, Connection,
      * X-Request-Id, traceparent. */
     struct header headers[RESPONSE_HEADERS_MAX];
@@ -55,7 +78,12 @@ struct request {
     /* Told with the answer; the transport sets it. May run on any thread. */
     void (*respond)(struct request *request);
     void *transport;
-    void *call; /* the dispatcher's */
+
+    struct body_stream *stream;             /* NULL: the body comes whole */
+    err failure;                            /* why a piece was not taken, at `taken` */
+    void (*taken)(struct request *request); /* the transport's: goes on with the next piece */
+    void (*made)(struct request *request);  /* the transport's: sends the piece that was made */
+    void *call;                             /* the dispatcher's */
 };
 
 /* A header's value by lower-case name; STR_NONE where it is absent. The first if it comes twice. */

@@ -57,6 +57,11 @@ void service_close(struct service *service);
  * request_respond. */
 void service_handle(struct service *service, struct request *request);
 
+/* The head of a request for the call is there, and a body will come. Where the call takes it as a
+ * stream: judges who calls and the media type before a byte of it is read, and sets
+ * request->stream. Fails with what the call itself would refuse them with. On any thread. */
+err service_stream(struct service *service, struct request *request, const struct call_spec *spec);
+
 /* The call that a method and path route to; NULL with *allow filled (methods, or 0) where there is
  * none. */
 const struct call_spec *service_route(struct service *service, struct request *request,

@@ -35,6 +35,11 @@ struct service {
 
 /* ---- dispatch.c ---- */
 
+/* Counts something that service_stop waits for, until dispatch_leave; false if the service stops.
+ */
+bool dispatch_enter(struct service *service);
+void dispatch_leave(struct service *service);
+
 /* What follows a commit that went well: wakes the calls that wait for this write's subject, if it
  * fixed the answer. On any thread. */
 void dispatch_committed(struct service *service, const struct write *write);

@@ -94,7 +94,9 @@ struct call_spec {
     enum body_kind body;
     int body_field; /* index of the field that the body is: bytes (raw) or a message; -1: the whole
                        request */
-    const char *body_type; /* media type of a raw body */
+    const char *body_type;   /* media type of a raw body */
+    const char *answer_type; /* media type of an answer made in pieces; NULL: JSON */
+    bool stream;             /* the raw body is spooled: see spool.h */
     const struct message_spec *request, *response;
     enum access access;
     enum call_lane lane;

@@ -172,6 +172,7 @@ static void add_headers(struct inline_client *client, struct request *request,
         add_header(request, STR("content-type"), STR("application/json"));
 }
 
+/* Told of an answer, and of each further piece of one. */
 static void on_answer(struct request *request)
 {
     struct inline_pending *pending = request->transport;
@@ -213,6 +214,7 @@ struct inline_pending *inline_send(struct inline_client *client, const char *met
                                  .operator_socket = client->operator_,
                                  .received_us = clock_mono_us(),
                                  .respond = on_answer,
+                                 .made = on_answer,
                                  .transport = pending };
     request->client_address = request->peer_address;
     add_headers(client, request, headers);
@@ -235,9 +237,8 @@ static void see_header(struct test *t, struct answer_seen *seen, const struct he
         (struct header){ str_lower(t->arena, header->name), str_copy(t->arena, header->value) };
 }
 
-struct answer_seen inline_wait(struct inline_pending *pending)
+static void wait_answer(struct inline_pending *pending)
 {
-    struct test *t = pending->t;
     int64_t deadline_us = clock_mono_us() + INLINE_WAIT_MS * TIME_MS;
     bool in_time = true;
     lock_take(&pending->lock);
@@ -249,11 +250,39 @@ struct answer_seen inline_wait(struct inline_pending *pending)
     const struct request *request = &pending->request;
     if (!is_answered)
         FAIL("no answer to %" STR_F " %" STR_F, STR_A(request->method_text), STR_A(request->path));
+}
+
+/* The body, asked for piece by piece where it comes so. */
+static str see_body(struct inline_pending *pending)
+{
+    struct test *t = pending->t;
+    struct response *response = &pending->request.response;
+    struct answer_stream *stream = response->stream;
+    if (!stream)
+        return str_copy(t->arena, response->body);
+    struct text body = text_init(t->arena, response->body.len + 1);
+    text_add(&body, response->body);
+    while (!stream->ended) {
+        pending->is_answered = false;
+        stream->next(&pending->request);
+        wait_answer(pending);
+        CHECK(!stream->failed);
+        text_add(&body, response->body);
+    }
+    stream->end(&pending->request);
+    return text_str(&body);
+}
+
+struct answer_seen inline_wait(struct inline_pending *pending)
+{
+    struct test *t = pending->t;
+    wait_answer(pending);
+    const struct request *request = &pending->request;
     const struct response *response = &request->response;
     struct answer_seen seen = { .status = response->status };
     if (response->content_type.ptr)
         seen.content_type = str_copy(t->arena, response->content_type);
-    seen.body = str_copy(t->arena, response->body);
+    seen.body = see_body(pending);
     for (int i = 0; i < response->headers_count; i++)
         see_header(t, &seen, &response->headers[i]);
     for (int i = 0; i < request->extra_count; i++)

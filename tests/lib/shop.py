@@ -4,6 +4,7 @@ Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; w
 newest of build/{asan,release} is taken.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import uuid
@@ -444,6 +446,15 @@ class Shop:
             for line in self.log().splitlines()
             if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)
         ]
+
+    # ---- the tables ----
+
+    def rows(self, service, sql):
+        """Rows of a service's database, read while the shop runs."""
+        with contextlib.closing(
+            sqlite3.connect(f"file:{self.data / service}.db?mode=ro", uri=True, timeout=10)
+        ) as database:
+            return database.execute(sql).fetchall()
 
     # ---- the operator ----
 

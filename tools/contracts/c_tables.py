@@ -83,6 +83,8 @@ def call_body(call, index, handle=None, indent="    "):
         ("body_type", quoted(option.body_type) if option.body_type else None),
         ("request", f"&{call.request.spec}"), ("response", f"&{call.response.spec}"),
         ("access", f"ACCESS_{option.access.upper()}"), ("lane", LANES[option.lane]),
+        ("answer_type", quoted(option.answer_type) if option.answer_type else None),
+        ("stream", flag(option.stream)),
         ("once", flag(option.once)), ("urgent", flag(option.urgent)),
         ("if_match", flag(option.if_match)), ("settles", flag(option.settles)),
         ("deadline_ms", option.deadline_ms or DEADLINE_MS),

@@ -68,8 +68,13 @@ def check_http(call):
     raw = call.body == "RAW"
     refuse_if(raw != bool(call.option.body_type), call.where,
               "body_type and a body that is a bytes field go together", "Give both or neither.")
-    refuse_if((call.status == 204) != (call.response.full_name == EMPTY), call.where,
-              "status 204 and the answer duka.Empty go together", "Give both or neither.")
+    refuse_if((call.status == 204) != (call.response.full_name == EMPTY) and not call.option.answer_type,
+              call.where, "status 204 and the answer duka.Empty go together", "Give both or neither.")
+    refuse_if(call.option.answer_type and (call.status != 200 or call.response.full_name != EMPTY
+                                           or call.method != "GET"), call.where,
+              "answer_type is for a GET with status 200 and the answer duka.Empty", "Remove it.")
+    refuse_if(call.option.stream and not raw, call.where, "stream is for a body that is a bytes field",
+              "Remove it.")
     whole = call.body == "JSON" and call.body_field < 0
     bound = {*call.path_fields, call.body_field}
     for i, field in enumerate(call.request.fields):

@@ -121,7 +121,7 @@ def success_headers(call, status):
     made = {}
     if status in (201, 202) and (call.option.location or call.option.settles):
         made["Location"] = reference("headers", "Location")
-    if status != 204:
+    if status != 204 and not call.option.answer_type:
         made["ETag"] = reference("headers", "ETag")
     if call.response.find("next"):
         made["Link"] = reference("headers", "Link")
@@ -134,7 +134,9 @@ def success_headers(call, status):
 
 def success(schemas, call, status, words):
     made = {"description": words, "headers": success_headers(call, status)}
-    if status != 204:
+    if call.option.answer_type:
+        made["content"] = {call.option.answer_type: {"schema": {"type": "string"}}}
+    elif status != 204:
         made["content"] = {"application/json": {"schema": schemas.message(call.response)}}
     return made
 
@@ -144,7 +146,7 @@ def responses(schemas, errors, call):
     made = {str(call.status): success(schemas, call, call.status, words[call.status])}
     if call.option.settles:
         made["202"] = success(schemas, call, 202, "Not settled in time: read on at Location.")
-    if call.method == "GET":
+    if call.method == "GET" and not call.option.answer_type:
         made["304"] = {"description": "What you have still holds."}
     made.update(errors.of_call(call))
     return made

@@ -234,8 +234,8 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
     unsigned allow;
     str path = request->path;
     request->path = route_path(request->arena, found.route, path);
-    const struct call_spec *spec =
-        service_route(self->locals[found.route->upstream].service, request, &allow);
+    struct service *service = self->locals[found.route->upstream].service;
+    const struct call_spec *spec = service_route(service, request, &allow);
     request->path = path;
     if (!spec)
         return GATEWAY_BODY_BYTES_MAX;
@@ -247,6 +247,8 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
                            request_header(request, STR("authorization")), clock_wall_us(), &who);
     if (!error)
         error = auth_allow(self->house->auth, request->arena, spec->access, &who);
+    if (!error)
+        error = service_stream(service, request, spec);
     if (!error)
         return spec->body_bytes_max;
 
@@ -279,7 +281,9 @@ static void on_served(void *subject, const struct request *request, int64_t took
         LOG_TEXT("route", str_of_z(route)),
         LOG_NUMBER("status", response->status),
         LOG_NUMBER("duration_us", took_us),
-        LOG_NUMBER("bytes", request->method == HTTP_HEAD ? 0 : (int64_t)response->body.len),
+        LOG_NUMBER("bytes", request->method == HTTP_HEAD
+                                ? 0
+                                : response->streamed_bytes + (int64_t)response->body.len),
         LOG_TEXT("client", request->client_address),
         LOG_TEXT("request_id", str_of_z(request->request_id)),
         LOG_TEXT("trace_id", str_of_z(request->trace_id)),

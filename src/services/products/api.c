@@ -1,6 +1,8 @@
 /* What each call of contracts/products/v1/products.proto does: read, decide, hand over one write.
  */
+#include "chassis/answer_stream.h"
 #include "gen/duka.h"
+#include "services/products/export.h"
 #include "services/products/import.h"
 #include "services/products/inside.h"
 #include "services/products/search.h"
@@ -328,24 +330,36 @@ static void start_import(struct write *write)
     timer_poke(self->imports);
 }
 
+/* Its first line tells whether there is anything to work on. */
+static err check_file(struct call *call, const struct import_start *start)
+{
+    struct import_found file = { .id = start->id, .bytes = start->bytes };
+    struct csv_window window = { .is_last = true };
+    struct import_columns columns;
+    struct db_reader *reader;
+
+    TRY(call_reader(call, &reader));
+    if (start->bytes > 0)
+        TRY(store_read_file(reader, call->arena, &file, 0, SPOOL_CHUNK_BYTES, &window));
+    return import_check(call->arena, &window, &columns);
+}
+
 err products_create_import(struct products *self, struct call *call,
                            const Products__CreateImportRequest *in)
 {
     struct import_start *start = arena_new(call->arena, struct import_start);
-    struct import_columns columns;
 
-    *start = (struct import_start){ .id = call_new_id(call),
-                                    .file = text_of(in->file),
+    *start = (struct import_start){ .id = call->spool.id,
+                                    .bytes = call->spool.bytes,
                                     .currency = self->currency,
                                     .now = call->now };
     if (in->currency.len > 0)
         TRY(currency_parse(call->arena, text_of(in->currency), &start->currency));
-    TRY(import_check(call->arena, start->file, &columns));
+    TRY(check_file(call, start));
     struct write *write = call_write(call, &store_start_imports, start);
     write->after = start_import;
     write->after_subject = self;
-    return call_answer(call,
-                       import_view(call->arena, start->id, (int64_t)start->file.len, start->now));
+    return call_answer(call, import_view(call->arena, start->id, start->bytes, start->now));
 }
 
 err products_get_import(struct products *self, struct call *call,
@@ -448,4 +462,37 @@ err products_quote(struct products *self, struct call *call, const Products__Quo
             out->items[out->n_items++] = quoted;
     }
     return call_answer(call, out);
+}
+
+/* ---- the export ---- */
+
+enum { EXPORT_ROWS_MAX = 8, EXPORT_ARENA_BYTES = 8 * 1024 * 1024 };
+
+static err export_piece(void *subject, struct call *job, void *state, struct text *out, bool *more)
+{
+    int64_t *number = state; /* of the product behind which it goes on; 0: at the beginning */
+    struct export_page page = { .number = *number };
+    struct db_reader *reader;
+
+    (void)subject;
+    if (*number == 0)
+        export_header(out);
+    TRY(call_reader(job, &reader));
+    do {
+        TRY(store_read_export(reader, job->arena, EXPORT_ROWS_MAX, &page));
+        for (size_t i = 0; i < page.count; i++)
+            export_product(job->arena, out, page.products[i], page.quantities[i]);
+    } while (page.count == EXPORT_ROWS_MAX && out->len < ANSWER_PIECE_BYTES &&
+             arena_used(job->arena) < EXPORT_ARENA_BYTES);
+    *number = page.number;
+    *more = page.count == EXPORT_ROWS_MAX;
+    return OK;
+}
+
+err products_export_products(struct products *self, struct call *call,
+                             const Products__ExportProductsRequest *in)
+{
+    (void)self;
+    (void)in;
+    return call_answer_stream(call, "products.csv", export_piece, arena_new(call->arena, int64_t));
 }

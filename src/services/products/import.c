@@ -88,13 +88,13 @@ err import_header(struct arena *arena, const struct csv_window *window, struct c
     return check_columns(arena, out);
 }
 
-err import_check(struct arena *arena, str file, struct import_columns *out)
+err import_check(struct arena *arena, const struct csv_window *window, struct import_columns *out)
 {
-    struct csv_window window = { .bytes = file, .is_last = true };
     struct csv_place place = csv_begin();
     enum csv_step step;
 
-    return import_header(arena, &window, &place, out, &step);
+    TRY(import_header(arena, window, &place, out, &step));
+    return step == CSV_MORE ? fail(arena, IMPORT_INVALID, "the first line is too long") : OK;
 }
 
 /* ---- fields of a row ---- */

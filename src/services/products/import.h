@@ -58,8 +58,8 @@ struct import_group {
 err import_header(struct arena *arena, const struct csv_window *window, struct csv_place *place,
                   struct import_columns *out, enum csv_step *step);
 
-/* The same for a whole file: whether it can be imported at all. */
-err import_check(struct arena *arena, str file, struct import_columns *out);
+/* The same for the beginning of a file: whether it can be imported at all. */
+err import_check(struct arena *arena, const struct csv_window *window, struct import_columns *out);
 
 /* Reads the product at the place and moves it behind the product's rows; *step is CSV_MORE where
  * the window ends within them. Fails with IMPORT_INVALID where the file is no CSV from here on. */

@@ -57,6 +57,11 @@ delete from product_words where rowid = $1;
 insert into product_words (rowid, title, tags, sku, vendor, kind, description)
 values ($1, $2, $3, $4, $5, $6, $7);
 
+-- export_page: many -- all but what was put away, in the order of creation
+-- number int64, rows_max int32 -> number int64, document bytes
+select number, document from products where number > $1 and status <> 'archived'
+order by number limit $2;
+
 -- ---- lists: a page each, from behind a place, along an index of the facet ----
 -- `facet` is the one that drives; others and the words filter, unless they are null. `bits` holds a
 -- bit for each availability that is asked for.
@@ -326,10 +331,6 @@ insert into imports (id, status, currency, bytes, position, line, created, chang
     refused, message, created_at, updated_at)
 values ($1, 'waiting', $2, $3, 0, 1, 0, 0, 0, 0, null, $4, $4);
 
--- import_chunk_add: run
--- import uuid, number int64, bytes bytes
-insert into import_chunks (import, number, bytes) values ($1, $2, $3);
-
 -- import_by_id: maybe
 -- id uuid -> status text, currency currency, bytes int64, position int64, line int32,
 -- created int32, changed int32, unchanged int32, refused int32, message text?, created_at time,
@@ -342,10 +343,6 @@ from imports where id = $1;
 -- -> id uuid, currency currency, bytes int64, position int64, line int32
 select id, currency, bytes, position, line from imports
 where status in ('waiting', 'running') order by created_at limit 1;
-
--- import_chunks: many
--- import uuid, number_from int64, number_to int64 -> bytes bytes
-select bytes from import_chunks where import = $1 and number >= $2 and number < $3 order by number;
 
 -- import_advance: run
 -- id uuid, position_before int64, status text, position int64, line int32, created int32,
@@ -370,15 +367,6 @@ where import = $1 and handle = $2 and outcome <> 'refused' order by line limit 1
 select line, handle, outcome, message from import_lines
 where import = $1 and line > $2 order by line limit $3;
 
--- import_chunks_spent: many -- chunks of imports that are over
--- rows_max int32 -> import uuid, number int64
-select c.import, c.number from import_chunks c join imports i on i.id = c.import
-where i.status in ('done', 'failed') limit $1;
-
--- import_chunk_drop: run
--- import uuid, number int64
-delete from import_chunks where import = $1 and number = $2;
-
 -- imports_old: many
 -- before time, rows_max int32 -> import uuid, line int32
 select l.import, l.line from import_lines l
@@ -390,11 +378,10 @@ limit $2;
 -- import uuid, line int32
 delete from import_lines where import = $1 and line = $2;
 
--- imports_drop_empty: run -- without lines and chunks
+-- imports_drop_empty: run -- without lines
 -- before time
 delete from imports where created_at < $1 and status in ('done', 'failed')
-    and not exists (select 1 from import_lines l where l.import = imports.id)
-    and not exists (select 1 from import_chunks c where c.import = imports.id);
+    and not exists (select 1 from import_lines l where l.import = imports.id);
 
 -- ---- documents that must be made anew ----
 

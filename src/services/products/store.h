@@ -149,12 +149,10 @@ err store_list_ledger(struct db_reader *reader, struct arena *arena, str sku, st
 
 /* ---- imports: store_imports.c ---- */
 
-enum { IMPORT_CHUNK_BYTES = 256 * 1024 };
-
-/* A file that begins to be imported: subject of store_start_imports, which keeps it in chunks. */
+/* A file that begins to be imported: subject of store_start_imports, which keeps its spool. */
 struct import_start {
-    struct uuid id;
-    str file;
+    struct uuid id; /* of the spool, too */
+    int64_t bytes;
     struct currency currency;
     time_us now;
 };
@@ -171,6 +169,17 @@ struct import_found {
 /* The oldest one; *found is false where there is none. */
 err store_find_import(struct db_reader *reader, struct arena *arena, struct import_found *out,
                       bool *found);
+
+/* A page of the catalog, behind product `*number`, which moves on; without what was put away.
+ * `quantities[i]` has what may be sold of each variant of `products[i]`. */
+struct export_page {
+    int64_t number;
+    Products__Product **products;
+    int64_t **quantities;
+    size_t count;
+};
+err store_read_export(struct db_reader *reader, struct arena *arena, int32_t rows_max,
+                      struct export_page *page);
 
 /* Part of its file, from the chunk of `from` on: about `bytes` of it. */
 err store_read_file(struct db_reader *reader, struct arena *arena,
@@ -232,8 +241,8 @@ err store_note_stock_low(struct tx *tx, struct write *const *writes, size_t coun
 err store_has_stock_low(struct db_reader *reader, struct arena *arena, int64_t stock_low,
                         bool *out);
 
-/* Forgets what is not needed any more, at most `rows_max` rows of each kind: files of imports that
- * are over, old reports, reservations that are over. Subject: sweep. */
+/* Forgets what is not needed any more, at most `rows_max` rows of each kind: old reports of
+ * imports, reservations that are over. Subject: sweep. */
 struct sweep {
     time_us imports_before, reservations_before;
     int32_t rows_max;

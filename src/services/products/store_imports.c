@@ -1,29 +1,19 @@
-/* Imports in tables: the file in chunks, how far it is, a line of report for each product. */
+/* Imports in tables: the file in the spool, how far it is, a line of report for each product. */
+#include "chassis/spool.h"
 #include "gen/products.sql.h"
 #include "services/products/store.h"
 #include "services/products/view.h"
 
 /* ---- starting ---- */
 
-static err write_chunks(struct tx *tx, const struct import_start *start)
-{
-    for (size_t at = 0; at < start->file.len; at += IMPORT_CHUNK_BYTES) {
-        struct sql_import_chunk_add row = { start->id, (int64_t)(at / IMPORT_CHUNK_BYTES),
-                                            str_slice(start->file, at, IMPORT_CHUNK_BYTES) };
-        TRY(sql_import_chunk_add(tx, &row, NULL));
-    }
-    return OK;
-}
-
 err store_start_imports(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
         const struct import_start *start = writes[i]->subject;
-        struct sql_import_insert row = { start->id, start->currency, (int64_t)start->file.len,
-                                         start->now };
+        struct sql_import_insert row = { start->id, start->currency, start->bytes, start->now };
         outcomes[i] = OK;
         TRY(sql_import_insert(tx, &row, NULL));
-        TRY(write_chunks(tx, start));
+        TRY(spool_keep(tx, start->id));
     }
     return OK;
 }
@@ -48,21 +38,12 @@ err store_read_file(struct db_reader *reader, struct arena *arena,
                     const struct import_found *import, int64_t from, int64_t bytes,
                     struct csv_window *out)
 {
-    int64_t first = from / IMPORT_CHUNK_BYTES;
-    int64_t last = (from + bytes) / IMPORT_CHUNK_BYTES;
-    struct sql_import_chunks query = { import->id, first, last + 1 };
-    struct sql_import_chunks_row *rows;
-    size_t count, len = 0;
+    str file;
+    int64_t at;
 
-    TRY(sql_import_chunks(reader, arena, &query, &rows, &count));
-    for (size_t i = 0; i < count; i++)
-        len += rows[i].bytes.len;
-    struct text text = text_init(arena, len + 1);
-    for (size_t i = 0; i < count; i++)
-        text_add(&text, rows[i].bytes);
-    *out = (struct csv_window){ .bytes = count == 1 ? rows[0].bytes : text_str(&text),
-                                .from = first * IMPORT_CHUNK_BYTES };
-    out->is_last = out->from + (int64_t)len >= import->bytes;
+    TRY(spool_read(reader, arena, import->id, from, bytes, &file, &at));
+    *out = (struct csv_window){ .bytes = file, .from = at };
+    out->is_last = at + (int64_t)file.len >= import->bytes;
     return OK;
 }
 
@@ -181,6 +162,8 @@ static err advance_import(struct tx *tx, struct write *write, err *outcome)
     if (is_whole)
         advance.message = refusal_words(tx->arena, piece->failed);
     TRY(write_report(tx, piece, taken, &advance));
+    if (!str_equal(advance.status, STR("running")))
+        TRY(spool_release(tx, piece->id));
     return sql_import_advance(tx, &advance, NULL);
 }
 

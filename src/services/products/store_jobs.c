@@ -101,20 +101,6 @@ err store_note_stock_low(struct tx *tx, struct write *const *writes, size_t coun
 
 /* ---- forgetting ---- */
 
-static err sweep_chunks(struct tx *tx, int32_t rows_max)
-{
-    struct sql_import_chunks_spent_row *rows;
-    size_t count;
-
-    TRY(sql_tx_import_chunks_spent(tx, &(struct sql_import_chunks_spent){ rows_max }, &rows,
-                                   &count));
-    for (size_t i = 0; i < count; i++) {
-        struct sql_import_chunk_drop chunk = { rows[i].import, rows[i].number };
-        TRY(sql_import_chunk_drop(tx, &chunk, NULL));
-    }
-    return OK;
-}
-
 static err sweep_imports(struct tx *tx, const struct sweep *sweep)
 {
     struct sql_imports_old query = { sweep->imports_before, sweep->rows_max };
@@ -144,14 +130,11 @@ static err sweep_reservations(struct tx *tx, const struct sweep *sweep)
     return OK;
 }
 
-enum { CHUNKS_AT_ONCE = 4 /* a mebibyte */ };
-
 err store_sweep_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
     for (size_t i = 0; i < count; i++) {
         const struct sweep *sweep = writes[i]->subject;
         outcomes[i] = OK;
-        TRY(sweep_chunks(tx, CHUNKS_AT_ONCE));
         TRY(sweep_imports(tx, sweep));
         TRY(sweep_reservations(tx, sweep));
     }

@@ -250,3 +250,40 @@ err store_list_products(struct db_reader *reader, struct arena *arena,
         *next = position_of(arena, list->sort, &rows.places[out->n_items - 1]);
     return OK;
 }
+
+/* ---- the export ---- */
+
+static err read_quantities(struct db_reader *reader, struct arena *arena,
+                           const Products__Product *product, int64_t **out)
+{
+    int64_t *quantities = arena_array(arena, int64_t, product->n_variants + 1);
+    for (size_t i = 0; i < product->n_variants; i++) {
+        struct sql_stock_by_sku_row level = { 0 };
+        bool found;
+        TRY(sql_stock_by_sku(reader, arena,
+                             &(struct sql_stock_by_sku){ text_of(product->variants[i]->sku) },
+                             &level, &found));
+        quantities[i] = found ? level.on_hand - level.reserved : 0;
+    }
+    *out = quantities;
+    return OK;
+}
+
+err store_read_export(struct db_reader *reader, struct arena *arena, int32_t rows_max,
+                      struct export_page *page)
+{
+    struct sql_export_page query = { page->number, rows_max };
+    struct sql_export_page_row *rows;
+
+    TRY(sql_export_page(reader, arena, &query, &rows, &page->count));
+    page->products = arena_array(arena, Products__Product *, page->count + 1);
+    page->quantities = arena_array(arena, int64_t *, page->count + 1);
+    for (size_t i = 0; i < page->count; i++) {
+        void *document;
+        TRY(message_unpack(arena, rows[i].document, &products_product_spec, &document));
+        page->products[i] = document;
+        TRY(read_quantities(reader, arena, document, &page->quantities[i]));
+        page->number = rows[i].number;
+    }
+    return OK;
+}

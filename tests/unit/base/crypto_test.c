@@ -221,3 +221,17 @@ TEST(the_checksum_is_crc_32_of_ieee)
     CHECK(crc32_of(STR("The quick brown fox jumps over the lazy dog")) == 0x414fa339);
     CHECK(crc32_of(STR("\xff\xff\xff\xff")) == 0xffffffff);
 }
+
+TEST(a_digest_of_parts_is_that_of_the_whole)
+{
+    str whole = STR("the quick brown fox jumps over the lazy dog, and over the next one as well");
+    struct sha256 wanted = sha256_of(whole);
+
+    for (size_t cut = 0; cut <= whole.len; cut++) {
+        struct sha256_stream stream = sha256_begin();
+        sha256_add(&stream, str_slice(whole, 0, cut));
+        sha256_add(&stream, str_slice(whole, cut, whole.len));
+        struct sha256 seen = sha256_end(&stream);
+        CHECK(memcmp(&seen, &wanted, sizeof seen) == 0);
+    }
+}

@@ -277,7 +277,7 @@ TEST(admin_knows_which_addresses_are_loopback)
 
 /* ---- Calls of the services ---- */
 
-TEST(admin_takes_calls_of_operators_on_the_socket_only)
+TEST(admin_takes_calls_of_operators_and_staff_on_the_socket_only)
 {
     struct fixture *fixture = fixture_open(t, NULL);
     CHECK_STATUS(inline_request(&fixture->socket, "POST", "/operator/things", NULL, STR_NONE), 200);
@@ -285,7 +285,8 @@ TEST(admin_takes_calls_of_operators_on_the_socket_only)
                   "route.unknown");
     CHECK_PROBLEM(inline_request(&fixture->socket, "POST", "/operator/nothing", NULL, STR_NONE),
                   404, "route.unknown");
-    CHECK_PROBLEM(inline_get(&fixture->socket, "/things"), 404, "route.unknown");
+    CHECK_STATUS(inline_get(&fixture->socket, "/things"), 200);
+    CHECK_PROBLEM(inline_get(&fixture->near, "/things"), 404, "route.unknown");
 
     struct answer_seen answer = inline_get(&fixture->socket, "/operator/things");
     CHECK_PROBLEM(answer, 405, "route.method_not_allowed");

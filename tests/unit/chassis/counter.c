@@ -258,6 +258,49 @@ static err handle_raw(void *self, struct call *call, const void *message)
     return call_answer(call, message_new(call->arena, &duka_empty_spec));
 }
 
+static err keep_spools(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    for (size_t i = 0; i < count; i++) {
+        outcomes[i] = OK;
+        TRY(spool_keep(tx, ((const struct spool *)writes[i]->subject)->id));
+    }
+    return OK;
+}
+
+static err handle_spool(void *self, struct call *call, const void *message)
+{
+    const Products__GetStockRequest *in = message;
+    str name = text_of(in->sku);
+    TRY(behave(self, call, name));
+    if (call->spool.bytes > 0 && !str_equal(name, STR("dropped")))
+        call_write(call, keep_spools, &call->spool);
+    str id = uuid_text(call->arena, call->spool.id);
+    return call_answer(call, stock_of(call->arena, id, call->spool.bytes, 1));
+}
+
+static err make_piece(void *self, struct call *job, void *state, struct text *out, bool *more)
+{
+    int64_t *left = state;
+    struct db_reader *reader;
+    (void)self;
+    TRY(call_reader(job, &reader));
+    if (*left == 0)
+        return fail(job->arena, DB_FAILED, "as the test says");
+    text_add_format(out, "piece %lld\n", (long long)*left);
+    *more = --*left > 0;
+    return OK;
+}
+
+static err handle_pieces(void *self, struct call *call, const void *message)
+{
+    const Products__GetStockRequest *in = message;
+    int64_t *left = arena_new(call->arena, int64_t);
+    (void)self;
+    if (!str_to_int64(text_of(in->sku), 0, 1000, left))
+        return fail(call->arena, NOT_FOUND, "no number of pieces");
+    return call_answer_stream(call, "pieces.csv", make_piece, left);
+}
+
 static err handle_quote(void *self, struct call *call, const void *message)
 {
     const Products__GetStockRequest *in = message;
@@ -404,6 +447,8 @@ static const struct path_piece taken_pieces[] = { { .literal = "/counters/" },
                                                   { .literal = "/taken" } };
 static const struct path_piece things_pieces[] = { { .literal = "/things" } };
 static const struct path_piece raw_pieces[] = { { .literal = "/raw/" }, { .field = 0 } };
+static const struct path_piece spool_pieces[] = { { .literal = "/spool/" }, { .field = 0 } };
+static const struct path_piece pieces_pieces[] = { { .literal = "/pieces/" }, { .field = 0 } };
 static const struct path_piece memory_pieces[] = { { .literal = "/memory/" }, { .field = 0 } };
 static const struct path_piece brief_pieces[] = { { .literal = "/brief/" }, { .field = 0 } };
 static const struct path_piece password_pieces[] = { { .literal = "/password/" }, { .field = 0 } };
@@ -444,6 +489,13 @@ static const struct call_spec calls[COUNTER_CALLS] = {
     { CALL(COUNTER_RAW, HTTP_POST, "/raw/{provider}", raw_pieces), .body = BODY_RAW,
       .body_type = "text/csv", .request = &orders_receive_payment_event_request_spec,
       .response = &duka_empty_spec, .handle = handle_raw },
+    { CALL(COUNTER_SPOOL, HTTP_POST, "/spool/{sku}", spool_pieces), .body = BODY_RAW,
+      .body_type = "text/csv", .stream = true, .access = ACCESS_STAFF,
+      .request = &products_get_stock_request_spec, .response = &products_stock_spec,
+      .handle = handle_spool },
+    { CALL(COUNTER_PIECES, HTTP_GET, "/pieces/{sku}", pieces_pieces), .answer_type = "text/csv",
+      .request = &products_get_stock_request_spec, .response = &duka_empty_spec,
+      .handle = handle_pieces },
     { CALL(COUNTER_MEMORY, HTTP_GET, "/memory/{sku}", memory_pieces), .lane = LANE_LOOP,
       .request = &products_get_stock_request_spec, .response = &products_stock_spec,
       .handle = handle_memory },

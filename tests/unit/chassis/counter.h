@@ -9,6 +9,8 @@
  *   DELETE /counters/{sku}       for staff
  *   POST   /things               places a thing, once; answers when it settles
  *   POST   /raw/{provider}       a body of text/csv
+ *   POST   /spool/{sku}          a body of text/csv, as a stream; kept unless the SKU is "dropped"
+ *   GET    /pieces/{sku}         an answer in as many pieces as the SKU says; "0" fails at once
  *   GET    /memory/{sku}         on the caller's thread
  *   GET    /password/{sku}       on a password lane
  *   GET    /brief/{sku}          with a deadline of 200 ms
@@ -31,6 +33,8 @@ enum counter_call {
     COUNTER_DELETE,
     COUNTER_PLACE,
     COUNTER_RAW,
+    COUNTER_SPOOL,
+    COUNTER_PIECES,
     COUNTER_MEMORY,
     COUNTER_PASSWORD,
     COUNTER_BRIEF,

@@ -541,3 +541,157 @@ TEST(an_idle_connection_costs_less_than_five_kibibytes)
     /* What http.c keeps of one; os/net adds less than 1 KiB, and no arena is held while idle. */
     CHECK(sizeof(struct http_connection) < 1024);
 }
+
+/* ---- Bodies that are taken in pieces ---- */
+
+static str ask_spool(struct fixture *fixture, size_t bytes, bool chunked, const char *query)
+{
+    struct text request = text_init(fixture->arena, bytes + 200);
+    text_add_format(&request, "POST /spool%s HTTP/1.1\r\nHost: h\r\n", query);
+    if (chunked)
+        text_add_format(&request, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", bytes);
+    else
+        text_add_format(&request, "Content-Length: %zu\r\n\r\n", bytes);
+    for (size_t i = 0; i < bytes; i++)
+        text_add_byte(&request, 's');
+    if (chunked)
+        text_add(&request, STR("\r\n0\r\n\r\n"));
+    return fixture_ask(fixture, text_str(&request));
+}
+
+TEST(a_streamed_body_is_taken_in_pieces_of_one_length_but_the_last)
+{
+    struct fixture *fixture = fixture_open(t);
+    size_t piece = STREAM_PIECE_BYTES;
+    const struct {
+        size_t bytes;
+        const char *told;
+    } cases[] = { { 1, "pieces=1 bytes=1 odd=1" },
+                  { piece, "pieces=1 bytes=262144 odd=0" },
+                  { piece + 1, "pieces=2 bytes=262145 odd=1" },
+                  { 3 * piece, "pieces=3 bytes=786432 odd=0" },
+                  { 3 * piece + 70000, "pieces=4 bytes=856432 odd=1" } };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int chunked = 0; chunked < 2; chunked++) {
+            str answer = ask_spool(fixture, cases[i].bytes, chunked != 0, "");
+            CHECK_INT(answer_status(answer), 200);
+            CHECK_STR(answer_body(answer), cases[i].told);
+        }
+    CHECK(has(fixture_ask(fixture, STR("POST /spool HTTP/1.1\r\nHost: h\r\n\r\n")), "none"));
+    fixture_close(fixture);
+}
+
+TEST(a_streamed_body_ends_where_a_piece_is_refused_or_it_is_too_large)
+{
+    struct fixture *fixture = fixture_open(t);
+    size_t piece = STREAM_PIECE_BYTES;
+
+    CHECK_INT(answer_status(ask_spool(fixture, piece, false, "?fail")), 200);
+    check_problem(ask_spool(fixture, 2 * piece, false, "?fail"), 507, "db.full");
+    CHECK_INT(answer_status(ask_spool(fixture, 4 * piece, true, "")), 200);
+    check_problem(ask_spool(fixture, 4 * piece + 1, true, ""), 413, "http.body_too_large");
+    fixture_close(fixture);
+}
+
+TEST(a_peer_that_goes_within_a_streamed_body_leaves_nothing_behind)
+{
+    struct fixture *fixture = fixture_open(t);
+
+    for (int i = 0; i < 20; i++) {
+        int fd = client_connect(fixture->port);
+        client_send(fd, STR("POST /spool HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n"));
+        struct text some = text_init(t->arena, 400000);
+        for (int j = 0; j < 270000; j++)
+            text_add_byte(&some, 'x');
+        client_send(fd, text_str(&some));
+        if (i % 2)
+            client_reset(fd);
+        else
+            close(fd);
+    }
+    CHECK_INT(answer_status(ask_spool(fixture, 300000, false, "")), 200);
+    fixture_close(fixture);
+}
+
+/* ---- Answers that are made in pieces ---- */
+
+/* The body of chunks put together; -1 where they do not end. */
+static int64_t chunks_length(str body)
+{
+    int64_t whole = 0;
+    for (;;) {
+        ptrdiff_t end = str_find(body, STR("\r\n"));
+        if (end <= 0)
+            return -1;
+        size_t len = (size_t)strtoul(body.ptr, NULL, 16);
+        if (body.len < (size_t)end + 2 + len + 2)
+            return -1;
+        body = str_slice(body, (size_t)end + 2 + len, body.len);
+        CHECK(str_starts(body, STR("\r\n")));
+        body = str_slice(body, 2, body.len);
+        if (len == 0)
+            return body.len == 0 ? whole : -1;
+        whole += (int64_t)len;
+    }
+}
+
+TEST(an_answer_in_pieces_comes_in_chunks_and_says_where_it_ends)
+{
+    struct fixture *fixture = fixture_open(t);
+    str ask = STR("GET /pieces?300 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    str answer = fixture_ask_all(fixture, ask);
+    int64_t wanted = 0;
+
+    for (int n = 0; n < 300; n++)
+        wanted += n % 3 == 2 ? 0 : n + 1;
+    CHECK_INT(answer_status(answer), 200);
+    CHECK_STR(answer_header(answer, STR("Transfer-Encoding")), "chunked");
+    CHECK(!answer_header(answer, STR("Content-Length")).ptr);
+    CHECK_INT(chunks_length(answer_body(answer)), wanted);
+    fixture_wait(&fixture->pieces_ended, 1);
+
+    /* To the old: without chunks, its end is that of the connection. */
+    answer = fixture_ask_all(fixture, STR("GET /pieces?300 HTTP/1.0\r\n\r\n"));
+    CHECK(!answer_header(answer, STR("Transfer-Encoding")).ptr);
+    CHECK_INT(answer_body(answer).len, wanted);
+    fixture_wait(&fixture->pieces_ended, 2);
+
+    answer = fixture_ask_all(
+        fixture, STR("HEAD /pieces?300 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    CHECK_STR(answer_header(answer, STR("Transfer-Encoding")), "chunked");
+    CHECK_INT(answer_body(answer).len, 0);
+    fixture_wait(&fixture->pieces_ended, 3);
+    fixture_close(fixture);
+}
+
+TEST(an_answer_in_pieces_that_fails_breaks_off_and_is_not_taken_for_whole)
+{
+    struct fixture *fixture = fixture_open(t);
+    str answer = fixture_ask_all(
+        fixture, STR("GET /broken?30 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+
+    CHECK_INT(answer_status(answer), 200);
+    CHECK_INT(chunks_length(answer_body(answer)), -1);
+    fixture_wait(&fixture->pieces_ended, 1);
+    fixture_close(fixture);
+}
+
+TEST(a_peer_that_goes_within_an_answer_in_pieces_ends_it)
+{
+    struct fixture *fixture = fixture_open(t);
+
+    for (int i = 0; i < 20; i++) {
+        int fd = client_connect(fixture->port);
+        client_send(fd, STR(GET("/pieces?20000")));
+        client_read(t->arena, fd, 1000);
+        client_reset(fd);
+    }
+    fixture_wait(&fixture->pieces_ended, 20);
+    int fd = client_connect(fixture->port); /* pipelined behind one: it waits for its end */
+    client_send(fd, STR(GET("/pieces?30") GET("/echo?after")));
+    client_finish(fd);
+    CHECK(has(client_read_all(t->arena, fd), "query=after"));
+    close(fd);
+    fixture_close(fixture);
+}

@@ -43,6 +43,112 @@ struct echo_work {
 
 static void run_echo(struct work *work) { echo(((struct echo_work *)work)->request); }
 
+/* ---- Bodies and answers in pieces: each is taken or made by a worker ---- */
+
+struct pieces {
+    struct body_stream body;
+    struct answer_stream answer;
+    struct work work;
+    struct fixture *fixture;
+    struct request *request;
+    int64_t count, bytes, odd; /* pieces; odd: of another length than STREAM_PIECE_BYTES */
+    bool breaks;
+    char *room;
+};
+
+static void run_take(struct work *work)
+{
+    struct pieces *pieces = (struct pieces *)((char *)work - offsetof(struct pieces, work));
+    struct request *request = pieces->request;
+    pieces->count++;
+    pieces->bytes += (int64_t)request->body.len;
+    pieces->odd += request->body.len != STREAM_PIECE_BYTES;
+    if (pieces->count == 2 && str_equal(request->query, STR("fail")))
+        request->failure = fail(request->arena, DB_FULL, "as the test says");
+    request->taken(request);
+}
+
+static void take(struct request *request)
+{
+    struct pieces *pieces = (struct pieces *)request->stream;
+    ASSERT(workers_submit(pieces->fixture->workers, &pieces->work, WORK_NORMAL));
+}
+
+static struct pieces *pieces_of(struct fixture *fixture, struct request *request)
+{
+    struct pieces *pieces = arena_new(request->arena, struct pieces);
+    *pieces = (struct pieces){ .fixture = fixture, .request = request };
+    return pieces;
+}
+
+static void begin_spool(struct fixture *fixture, struct request *request)
+{
+    struct pieces *pieces = pieces_of(fixture, request);
+    pieces->body.take = take;
+    pieces->work.run = run_take;
+    request->stream = &pieces->body;
+}
+
+static void tell_spool(struct request *request)
+{
+    const struct pieces *pieces = (struct pieces *)request->stream;
+    request->response = (struct response){ .status = 200, .content_type = STR("text/plain") };
+    request->response.body = pieces ? str_format(request->arena, "pieces=%lld bytes=%lld odd=%lld",
+                                                 (long long)pieces->count, (long long)pieces->bytes,
+                                                 (long long)pieces->odd)
+                                    : STR("none");
+    request_respond(request);
+}
+
+static struct pieces *pieces_of_answer(struct request *request)
+{
+    return (struct pieces *)((char *)request->response.stream - offsetof(struct pieces, answer));
+}
+
+/* The n-th has n bytes; every third is empty, but for the first. */
+static void make(struct pieces *pieces)
+{
+    int64_t n = pieces->bytes++;
+    bool is_empty = n > 0 && n % 3 == 2;
+    pieces->request->response.body = str_of(pieces->room, is_empty ? 0 : (size_t)n + 1);
+    pieces->answer.ended = !pieces->breaks && pieces->bytes == pieces->count;
+    pieces->answer.failed = pieces->breaks && pieces->bytes > pieces->count;
+}
+
+static void run_make(struct work *work)
+{
+    struct pieces *pieces = (struct pieces *)((char *)work - offsetof(struct pieces, work));
+    make(pieces);
+    pieces->request->made(pieces->request);
+}
+
+static void next_piece(struct request *request)
+{
+    struct pieces *pieces = pieces_of_answer(request);
+    ASSERT(workers_submit(pieces->fixture->workers, &pieces->work, WORK_NORMAL));
+}
+
+static void end_pieces(struct request *request)
+{
+    __atomic_fetch_add(&pieces_of_answer(request)->fixture->pieces_ended, 1, __ATOMIC_SEQ_CST);
+}
+
+static void answer_pieces(struct fixture *fixture, struct request *request)
+{
+    struct pieces *pieces = pieces_of(fixture, request);
+    ASSERT(str_to_int64(request->query, 2, 100000, &pieces->count));
+    pieces->breaks = str_equal(request->path, STR("/broken"));
+    pieces->room = arena_alloc(request->arena, (size_t)pieces->count + 1, 1);
+    memset(pieces->room, 'p', (size_t)pieces->count);
+    pieces->answer = (struct answer_stream){ .next = next_piece, .end = end_pieces };
+    pieces->work.run = run_make;
+    make(pieces);
+    request->response.status = 200;
+    request->response.content_type = STR("text/plain");
+    request->response.stream = &pieces->answer;
+    request_respond(request);
+}
+
 static void handle(void *self, struct request *request)
 {
     struct fixture *fixture = self;
@@ -59,6 +165,11 @@ static void handle(void *self, struct request *request)
         lock_drop(&fixture->lock);
     } else if (str_equal(request->path, STR("/big"))) {
         big(request);
+    } else if (str_equal(request->path, STR("/spool"))) {
+        tell_spool(request);
+    } else if (str_equal(request->path, STR("/pieces")) ||
+               str_equal(request->path, STR("/broken"))) {
+        answer_pieces(fixture, request);
     } else if (str_equal(request->path, STR("/none"))) {
         request->response = (struct response){ .status = 204 };
         request_respond(request);
@@ -76,6 +187,8 @@ static uint32_t body_bytes_max(void *self, struct request *request, bool *refuse
         ASSERT(str_to_int64(request->query, 0, BIG_MAX, &count));
         return (uint32_t)count;
     }
+    if (str_equal(request->path, STR("/spool")))
+        begin_spool(fixture, request);
     if (str_equal(request->path, STR("/refuse"))) {
         request_identify(request);
         response_problem(request, fail(request->arena, TOKEN_MISSING, "no token"));

@@ -2,7 +2,10 @@
  *
  * By path: /echo answers with method, path, query, headers and body as text; /worker the same from
  * another thread; /hold waits for fixture_release; /big answers with as many bytes as the query
- * says; /none with 204; /limit?N takes N bytes of body; /refuse refuses every body with 401. */
+ * says; /none with 204; /limit?N takes N bytes of body; /refuse refuses every body with 401.
+ * /spool takes its body as a stream and answers with how many bytes and pieces came; /spool?fail
+ * fails at the second piece. /pieces?N answers in N pieces of 1 to N bytes, /broken?N breaks off
+ * after N. */
 #pragma once
 #include "chassis/http.h"
 #include "os/sync.h"
@@ -22,6 +25,7 @@ struct fixture {
     int held_count;
     int served, served_us_negative, closed; /* atomic */
     int last_status;
+    int pieces_ended; /* answers in pieces that nobody asks any more; atomic */
     struct loop_task task;
     int acted;
     void (*act)(struct fixture *fixture);

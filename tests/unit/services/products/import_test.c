@@ -63,23 +63,29 @@ static void check_refused(const struct import_group *group, const char *words)
 
 /* ---- the header ---- */
 
+static err check_file(struct test *t, str file, struct import_columns *columns)
+{
+    struct csv_window window = { .bytes = file, .is_last = true };
+    return import_check(t->arena, &window, columns);
+}
+
 TEST(columns_that_must_be_there_are_named)
 {
     struct import_columns columns;
-    err error = import_check(t->arena, STR("Title,Vendor\n"), &columns);
+    err error = check_file(t, STR("Title,Vendor\n"), &columns);
 
     CHECK_ERR(error, IMPORT_INVALID);
     CHECK(str_find(error->detail, STR("Handle, Variant Price")) >= 0);
-    CHECK_ERR(import_check(t->arena, STR(""), &columns), IMPORT_INVALID);
-    CHECK_ERR(import_check(t->arena, STR("\xEF\xBB\xBF\r\n"), &columns), IMPORT_INVALID);
-    CHECK_ERR(import_check(t->arena, STR("{\"title\": 1}"), &columns), IMPORT_INVALID);
+    CHECK_ERR(check_file(t, STR(""), &columns), IMPORT_INVALID);
+    CHECK_ERR(check_file(t, STR("\xEF\xBB\xBF\r\n"), &columns), IMPORT_INVALID);
+    CHECK_ERR(check_file(t, STR("{\"title\": 1}"), &columns), IMPORT_INVALID);
 }
 
 TEST(columns_are_found_in_any_order_and_case_and_others_are_ignored)
 {
     struct import_columns columns;
 
-    CHECK_OK(import_check(t->arena, STR("Gift Card, variant price ,TITLE,Handle\n"), &columns));
+    CHECK_OK(check_file(t, STR("Gift Card, variant price ,TITLE,Handle\n"), &columns));
     CHECK_INT(columns.at[IMPORT_PRICE], 1);
     CHECK_INT(columns.at[IMPORT_TITLE], 2);
     CHECK_INT(columns.at[IMPORT_HANDLE], 3);
