@@ -210,11 +210,25 @@ bool binding_is_known(const struct request *request, str etag)
     return listed.ptr && etag_listed(listed, etag);
 }
 
-static void answer_etag(struct call *call, struct request *request)
+/* What a call that changes something answers with shows its version, and is told the same whether
+ * the handler has run or the answer was kept: a replay has the ETag of the first answer. */
+static str version_etag(struct call *call, const void *message)
+{
+    const struct message_spec *spec = call->spec->response;
+    int field = field_by_name(spec, STR("version"));
+    if (field < 0 || spec->descriptor->fields[field].type != PROTOBUF_C_TYPE_INT64)
+        return STR_NONE;
+    int64_t version = *(const int64_t *)message_field(message, spec, field);
+    return version > 0 ? str_format(call->arena, "\"v%lld\"", (long long)version) : STR_NONE;
+}
+
+static void answer_etag(struct call *call, struct request *request, const void *message)
 {
     struct response *response = &request->response;
     bool reads = call->spec->method == HTTP_GET;
-    str etag = call->etag.ptr || !reads ? call->etag : body_etag(call->arena, response->body);
+    str etag = call->etag;
+    if (!etag.ptr)
+        etag = reads ? body_etag(call->arena, response->body) : version_etag(call, message);
     if (!etag.ptr)
         return;
     response_add(response, STR("etag"), etag);
@@ -279,7 +293,7 @@ void binding_answer(struct call *call, struct request *request, const void *mess
     response->content_type = STR("application/json");
     response_add(response, STR("Cache-Control"), cache_control(call->spec));
     answer_link(call, request, message);
-    answer_etag(call, request);
+    answer_etag(call, request, message);
 }
 
 str binding_asked(struct arena *arena, const struct request *request)

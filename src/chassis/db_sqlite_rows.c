@@ -19,7 +19,8 @@ static enum err_code code_of(sqlite3 *handle, int code)
     case SQLITE_NOTADB: return DB_CORRUPT;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_CANTOPEN: return DB_UNAVAILABLE;
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR: return DB_UNAVAILABLE; /* it says nothing about what was asked */
     case SQLITE_NOMEM: return OUT_OF_MEMORY;
     default: return DB_FAILED;
     }

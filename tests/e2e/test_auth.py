@@ -190,6 +190,7 @@ ROUTES = {
         202,
     ),
     ("GET", "/products/imports/{id}"): ("staff", "import_job", lambda w: {}, 200),
+    ("GET", "/products/export"): ("staff", None, lambda w: {}, 200),
     ("GET", "/products/stock/{sku}"): ("staff", "sku", lambda w: {}, 200),
     ("POST", "/products/stock/{sku}/adjustments"): (
         "staff",

@@ -21,6 +21,8 @@ def is_replay(first, again):
         problem.pop("trace_id", None)
     assert (first.status_code, body) == (again.status_code, repeated)
     assert first.headers.get("location") == again.headers.get("location")
+    assert first.headers.get("etag") == again.headers.get("etag")
+    assert first.status_code >= 400 or first.headers["etag"].startswith('"v')
 
 
 def orders_of(person):

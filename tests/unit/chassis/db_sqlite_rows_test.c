@@ -3,6 +3,9 @@
 #include "gen/chassis.sql.h"
 #include "shelf.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static err put_thing(struct tx *tx, void *subject) { return sql_thing_insert(tx, subject, NULL); }
 
 static struct sql_thing_by_id_row read_thing(struct shelf *shelf, int number)
@@ -192,4 +195,43 @@ TEST(the_bookkeeping_has_queries_of_its_own)
     CHECK(chassis_schema.queries_count > 0);
     for (int i = 0; i < chassis_schema.queries_count; i++)
         CHECK_INT(chassis_schema.queries[i]->index, i);
+}
+
+static err put_big_thing(struct tx *tx, void *subject)
+{
+    char *bytes = arena_alloc(tx->arena, 900 * 1024, 1);
+    memset(bytes, 'b', 900 * 1024);
+    struct sql_thing_insert in = { .id = *(struct uuid *)subject,
+                                   .title = str_of(bytes, 900 * 1024),
+                                   .currency = { "EUR" } };
+    return sql_thing_insert(tx, &in, NULL);
+}
+
+/* A real one: the kernel lets the file grow no further than this process may write (EFBIG). */
+TEST(a_disk_that_fails_says_nothing_about_the_statement)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct rlimit before, tight;
+    struct uuid id = shelf_id(7);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    tight = before;
+    tight.rlim_cur = 400 * 1024;
+    CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+
+    struct tx tx;
+    err error = tx_begin(shelf->db, t->arena, 1, &tx);
+    bool began = error == OK;
+    if (began) {
+        error = put_big_thing(&tx, &id);
+        if (error == OK)
+            error = tx_commit(&tx);
+        if (error != OK)
+            tx_rollback(&tx);
+    }
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    signal(SIGXFSZ, handler);
+    CHECK(began);
+    CHECK_ERR(error, DB_UNAVAILABLE);
+    shelf_do(shelf, put_big_thing, &id); /* the same goes well once the disk takes it */
 }

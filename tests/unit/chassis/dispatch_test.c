@@ -406,6 +406,8 @@ TEST(a_repeat_hears_the_first_answer_and_does_nothing)
     struct answer_seen again = counter_post(&user, "/counters/mug", "key", body);
     CHECK(is_replayed(&again));
     CHECK_STR(again.body, first.body);
+    CHECK_STR(inline_header(&first, "etag"), "\"v1\"");
+    CHECK_STR(inline_header(&again, "etag"), "\"v1\"");
 }
 
 TEST(a_repeat_hears_what_was_decided_under_the_lock)
@@ -420,6 +422,8 @@ TEST(a_repeat_hears_what_was_decided_under_the_lock)
     struct answer_seen again = counter_post(&user, "/counters/mug/taken", "key", body);
     CHECK(is_replayed(&again));
     CHECK_STR(again.body, first.body);
+    CHECK(inline_header(&first, "etag").len > 0);
+    CHECK_STR(inline_header(&again, "etag"), inline_header(&first, "etag"));
     CHECK_INT(counter_value(counter, "mug"), 1);
 }
 
