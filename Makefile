@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh bench sim saga crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh test-wire bench sim saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -12,6 +12,8 @@ test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, …) fo
 	@scripts/test --word '$(T)' --stage '$(S)'
 test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
+test-wire:  ## everything against real brokers and databases, with all faults
+	@WIRE=whole scripts/test --stage wire
 bench:      ## measure the release build
 	@scripts/bench
 sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again

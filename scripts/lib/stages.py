@@ -213,6 +213,9 @@ STAGES = {
     "e2e": (1200, ["asan", "release"], lambda word: pytest_programs("e2e", word, "asan")),
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
+    # Real brokers and databases, bounded; `make test-wire` runs all of it.
+    "wire": (3600 if os.environ.get("WIRE") == "whole" else 300, ["asan"],
+             lambda word: suite_programs("asan", "wire", word) + pytest_programs("wire", word, "asan")),
 }
 PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan"}
 

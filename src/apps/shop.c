@@ -1,11 +1,33 @@
 #include "apps/shop.h"
+#include "chassis/obs.h"
 #include "os/workers.h"
 
 enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
 
 static struct client *client_of(struct service *service) { return client_open_inline(service); }
 
-static void open_house(struct shop *shop, const struct conf *conf, const struct bus_faults *faults)
+static int64_t ask_backlog(void *bus) { return bus_backlog(bus); }
+
+static err open_bus(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
+                    struct bus **out)
+{
+    struct bus_config config = {
+        .url = conf_text(conf, CONF_BUS_URL),
+        .prefix = conf_text(conf, CONF_BUS_PREFIX),
+        .user = conf_text(conf, CONF_BUS_USER),
+        .password = conf_text(conf, CONF_BUS_PASSWORD),
+        .tls_ca = conf_text(conf, CONF_BUS_TLS_CA_FILE),
+        .tls_cert = conf_text(conf, CONF_BUS_TLS_CERT_FILE),
+        .tls_key = conf_text(conf, CONF_BUS_TLS_KEY_FILE),
+        .events_max = BUS_EVENTS_MAX,
+        .faults = faults,
+    };
+    TRY(bus_open(arena, &config, out));
+    metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, *out);
+    return OK;
+}
+
+static void open_house(struct shop *shop, const struct conf *conf)
 {
     struct auth_config auth = { .issuer = conf_text(conf, CONF_TOKEN_ISSUER),
                                 .audience = conf_text(conf, CONF_TOKEN_AUDIENCE) };
@@ -16,7 +38,6 @@ static void open_house(struct shop *shop, const struct conf *conf, const struct 
         .password_lanes =
             workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX),
         .auth = auth_open(&auth),
-        .bus = bus_open_local(BUS_EVENTS_MAX, faults),
     };
 }
 
@@ -35,8 +56,10 @@ err shop_open(struct arena *arena, const struct conf *conf, const struct bus_fau
     struct arena *own = arena_open(ARENA_CHUNK_BYTES);
     struct shop *shop = arena_new(own, struct shop);
     shop->arena = own;
-    open_house(shop, conf, faults);
-    err error = open_services(shop, arena);
+    open_house(shop, conf);
+    err error = open_bus(arena, conf, faults, &shop->house.bus);
+    if (error == OK)
+        error = open_services(shop, arena);
     if (error != OK) {
         shop_close(shop);
         return error;
@@ -76,6 +99,7 @@ void shop_close(struct shop *shop)
     orders_close(shop->orders);
     products_close(shop->products);
     users_close(shop->users);
+    metric_ask(METRIC_BUS_BACKLOG, NULL, NULL, NULL);
     bus_close(shop->house.bus);
     auth_close(shop->house.auth);
     arena_close(shop->arena);

@@ -1,7 +1,16 @@
 /* The bus: CloudEvents from the outbox of one service to the inboxes of others. At least once, in
  * order per key.
  *
- * One face for each driver: local (in this process), later direct, Kafka, RabbitMQ, SQS. */
+ * One face over five drivers, chosen by BUS_URL:
+ *
+ *     local:                          inside this process (the default)
+ *     direct:                         signed HTTP pushes from process to process, no broker
+ *     amqp://host:5672/vhost          RabbitMQ; amqps: by TLS
+ *     kafka://host:9092,host:9092     Kafka; kafkas: by TLS
+ *     sqs://host/?region=eu-west-1    SQS; ?plain=true without TLS
+ *
+ * A broker that is away delays, and loses nothing: what it has not confirmed stays in the outboxes.
+ */
 #pragma once
 #include "base/err.h"
 #include "base/time.h"
@@ -44,10 +53,29 @@ struct bus_faults {
     int64_t (*fate)(void *self, const char *consumer, const struct bus_event *event, bool *repeat);
 };
 
-/* The local driver: no thread of its own but one a consumer; holds at most `events_max` (publishers
- * wait beyond). */
+/* What a bus is opened with; strings live as long as it. Empty where nothing is set. */
+struct bus_config {
+    str url;
+    str prefix;                      /* "staging": of all names at the broker */
+    str user, password;              /* win over those in the URL */
+    str tls_ca, tls_cert, tls_key;   /* paths of PEM files */
+    str listen;                      /* direct: the address where events are taken */
+    str peers;                       /* direct: "products=http://host:port,orders=…" */
+    size_t events_max;               /* held at once; publishers wait beyond */
+    const struct bus_faults *faults; /* local only, or NULL */
+};
+
+/* Opens the driver that the URL names. Reaches for no broker yet: one that is away is no error.
+ * Fails with SETTING_INVALID naming the setting and what is allowed. */
+err bus_open(struct arena *arena, const struct bus_config *config, struct bus **out);
+
+/* The local driver by itself: no thread of its own but one a consumer. */
 struct bus *bus_open_local(size_t events_max, const struct bus_faults *faults);
 void bus_close(struct bus *bus); /* accepts NULL */
+
+/* Makes what the subscriptions need at the broker (topics, queues), which bus_start does by itself
+ * where it can; once more is nothing. Fails with BUS_UNAVAILABLE. */
+err bus_setup(struct arena *arena, struct bus *bus);
 
 /* Subscribes to topics; before bus_start. */
 void bus_subscribe(struct bus *bus, const struct bus_consumer *consumer, const char *const *topics,
@@ -57,10 +85,11 @@ void bus_start(struct bus *bus);
 /* Stops deliveries; what was not acked stays in the outboxes. */
 void bus_stop(struct bus *bus);
 
-/* Gives events to the bus, in order. `acked(subject, ids, count)` is told (on any thread) once
- * every consumer of the topic has acked them; an event without consumers is acked at once. */
+/* Gives events to the bus, in order. `acked(subject, ids, count)` is told (on any thread) once the
+ * bus answers for them: the broker has them on disk, or, without a broker, every consumer of the
+ * topic has acked them. Without a consumer that is at once. */
 void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
                  void (*acked)(void *subject, const struct uuid *ids, size_t count), void *subject);
 
-/* For metrics: events not yet acked. */
+/* For metrics: events published here and not yet acked. */
 int64_t bus_backlog(struct bus *bus);

@@ -44,7 +44,7 @@ struct consumer {
     struct lock turn;      /* the bus and the timer take turns */
     struct series **ok, **repeated, **held, **retried,
         **dead; /* by index of the reaction; the last is "other" */
-    struct series *dead_letters;
+    struct series *dead_letters, *delay;
 };
 
 /* ---- opening ---- */
@@ -72,6 +72,7 @@ struct consumer *consumer_open(struct service *service)
     consumer->retried = open_outcome(service, "retried");
     consumer->dead = open_outcome(service, "dead");
     consumer->dead_letters = metric_series(METRIC_DEAD_LETTERS, service->spec->name, NULL, NULL);
+    consumer->delay = metric_series(METRIC_EVENT_DELAY_SECONDS, service->spec->name, NULL, NULL);
     lock_init(&consumer->lock);
     lock_init(&consumer->turn);
     cond_init(&consumer->wake);
@@ -143,6 +144,8 @@ static err react(struct delivery *delivery)
 {
     const struct bus_event *event = delivery->event;
     struct call *call = delivery->call;
+    if (event->type.len == 0)
+        return fail(call->arena, EVENT_UNDECODABLE, "it is no CloudEvent that can be read");
     if (!delivery->reaction)
         return OK;
     void *message;
@@ -244,6 +247,8 @@ static void judge(struct delivery *delivery, err error)
     struct consumer *consumer = delivery->consumer;
     if (error == OK) {
         count(delivery, delivery->end == WRITE_REPEATED ? consumer->repeated : consumer->ok);
+        if (delivery->end != WRITE_REPEATED && delivery->event->at > 0)
+            series_time(consumer->delay, clock_wall_us() - delivery->event->at);
         delivery->fate = FATE_TAKEN;
     } else if (is_worth_another_run(delivery, error)) {
         delivery->fate = FATE_AGAIN;

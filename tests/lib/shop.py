@@ -324,6 +324,7 @@ class Shop:
         self.data = pathlib.Path(data)
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
+        self._take_bus()
         self.process = None
         self.http = httpx.Client(
             verify=False,
@@ -334,6 +335,16 @@ class Shop:
         self._staff = self._admin = None
         self._names = itertools.count()
         self._pick_addresses()
+
+    def _take_bus(self):
+        """SHOP_BUS_URL puts every shop that names no bus on a broker, under a prefix of its own."""
+        url = os.environ.get("SHOP_BUS_URL")
+        if url and "BUS_URL" not in self.settings:
+            self.settings["BUS_URL"] = url
+            self.settings.setdefault("BUS_PREFIX", "t" + secrets.token_hex(4))
+            if os.environ.get("SHOP_BUS_USER"):
+                self.settings["BUS_USER"] = os.environ["SHOP_BUS_USER"]
+                self.settings["BUS_PASSWORD"] = os.environ["SHOP_BUS_PASSWORD"]
 
     def _pick_addresses(self):
         self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("listen", "ops", *SERVICES)}

@@ -11,7 +11,7 @@ C = ("src/*.c", "src/*.h")
 C_AND_TESTS = C + ("tests/*.c", "tests/*.h", "bench/*.c", "bench/*.h")
 
 # Rooms in which a library of others, or Linux itself, is spoken to.
-DRIVERS = ("src/os/*", "src/chassis/*_sqlite*", "src/chassis/*_postgresql*")
+DRIVERS = ("src/os/*", "src/chassis/*_sqlite*", "src/chassis/*_postgresql*", "src/chassis/bus_rabbitmq*", "src/chassis/bus_kafka*")
 # Drivers of a service: whoever moves the money, sends the mail.
 PROVIDERS = "src/services/*/providers/*"
 
@@ -91,6 +91,9 @@ VENDORS = {
     "sqlite3.h": ("src/chassis/db_sqlite*",),
     "utf8proc.h": ("src/base/text*",),
     "yaml.h": ("src/chassis/conf*", "src/services/gateway/*"),
+    "amqp*.h": ("src/chassis/bus_rabbitmq*",),
+    "librdkafka/*": ("src/chassis/bus_kafka*",),
+    "curl/*": ("src/chassis/fetch*",),
     "protobuf-c/*": ("src/chassis/*", "src/services/*"),
 }
 
@@ -203,6 +206,10 @@ def typedefs_are_few(tree):
 # Files whose functions are tested by path of another kind, and why.
 TESTED_ELSEWHERE = {
     "src/apps/*.c": "main programs: tests/e2e",
+    "src/chassis/bus_remote.c": "needs a broker: tests/wire",
+    "src/chassis/bus_rabbitmq.c": "needs a broker: tests/wire",
+    "src/chassis/bus_kafka.c": "needs a broker: tests/wire",
+    "src/chassis/bus_sqs.c": "needs a broker: tests/wire",
     "src/services/*/service.c": "composition: tests/api",
     "src/services/*/api.c": "needs the service whole: tests/api",
     "src/services/*/reactions.c": "needs the service whole: tests/api",
@@ -251,7 +258,7 @@ def call_of(names):
 ALLOCATION = ("malloc", "calloc", "realloc", "reallocarray", "free", "strdup", "strndup", "asprintf", "vasprintf",
               "aligned_alloc", "posix_memalign")
 # The bus and the cache hold what comes and goes one by one, bounded: no arena has that life.
-ALLOCATION_ROOMS = ("src/base/arena.c", "src/chassis/bus_*", "src/chassis/cache.c") + DRIVERS
+ALLOCATION_ROOMS = ("src/base/arena.c", "src/chassis/bus*", "src/chassis/cache.c") + DRIVERS
 
 
 def memory_comes_from_arenas(tree):

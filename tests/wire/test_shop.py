@@ -1,0 +1,76 @@
+"""The whole shop on each broker: orders settle and the books agree, whatever happens to the broker
+in the middle of it."""
+
+import re
+import time
+
+import pytest
+from books import check_books, read_books
+from conftest import WHOLE
+from rush import Run
+from shop import Shop, accepted, seeded
+
+HITS = 6 if WHOLE else 1
+CLIENTS = 8
+
+
+def play(broker, place, hits, hit, **settings):
+    """A rush on that broker; gives the run, with its books, after everything came to rest."""
+    given = broker.settings(**settings)
+    run = Run(place, seeded(), clients=CLIENTS, **given)
+    try:
+        run.play(hits, hit)
+        run.settle()
+        run.shop.kill()
+        run.books = read_books(run.shop.data, place / "copy")
+    finally:
+        run.shop.kill()
+        broker.forget(given["BUS_PREFIX"])
+    return run
+
+
+def check(run):
+    faults = check_books(run.told(), run.books, run.adjusted())
+    assert faults == [], f"{len(faults)} faults, the first:\n" + "\n".join(faults[:20])
+    answers = [told.answers[0][0] for told in run.told()]
+    assert answers.count(201) > 0 and len(answers) >= 10, "clients were at work"
+    return f"{len(answers)} orders told"
+
+
+def test_the_books_hold_when_the_broker_is_killed_and_restarted_under_load(broker, tmp_path, tell):
+    away = []
+
+    def hit(run):
+        run.live(run.random.uniform(0.5, 1.5))
+        broker.kill()
+        since = time.monotonic()
+        run.live(run.random.uniform(0.2, 2.0))
+        broker.start()
+        away.append(time.monotonic() - since)
+        run.live(1.0)
+
+    run = play(broker, tmp_path, HITS, hit)
+    tell(f"{type(broker).__name__}: {check(run)}, broker away {len(away)} times, {max(away):.1f} s at most")
+
+
+@pytest.mark.whole
+def test_the_books_hold_when_the_shop_is_killed_under_load(broker, tmp_path, tell):
+    run = play(broker, tmp_path, HITS, Run.crash)
+    tell(f"{type(broker).__name__}: {check(run)} over {HITS} kills of the shop")
+
+
+def test_an_order_waits_for_a_broker_that_is_away_and_is_not_lost(broker, tmp_path):
+    settings = broker.settings()
+    with Shop(tmp_path / "data", **settings) as shop:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=5)
+        accepted(customer.place(sku), 201)
+        broker.kill()
+        try:
+            order = accepted(customer.place(sku, wait=1), 202)
+            metrics = shop.http.get(shop.ops + "/metrics").text
+            assert re.search(r"^duka_bus_backlog [1-9]", metrics, re.M)
+            assert shop.http.get(shop.ops + "/readyz").status_code == 200, "it takes orders"
+        finally:
+            broker.start()
+        customer.order_becomes(order["id"], 60, status="confirmed")
+    broker.forget(settings["BUS_PREFIX"])
