@@ -2,6 +2,7 @@
  * was not acked is still in the outbox of its service, and comes again after a restart. */
 #include "chassis/bus_driver.h"
 #include "chassis/bus_line.h"
+#include "chassis/obs.h"
 #include "os/clock.h"
 #include "os/sync.h"
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct side {
     struct bus_line line;
     struct cond wake;
     struct thread *thread;
+    struct series *waiting;
 };
 
 struct local {
@@ -48,6 +50,7 @@ static void local_subscribe(struct bus *base, const struct bus_consumer *consume
     side->bus = bus;
     bus_subscription_set(&side->subscription, consumer, topics, topics_count);
     bus_line_init(&side->line);
+    side->waiting = metric_series(METRIC_BUS_WAITING, consumer->name, NULL, NULL);
     cond_init(&side->wake);
 }
 
@@ -74,6 +77,7 @@ static void enqueue(struct side *side, struct parcel *parcel)
         parcel->waiting++;
         bus_line_add(&side->line, &item->base);
     }
+    series_set(side->waiting, (int64_t)side->line.count);
 }
 
 static struct parcel *parcel_of(const struct bus_event *event)
@@ -158,6 +162,7 @@ static void deliver(struct side *side, struct bus_item **items, size_t count)
     size_t taken = consumer->take(consumer->self, events, count);
     lock_take(&bus->lock);
     bus_line_settle(&side->line, items, count, taken);
+    series_set(side->waiting, (int64_t)side->line.count);
     ack(bus, items, taken);
 }
 
@@ -245,5 +250,6 @@ struct bus *bus_open_local(size_t events_max, const struct bus_faults *faults)
         bus->faults = *faults;
     lock_init(&bus->lock);
     cond_init(&bus->room);
+    (void)metric_series(METRIC_BUS_CONNECTS, "local", NULL, NULL); /* is there, and stays 0 */
     return &bus->base;
 }
