@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh test-wire bench sim saga crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh test-wire conformance bench sim saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -16,6 +16,8 @@ test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --stage wire
 bench:      ## measure the release build
 	@scripts/bench
+conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats
+	@SEED='$(SEED)' DUKA_CONFORMANCE=whole scripts/test --stage conformance
 sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again
 	@SEEDS='$(SEEDS)' SEED='$(SEED)' scripts/sim
 saga:       ## every interleaving of one to three orders; what make test does up to a limit

@@ -19,6 +19,7 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 LOGS = BUILD / "logs"
+WHOLE = os.environ.get("DUKA_CONFORMANCE") == "whole"
 COUNTS = re.compile(r"^counts: passed=(\d+) failed=(\d+) skipped=(\d+)\s*$", re.M)
 
 SANITIZERS = {
@@ -211,6 +212,8 @@ STAGES = {
     "api-tsan": (900, ["tsan"], lambda word: suite_programs("tsan", "api", word)),
     "sim": (900, ["asan"], lambda word: suite_programs("asan", "sim", word)),
     "e2e": (1200, ["asan", "release"], lambda word: pytest_programs("e2e", word, "asan")),
+    # Bounded by count and seed to about a minute; `make conformance` runs it whole.
+    "conformance": (3600 if WHOLE else 240, ["asan"], lambda word: pytest_programs("conformance", word, "asan")),
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
     # Real brokers and databases, bounded; `make test-wire` runs all of it.

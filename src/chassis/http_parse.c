@@ -215,7 +215,7 @@ static size_t token_len(const struct http_parse *parse)
     return len;
 }
 
-static bool method_of(uint8_t llhttp_method, enum http_method *method, str *text)
+static void method_of(uint8_t llhttp_method, enum http_method *method, str *text)
 {
     static const struct {
         enum llhttp_method theirs;
@@ -236,9 +236,10 @@ static bool method_of(uint8_t llhttp_method, enum http_method *method, str *text
             continue;
         *method = methods[i].ours;
         *text = methods[i].text;
-        return true;
+        return;
     }
-    return false;
+    *method = HTTP_OTHER;
+    *text = str_of_z(llhttp_method_name(llhttp_method));
 }
 
 /* "http://host:port/path": the path counts, and the host instead of the header's (RFC 9112, 3.2.2).
@@ -298,8 +299,9 @@ static int on_headers_complete(llhttp_t *llhttp)
 
     if (llhttp->http_major != 1)
         return refuse(parse, HTTP_VERSION, "Only HTTP/1.1 and 1.0 are spoken.");
-    if (!method_of(llhttp->method, &request->method, &request->method_text))
-        return refuse(parse, HTTP_METHOD_UNKNOWN, "The method is not served.");
+    if (llhttp->method == HTTP_CONNECT)
+        return refuse(parse, HTTP_METHOD_UNKNOWN, "This is no proxy.");
+    method_of(llhttp->method, &request->method, &request->method_text);
     if (parse->start[token_len(parse) + 1] == ' ')
         return malformed(parse, "One space stands between method and target.");
     parse->http_1_0 = llhttp->http_minor == 0;

@@ -1,7 +1,8 @@
 #include "chassis/router.h"
 
-static const char *const method_words[HTTP_METHODS_COUNT] = { "GET",   "HEAD",   "POST",   "PUT",
-                                                              "PATCH", "DELETE", "OPTIONS" };
+static const char *const method_words[HTTP_METHODS_COUNT] = {
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", ""
+};
 
 /* The template whose first difference is a literal where the other has a variable comes first. */
 static bool is_more_literal(const struct call_spec *a, const struct call_spec *b)
@@ -63,11 +64,14 @@ static bool is_match(const struct call_spec *spec, str path, str variables[PATH_
 struct route_match router_find(const struct router *router, enum http_method method, str path)
 {
     struct route_match found = { 0 };
+    const struct call_spec *first = NULL;
     for (int i = 0; i < router->calls_count; i++) {
         const struct call_spec *spec = router->calls[i];
         str variables[PATH_VARIABLES_MAX] = { 0 };
-        if (!is_match(spec, path, variables))
+        if (!is_match(spec, path, variables) || (first && is_more_literal(first, spec)))
             continue;
+        if (!first)
+            first = spec;
         found.allow |= 1U << spec->method;
         bool takes = spec->method == method || (method == HTTP_HEAD && spec->method == HTTP_GET);
         if (!takes || found.spec)

@@ -21,7 +21,9 @@ struct route_match {
 /* Sorts the routed calls of a contract so that the more literal template is tried first. */
 struct router router_of(struct arena *arena, const struct service_spec *spec);
 
-/* Finds the call. HEAD is routed as GET where there is no HEAD. */
+/* Finds the call. HEAD is routed as GET where there is no HEAD. The most literal template that fits
+ * has the path to itself: /products/categories is never the product of that handle, whatever the
+ * method. */
 struct route_match router_find(const struct router *router, enum http_method method, str path);
 
 /* "GET, HEAD, POST": for the Allow header. */

@@ -25,6 +25,7 @@ enum http_method {
     HTTP_PATCH,
     HTTP_DELETE,
     HTTP_OPTIONS,
+    HTTP_OTHER, /* known, so that it hears 405 and not 501; no call takes it: TRACE, QUERY, … */
     HTTP_METHODS_COUNT
 };
 

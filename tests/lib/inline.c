@@ -141,7 +141,7 @@ static enum http_method method_of(const char *method)
     static const char *const names[HTTP_METHODS_COUNT] = {
         [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
         [HTTP_PUT] = "PUT",         [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
-        [HTTP_OPTIONS] = "OPTIONS",
+        [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "TRACE",
     };
     for (int i = 0; i < HTTP_METHODS_COUNT; i++)
         if (strcmp(names[i], method) == 0)

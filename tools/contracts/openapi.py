@@ -141,18 +141,35 @@ def success(schemas, call, status, words):
     return made
 
 
-def responses(schemas, errors, call):
+def links(contracts, call):
+    """What can be called about the thing that was made: at its Location and below."""
+    place = call.option.location
+    if "{id}" not in place or not call.response.find("id"):
+        return {}
+    return {f"{other.service.unit}_{other.snake}": {
+        "operationId": f"{other.service.unit}_{other.snake}",
+        "parameters": {"id": "$response.body#/id"}}
+        for service in contracts.services for other in service.calls
+        if other.is_public and (other.path + "/").startswith(place + "/")
+        and other.path.count("{") == 1}
+
+
+def responses(contracts, schemas, errors, call):
     words = {200: "Done.", 201: "Made.", 202: "Taken; it is being worked on.", 204: "Done."}
     made = {str(call.status): success(schemas, call, call.status, words[call.status])}
     if call.option.settles:
         made["202"] = success(schemas, call, 202, "Not settled in time: read on at Location.")
+    told = links(contracts, call)
+    for status in ("201", "202") if told else ():
+        if status in made:
+            made[status]["links"] = told
     if call.method == "GET" and not call.option.answer_type:
         made["304"] = {"description": "What you have still holds."}
     made.update(errors.of_call(call))
     return made
 
 
-def operation(schemas, errors, call):
+def operation(contracts, schemas, errors, call):
     access = ACCESS[call.option.access]
     text = call.comment or call.name
     made = {"operationId": f"{call.service.unit}_{call.snake}", "tags": [call.service.unit],
@@ -164,7 +181,7 @@ def operation(schemas, errors, call):
         made["parameters"] = told
     if call.body != "NONE":
         made["requestBody"] = request_body(schemas, call)
-    made["responses"] = responses(schemas, errors, call)
+    made["responses"] = responses(contracts, schemas, errors, call)
     return made
 
 
@@ -176,7 +193,7 @@ def document(contracts):
         for call in service.calls:
             if call.is_public:
                 paths.setdefault(call.path, {})[call.method.lower()] = operation(
-                    schemas, errors, call)
+                    contracts, schemas, errors, call)
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
               "description": "The access token of POST /users/login."}
     return {

@@ -22,8 +22,9 @@ PROBLEM = {
         "code": {"type": "string", "examples": ["field.invalid"]},
         "detail": {"description": "What it is about this time.", "type": "string"},
         "errors": {
-            "description": "Each field that was refused: at most 20.", "type": "array",
-            "maxItems": 20,
+            "description": "Each field that was refused: the first 20 of a body that does not fit "
+                           "the contract, or every line of an order that cannot be had.",
+            "type": "array", "maxItems": 100,
             "items": {
                 "type": "object",
                 "properties": {

@@ -5,15 +5,31 @@ from model import INTEGERS
 from names import unit_of
 
 TEXT_LENGTH_MAX, ITEMS_MAX = 255, 100
+CONTROLS = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+CONTROLS_BUT_LINES = "\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+HEX = "[0-9A-Fa-f]"
+NOT_IN_URLS = f"\\s\"<>\\\\^`{{|}}{CONTROLS}"
+URL = f"[Hh][Tt][Tt][Pp][Ss]?://[^/?#{NOT_IN_URLS}][^{NOT_IN_URLS}]*"
+SKU = f"[^/ {CONTROLS}]([^/{CONTROLS}]*[^/ {CONTROLS}])?"
 FORMATS = {
     "uuid": {"format": "uuid"},
     "email": {"format": "email"},
     "currency": {"pattern": "^[A-Z]{3}$"},
-    "url": {"format": "uri"},
-    "sku": {"pattern": "^[^/\\s]([^/]*[^/\\s])?$"},
+    "url": {"format": "uri", "pattern": f"^{URL}$"},
+    "sku": {"pattern": f"^{SKU}$"},
     "handle": {},
     "country": {"pattern": "^[A-Z]{2}$"},
     "token": {"pattern": "^[!-~]*$"},
+}
+# The same where the empty string counts as absent.
+FORMATS_OR_EMPTY = {
+    **FORMATS,
+    "uuid": {"pattern": f"^({HEX}{{8}}-({HEX}{{4}}-){{3}}{HEX}{{12}})?$"},
+    "email": {},
+    "url": {"pattern": f"^({URL})?$"},
+    "currency": {"pattern": "^([A-Z]{3})?$"},
+    "sku": {"pattern": f"^({SKU})?$"},
+    "country": {"pattern": "^([A-Z]{2})?$"},
 }
 WIDTHS = {"int32": "int32", "int64": "int64", "uint32": "int64", "uint64": "int64"}
 
@@ -69,15 +85,27 @@ class Schemas:
         """The members that stand in JSON. What a request binds by its path is not among them."""
         in_request = message.full_name in self.in_requests
         hidden = self.bound.get(message.full_name, ())
+        is_patch = any(f.message and f.message.name == "FieldMask" for f in message.fields)
         fields = [f for f in message.fields if f.in_json and f.name not in hidden]
         required = [f.name for f in fields if (is_required if in_request else is_always_told)(f)]
         schema = {"type": "object",
-                  "properties": {f.name: self.field(f, in_request) for f in fields}}
+                  "properties": {f.name: self.member(f, in_request, is_patch) for f in fields}}
         if required:
             schema["required"] = required
         if in_request:
             schema["additionalProperties"] = False
         return described(schema, message.comment)
+
+    def member(self, field, in_request, is_patch):
+        """A field as a member of an object: null counts as absent where it may be absent. In a
+        patch null clears, and what may not be empty cannot be cleared."""
+        schema = self.field(field, in_request)
+        if not in_request or is_required(field) or (is_patch and field.rule.length_min):
+            return schema
+        if "type" in schema:
+            return {**schema, "type": [schema["type"], "null"]}
+        told = {name: schema.pop(name) for name in ("description", "examples") if name in schema}
+        return {**told, "anyOf": [schema, {"type": "null"}]}
 
     def field(self, field, in_request):
         schema = self.value(field, in_request)
@@ -133,7 +161,11 @@ def integer(field, in_request):
 
 def text(field, in_request):
     rule = field.rule
-    schema = {"type": "string", **FORMATS.get(rule.format, {})}
+    may_be_empty = in_request and not rule.required and not field.repeated
+    formats = FORMATS_OR_EMPTY if may_be_empty else FORMATS
+    schema = {"type": "string", **formats.get(rule.format, {})}
+    if in_request and "pattern" not in schema and "format" not in schema:
+        schema["pattern"] = f"^[^{refused_characters(rule)}]*$"
     if in_request:
         least = max(rule.length_min, 1 if rule.required and not field.repeated else 0)
         if least:
@@ -142,6 +174,12 @@ def text(field, in_request):
         if rule.secret and "format" not in schema:
             schema["format"] = "password"
     return schema
+
+
+def refused_characters(rule):
+    if rule.secret and rule.lines:
+        return "\\u0000"
+    return CONTROLS_BUT_LINES if rule.lines else CONTROLS
 
 
 def example_of(message, hidden=()):

@@ -26,8 +26,7 @@ const str ROUTES_BUILTIN = STR("- path: /users\n"
                                "- path: /orders\n"
                                "  upstream: local:orders\n");
 
-static const char *const METHODS[HTTP_METHODS_COUNT] = { "GET",   "HEAD",   "POST",   "PUT",
-                                                         "PATCH", "DELETE", "OPTIONS" };
+static const char *const METHODS[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
 static const unsigned METHODS_ALL = (1U << HTTP_METHODS_COUNT) - 1;
 
 /* ---- Reading ---- */
@@ -131,7 +130,7 @@ static err methods_read(const struct reader *reader, const yaml_node_t *node, st
     for (; item < node->data.sequence.items.top; item++) {
         int method;
         TRY(word_read(reader, yaml_document_get_node(reader->document, *item), "a method", METHODS,
-                      HTTP_METHODS_COUNT, &method));
+                      (int)(sizeof(METHODS) / sizeof(METHODS[0])), &method));
         route->methods |= 1U << method;
         if (method == HTTP_GET)
             route->methods |= 1U << HTTP_HEAD;

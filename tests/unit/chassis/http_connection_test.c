@@ -359,7 +359,7 @@ TEST(what_cannot_be_read_is_refused_as_a_problem_and_ends)
         { "GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "http.malformed" },
         { "GET / HTTP/1.1\r\n\r\n", 400, "http.malformed" },
         { "GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505, "http.version" },
-        { "PROPFIND / HTTP/1.1\r\nHost: h\r\n\r\n", 501, "http.method_unknown" },
+        { "BREW / HTTP/1.1\r\nHost: h\r\n\r\n", 501, "http.method_unknown" },
         { "CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", 501, "http.method_unknown" },
         { POST("/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400,
           "http.malformed" },

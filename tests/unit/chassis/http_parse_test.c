@@ -108,7 +108,7 @@ TEST(each_method_of_ours_is_known)
 {
     static const char *const methods[] = { "GET",   "HEAD",   "POST",   "PUT",
                                            "PATCH", "DELETE", "OPTIONS" };
-    for (int i = 0; i < HTTP_METHODS_COUNT; i++) {
+    for (int i = 0; i < HTTP_OTHER; i++) {
         struct reader *reader =
             read_bytes(t, str_format(t->arena, "%s /x HTTP/1.1\r\nHost: h\r\n\r\n", methods[i]));
         CHECK_INT(reader->failure, ERR_CODES_COUNT);
@@ -297,11 +297,22 @@ TEST(a_target_that_is_no_path_is_refused)
 
 /* ---- Methods and versions ---- */
 
+TEST(a_method_that_no_call_takes_is_read_so_that_it_can_be_told_which_are)
+{
+    static const char *const methods[] = { "TRACE", "PROPFIND", "QUERY" };
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        struct reader *reader =
+            read_bytes(t, str_format(t->arena, "%s /x HTTP/1.1\r\nHost: h\r\n\r\n", methods[i]));
+        CHECK_INT(reader->failure, ERR_CODES_COUNT);
+        CHECK_INT(reader->request.method, HTTP_OTHER);
+        CHECK_STR(reader->request.method_text, methods[i]);
+    }
+}
+
 TEST(other_methods_are_unknown_and_noise_is_malformed)
 {
-    static const char *const methods[] = {
-        "TRACE", "PROPFIND", "FOO", "get", "GETX", "G", "VERYLONGMETHODNAMETHATNOBODYHAS"
-    };
+    static const char *const methods[] = { "FOO", "get", "GETX", "G",
+                                           "VERYLONGMETHODNAMETHATNOBODYHAS" };
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
         check_refused(t, str_format(t->arena, "%s / HTTP/1.1\r\nHost: h\r\n\r\n", methods[i]),
                       HTTP_METHOD_UNKNOWN);
