@@ -77,6 +77,20 @@ static int on_url(llhttp_t *llhttp, const char *bytes, size_t len)
         if (bytes[i] <= ' ' || bytes[i] > '~' || bytes[i] == '#')
             return malformed(parse, "The target has a character that must be percent-encoded.");
     part_add(parse, &parse->request->path, bytes, len);
+    parse->target_end = parse->head_bytes + (uint32_t)(bytes + len - parse->fed);
+    return HPE_OK;
+}
+
+/* llhttp lets any number of spaces stand before the version; RFC 9112 lets one. */
+static int on_version(llhttp_t *llhttp, const char *bytes, size_t len)
+{
+    (void)len;
+    struct http_parse *parse = llhttp->data;
+
+    uint32_t begin = parse->head_bytes + (uint32_t)(bytes - parse->fed);
+    if (!parse->version_begun && begin != parse->target_end + strlen(" HTTP/"))
+        return malformed(parse, "One space stands between target and version.");
+    parse->version_begun = true;
     return HPE_OK;
 }
 
@@ -386,6 +400,7 @@ static int on_message_complete(llhttp_t *llhttp)
 
 static const llhttp_settings_t SETTINGS = {
     .on_url = &on_url,
+    .on_version = &on_version,
     .on_header_field = &on_header_field,
     .on_header_value = &on_header_value,
     .on_header_value_complete = &on_header_value_complete,
@@ -488,6 +503,7 @@ enum http_parse_event http_parse_feed(struct http_parse *parse, const char *byte
     if (!in_head)
         llhttp_resume(llhttp); /* from the pause after the head */
 
+    parse->fed = bytes;
     llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
     *used = error == HPE_OK ? len : (size_t)(llhttp_get_error_pos(llhttp) - bytes);
     if (in_head)

@@ -45,6 +45,9 @@ struct http_parse {
     bool head_done, chunked;
     unsigned seen; /* bits of the headers that may come once */
     uint32_t head_bytes, aside_bytes;
+    const char *fed;     /* the bytes that are being read */
+    uint32_t target_end; /* where in the head the target ended */
+    bool version_begun;
     str name, value; /* the header in hand */
     char *room;      /* where the next bytes of the head go */
     size_t room_left;

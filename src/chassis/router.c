@@ -1,8 +1,7 @@
 #include "chassis/router.h"
 
-static const char *const method_words[HTTP_METHODS_COUNT] = {
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", ""
-};
+static const char *const method_words[HTTP_METHODS_COUNT] = { "GET",   "HEAD",   "POST",    "PUT",
+                                                              "PATCH", "DELETE", "OPTIONS", "" };
 
 /* The template whose first difference is a literal where the other has a variable comes first. */
 static bool is_more_literal(const struct call_spec *a, const struct call_spec *b)

@@ -137,7 +137,6 @@ REFUSED = {
 OTHER_STATUS = {
     "CL '18446744073709551617'": (400, 413),
     "no version": (505,),
-    "two spaces before the version": (505,),
     "a length beside HTTP/2's preface": (505,),
     "a version with a long minor": (400, 505),
     "chunk size beyond 64 bits": (400, 413),

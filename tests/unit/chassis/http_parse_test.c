@@ -292,6 +292,8 @@ TEST(a_target_that_is_no_path_is_refused)
     check_refused(t, STR("GET a HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_MALFORMED);
     check_refused(t, STR("GET ?a HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_MALFORMED);
     check_refused(t, STR("GET  / HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_MALFORMED);
+    check_refused(t, STR("GET /  HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_MALFORMED);
+    check_refused(t, STR("GET /?q=a   HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_MALFORMED);
     check_refused(t, STR("CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_METHOD_UNKNOWN);
 }
 

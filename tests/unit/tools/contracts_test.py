@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "contracts"))
 
 import generate  # noqa: E402
+from openapi_schemas import CONTROLS  # noqa: E402
 from problem import ContractError  # noqa: E402
 
 CONTRACTS = ROOT / "contracts"
@@ -170,9 +171,17 @@ class Makes(unittest.TestCase):
         self.assertEqual(schema["required"], ["name"])
         self.assertIs(schema["additionalProperties"], False)
         self.assertEqual(schema["properties"]["name"],
-                         {"type": "string", "minLength": 2, "maxLength": 20})
+                         {"type": "string", "pattern": f"^[^{CONTROLS}]*$",
+                          "minLength": 2, "maxLength": 20})
         self.assertEqual(schema["properties"]["weight"]["maximum"], 5000000000)
         self.assertEqual(schema["properties"]["tags"]["maxItems"], 7)
+
+    def test_null_counts_as_absent_where_a_member_may_be_absent(self):
+        schemas = self.document["components"]["schemas"]
+        made = schemas["CreateToyRequest"]["properties"]
+        self.assertEqual(made["name"]["type"], "string")
+        self.assertEqual(made["tags"]["type"], ["array", "null"])
+        self.assertNotIn("null", json.dumps(schemas["ToyList"]))
 
     def test_what_the_path_sets_is_not_in_the_body(self):
         schema = self.document["components"]["schemas"]["UpdateToyRequest"]
