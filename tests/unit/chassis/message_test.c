@@ -79,6 +79,21 @@ TEST(what_was_packed_unpacks_to_the_same)
     CHECK_STR(text_of(again->payment->provider), "manual");
 }
 
+TEST(what_a_newer_version_added_is_skipped)
+{
+    Orders__CreateOrderRequest *order = new_order(t->arena);
+    void *out;
+    CHECK_OK(message_from_json(t->arena, STR("{\"payment\":{\"provider\":\"manual\"}}"),
+                               &orders_create_order_request_spec, order));
+    struct text bytes = text_init(t->arena, 64);
+    text_add(&bytes, message_pack(t->arena, order));
+    text_add(&bytes, STR("\x7a\x03new")); /* member 15, a text */
+    CHECK_OK(message_unpack(t->arena, text_str(&bytes), &orders_create_order_request_spec, &out));
+    Orders__CreateOrderRequest *again = out;
+    CHECK_STR(text_of(again->payment->provider), "manual");
+    CHECK_INT(again->n_lines, 0);
+}
+
 TEST(no_bytes_unpack_to_an_empty_message)
 {
     void *out;
