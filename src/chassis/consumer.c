@@ -420,6 +420,8 @@ err consumer_retry_held(struct consumer *consumer, struct call *call)
     TRY(inbox_held_ready(reader, call->arena, HELD_A_TICK, &events, &events_count));
     TRY(dead_letters_requeued(reader, call->arena, HELD_A_TICK, &letters, &letters_count));
     call_read_end(call);
+    if (events_count == 0 && letters_count == 0)
+        job_rest(call, INT64_MAX);
     work_on_kept(consumer, events, events_count, INBOX_HELD);
     struct bus_event *requeued = arena_array(call->arena, struct bus_event, letters_count);
     for (size_t i = 0; i < letters_count; i++)

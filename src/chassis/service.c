@@ -136,7 +136,13 @@ static void changed(void *subject, struct uuid what)
     cache_drop(((struct service *)subject)->cache, what);
 }
 
-static void committed(void *subject) { relay_poke(((struct service *)subject)->relay); }
+static void committed(void *subject, bool announced)
+{
+    struct service *service = subject;
+    if (announced)
+        relay_poke(service->relay);
+    timers_stir(service->timers);
+}
 
 static void subscribe(struct service *service)
 {

@@ -78,6 +78,12 @@ struct timer *service_every(struct service *service, const char *name, uint32_t 
                             err (*run)(void *self, struct call *call));
 void timer_poke(struct timer *timer);
 
+/* For a timer's job that has found nothing to do: nothing will be due before `until` (wall time;
+ * INT64_MAX for never) unless something is committed to the database meanwhile. The timer then
+ * rests, TIMER_REST_MS at most, so that a shop without work sleeps. */
+enum { TIMER_REST_MS = 30000 };
+void job_rest(struct call *call, time_us until);
+
 /* For jobs (timers, lanes): hands the write over and waits until it is on disk. VERSION_CONFLICT
  * comes back to the caller, who reads again. */
 err job_write(struct call *call, struct write *write);

@@ -83,5 +83,8 @@ void timers_start(struct timers *timers);
 void timers_stop(struct timers *timers);
 void timers_close(struct timers *timers); /* accepts NULL */
 
+/* Something was committed: what rests may have work. Cheap where nothing rests. */
+void timers_stir(struct timers *timers);
+
 /* A call waits from now on: its time must be watched. */
 void timers_watch_waiters(struct timers *timers);

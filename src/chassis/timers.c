@@ -9,6 +9,7 @@ struct timer {
     struct timers *timers;
     const char *name;
     int64_t interval_us, due_us;
+    int64_t rests_to_us; /* 0: it does not rest */
     err (*run)(void *self, struct call *call);
     void *self;
 };
@@ -21,6 +22,8 @@ struct timers {
     struct timer timers[TIMERS_MAX];
     int count;
     bool stopping, watching;
+    int64_t stirs; /* atomic */
+    bool resting;  /* some timer is; atomic */
 };
 
 struct timers *timers_open(struct service *service)
@@ -59,7 +62,44 @@ void timer_poke(struct timer *timer)
     struct timers *timers = timer->timers;
     lock_take(&timers->lock);
     timer->due_us = 0; /* before all that are due by their time */
+    timer->rests_to_us = 0;
     cond_wake_one(&timers->wake);
+    lock_drop(&timers->lock);
+}
+
+/* Ends every rest. With the lock held. */
+static void wake_all(struct timers *timers)
+{
+    for (int i = 0; i < timers->count; i++)
+        timers->timers[i].rests_to_us = 0;
+    __atomic_store_n(&timers->resting, false, __ATOMIC_SEQ_CST);
+}
+
+void timers_stir(struct timers *timers)
+{
+    __atomic_add_fetch(&timers->stirs, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&timers->resting, __ATOMIC_SEQ_CST))
+        return;
+    lock_take(&timers->lock);
+    wake_all(timers);
+    cond_wake_one(&timers->wake);
+    lock_drop(&timers->lock);
+}
+
+void job_rest(struct call *call, time_us until)
+{
+    ASSERT(call);
+    call->rests_until_ = until;
+}
+
+/* Lies down, unless something was committed since the job began. */
+static void lie_down(struct timers *timers, struct timer *timer, int64_t rest_us, int64_t stirs)
+{
+    lock_take(&timers->lock);
+    timer->rests_to_us = clock_mono_us() + rest_us;
+    __atomic_store_n(&timers->resting, true, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&timers->stirs, __ATOMIC_SEQ_CST) != stirs)
+        wake_all(timers);
     lock_drop(&timers->lock);
 }
 
@@ -73,15 +113,34 @@ void timers_watch_waiters(struct timers *timers)
     lock_drop(&timers->lock);
 }
 
+/* How long the job of the call lets its timer rest; 0: not at all. */
+static int64_t rest_of(const struct call *call)
+{
+    const int64_t rest_max_us = TIMER_REST_MS * INT64_C(1000);
+    time_us now = clock_wall_us();
+    if (call->rests_until_ <= now)
+        return 0;
+    return call->rests_until_ - now < rest_max_us ? call->rests_until_ - now : rest_max_us;
+}
+
 static void run_timer(struct timers *timers, struct timer *timer)
 {
+    int64_t stirs = __atomic_load_n(&timers->stirs, __ATOMIC_SEQ_CST);
     struct call *call = service_job_open(timers->service, timer->name);
     err error = service_job_run(call, timer->name, timer->run, timer->self);
     /* A job leaves its work in its table: it is tried again at the next tick. */
     if (error != OK)
         LOG(LOG_WARN, "job.failed", LOG_TEXT("job", str_of_z(timer->name)),
             LOG_TEXT("error", err_describe(call->arena, error)));
+    int64_t rest_us = error == OK ? rest_of(call) : 0;
     service_job_close(call);
+    if (rest_us > 0)
+        lie_down(timers, timer, rest_us, stirs);
+}
+
+static int64_t due_of(const struct timer *timer)
+{
+    return timer->rests_to_us > timer->due_us ? timer->rests_to_us : timer->due_us;
 }
 
 /* The timer that has been due for longest, or NULL; *next_us is when the next one will be. With the
@@ -90,12 +149,13 @@ static struct timer *take_due(struct timers *timers, int64_t now_us, int64_t *ne
 {
     struct timer *first = NULL;
     for (int i = 0; i < timers->count; i++)
-        if (!first || timers->timers[i].due_us < first->due_us)
+        if (!first || due_of(&timers->timers[i]) < due_of(first))
             first = &timers->timers[i];
-    *next_us = first ? first->due_us : INT64_MAX;
+    *next_us = first ? due_of(first) : INT64_MAX;
     if (*next_us > now_us)
         return NULL;
     first->due_us = now_us + first->interval_us;
+    first->rests_to_us = 0;
     return first;
 }
 

@@ -113,9 +113,9 @@ void write_announce(struct write *write, const struct event_spec *spec, const vo
 struct writer;
 
 /* Starts the thread that owns all writing of `db`. `on_committed` (may be NULL) is told after each
- * commit that put something into the outbox. */
-struct writer *writer_open(struct db *db, const char *service, void (*on_committed)(void *subject),
-                           void *subject);
+ * batch that committed something; `announced`: also into the outbox. */
+struct writer *writer_open(struct db *db, const char *service,
+                           void (*on_committed)(void *subject, bool announced), void *subject);
 
 /* Takes at most `batch_max` (1 to WRITES_BATCH_MAX) writes into one transaction: to measure what
  * batches are worth. */

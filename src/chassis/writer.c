@@ -9,7 +9,7 @@ enum { LIFE_BYTES_MAX = 1024 * 1024, NAME_BYTES = 16 };
 struct writer {
     struct arena *arena; /* holds this */
     struct batch_room room;
-    void (*on_committed)(void *subject);
+    void (*on_committed)(void *subject, bool announced);
     void *subject;
     struct thread *thread;
 
@@ -62,9 +62,10 @@ static void run(void *subject)
     writer_here = self;
     while ((count = take_batch(self, writes)) > 0) {
         struct batch_room *room = &self->room;
+        int64_t commits = room->commits;
         batch_run(room, writes, count);
-        if (room->announced && self->on_committed)
-            self->on_committed(self->subject);
+        if (room->commits > commits && self->on_committed)
+            self->on_committed(self->subject, room->announced);
         __atomic_store_n(&self->batches, room->commits, __ATOMIC_RELAXED);
         __atomic_fetch_add(&self->writes, (int64_t)count, __ATOMIC_RELAXED);
         __atomic_store_n(&self->commit_us, room->commit_us, __ATOMIC_RELAXED);
@@ -75,8 +76,8 @@ static void run(void *subject)
 
 /* ---- opening and closing ---- */
 
-struct writer *writer_open(struct db *db, const char *service, void (*on_committed)(void *subject),
-                           void *subject)
+struct writer *writer_open(struct db *db, const char *service,
+                           void (*on_committed)(void *subject, bool announced), void *subject)
 {
     ASSERT(db && service);
     struct arena *arena = arena_open(LIFE_BYTES_MAX);

@@ -254,6 +254,10 @@ enum heard client_hear(struct exchange *exchange)
     lock_drop(&exchange->lock);
     RULE(is_answered, "answers", "%s: no answer to %s %s in %d s", exchange->client->name,
          method_names[exchange->ask->method], exchange->ask->path, ANSWER_WITHIN_US / 1000000);
+    /* The wall clock may have jumped while its token was on the way: it signs in anew. */
+    bool has_token = exchange->client->roles != 0;
+    if (exchange->reply.status == 401 && has_token && exchange->client->model->plan->wall_jumps > 0)
+        return HEARD_LATER;
     return model_hear(exchange->client->model, exchange->ask, &exchange->reply);
 }
 

@@ -82,7 +82,10 @@ err orders_give_due_payments(void *subject, struct call *call)
     struct due_job *jobs;
     size_t count;
     TRY(call_reader(call, &reader));
+    time_us next;
     TRY(store_find_due_jobs(reader, call->arena, call->now, DUE_A_TICK, &jobs, &count));
+    TRY(store_find_next_job(reader, call->arena, &next));
+    job_rest(call, next);
     for (size_t i = 0; i < count; i++)
         lanes_give(self->lanes, jobs[i].order);
     return OK;
@@ -109,7 +112,9 @@ err orders_expire_holds(void *subject, struct call *call)
     struct uuid *ids;
     size_t count;
     TRY(call_reader(call, &reader));
+    time_us next;
     TRY(store_find_expired(reader, call->arena, call->now, EXPIRED_A_TICK, &ids, &count));
+    TRY(store_find_next_expiry(reader, call->arena, &next));
     struct uuid expired[EXPIRED_A_TICK]; /* each order begins with an empty arena */
     ASSERT(count <= EXPIRED_A_TICK);
     memcpy(expired, ids, count * sizeof expired[0]);
@@ -120,6 +125,7 @@ err orders_expire_holds(void *subject, struct call *call)
             LOG(LOG_WARN, "hold.failed", LOG_TEXT("order_id", uuid_text(call->arena, expired[i])),
                 LOG_TEXT("error", err_describe(call->arena, error)));
     }
+    job_rest(call, next);
     return OK;
 }
 
@@ -134,11 +140,15 @@ static void send_callback(void *subject, str payload, str signature)
 err orders_send_callbacks(void *subject, struct call *call)
 {
     struct orders *self = subject;
+    time_us first = INT64_MAX;
     for (int i = 0; i < self->providers_count; i++) {
         const struct provider *provider = &self->providers[i];
+        time_us next = INT64_MAX;
         if (provider->tick)
-            TRY(provider->tick(provider->self, call->arena, call->now, send_callback, self));
+            TRY(provider->tick(provider->self, call->arena, call->now, send_callback, self, &next));
+        first = next < first ? next : first;
     }
+    job_rest(call, first);
     return OK;
 }
 

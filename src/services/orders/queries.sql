@@ -92,6 +92,14 @@ delete from payment_jobs where order_id = $1;
 -- Each time twice as long.
 update payment_jobs set due_at = $3 + min($4 << min(tries, 10), $5), tries = tries + 1 where order_id = $1 and kind = $2;
 
+-- job_due_next: one
+-- -> due_at time?
+select min(due_at) as due_at from payment_jobs;
+
+-- hold_ends_next: one
+-- -> hold_until time?
+select min(hold_until) as hold_until from orders where status = 'reserved' and payment = 'pending';
+
 -- jobs_due: many
 -- now time, count int32 -> order_id uuid, kind text, tries int32
 select order_id, kind, tries from payment_jobs where due_at <= $1 order by due_at limit $2;

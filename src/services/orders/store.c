@@ -204,6 +204,22 @@ err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us n
     return OK;
 }
 
+err store_find_next_job(struct db_reader *reader, struct arena *arena, time_us *due_at)
+{
+    struct sql_job_due_next_row row;
+    TRY(sql_job_due_next(reader, arena, &row));
+    *due_at = row.due_at ? row.due_at : INT64_MAX;
+    return OK;
+}
+
+err store_find_next_expiry(struct db_reader *reader, struct arena *arena, time_us *ends_at)
+{
+    struct sql_hold_ends_next_row row;
+    TRY(sql_hold_ends_next(reader, arena, &row));
+    *ends_at = row.hold_until ? row.hold_until : INT64_MAX;
+    return OK;
+}
+
 /* ---- writing ---- */
 
 /* Rows that several orders of a batch add; each kind goes to the engine in one piece. */

@@ -68,6 +68,10 @@ struct due_job {
 err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us now,
                         int32_t count_max, struct due_job **jobs, size_t *count);
 
+/* When the next job falls due, and the next hold ends; INT64_MAX where there is none. */
+err store_find_next_job(struct db_reader *reader, struct arena *arena, time_us *due_at);
+err store_find_next_expiry(struct db_reader *reader, struct arena *arena, time_us *ends_at);
+
 /* ---- batch functions ---- */
 
 /* Subjects: struct order_save with a new order. */

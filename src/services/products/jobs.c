@@ -230,8 +230,10 @@ static err run_imports(void *subject, struct call *call)
 
     TRY(call_reader(call, &reading.reader));
     TRY(store_find_import(reading.reader, call->arena, &import, &found));
-    if (!found)
+    if (!found) {
+        job_rest(call, INT64_MAX);
         return OK;
+    }
     piece = (struct import_piece){
         .id = import.id,
         .position_before = import.place.byte,
@@ -271,8 +273,10 @@ static err run_upkeep(void *subject, struct call *call)
     if (!self->has_noted)
         return note_stock_low(self, call, reader);
     TRY(store_find_stale(reader, call->arena, STALE_AT_ONCE, &stale));
-    if (stale.count == 0)
+    if (stale.count == 0) {
+        job_rest(call, INT64_MAX);
         return OK;
+    }
     TRY(job_write(call, write_new(call->arena, &store_redraw_products, &stale)));
     timer_poke(self->upkeep);
     return OK;

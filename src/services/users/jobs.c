@@ -17,6 +17,7 @@ err users_follow(void *subject, struct call *call)
             auth_revoke(auth, revocations[i].user, revocations[i].session,
                         revocations[i].version_min, revocations[i].at);
     } while (count == REVOCATIONS_PAGE_MAX);
+    job_rest(call, INT64_MAX);
 
     struct auth_key keys[AUTH_KEYS_MAX];
     auth_set_keys(auth, keys, keys_verifying(self->keys, keys));

@@ -43,8 +43,10 @@ void shelf_reopen(struct shelf *shelf, bool durable)
     shelf->db = open_db(shelf, durable);
 }
 
-static void on_committed(void *subject)
+static void on_committed(void *subject, bool announced)
 {
+    if (!announced)
+        return;
     __atomic_fetch_add(&((struct shelf *)subject)->committed, 1, __ATOMIC_RELAXED);
 }
 

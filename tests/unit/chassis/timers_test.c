@@ -8,7 +8,8 @@ struct job {
     struct test *t;
     int runs; /* atomic */
     int64_t takes_us;
-    bool fails, huge, writes;
+    bool fails, huge, writes, rests;
+    int64_t rests_us;    /* 0: for ever */
     struct timer *pokes; /* once, while it runs */
 };
 
@@ -21,6 +22,8 @@ static err job_run(void *self, struct call *call)
         timer_poke(job->pokes);
     if (job->writes)
         TRY(job_write(call, write_new(call->arena, NULL, NULL)));
+    if (job->rests)
+        job_rest(call, job->rests_us ? call->now + job->rests_us : INT64_MAX);
     if (job->takes_us)
         sleep_until(clock_mono_us() + job->takes_us);
     if (job->huge)
@@ -152,4 +155,58 @@ TEST(every_call_that_waits_has_its_time_watched_whenever_it_began)
     }
     for (int i = 0; i < CALLS; i++)
         CHECK_STATUS(inline_wait(pending[i]), 202);
+}
+
+/* Something is committed, by a write that has nothing to do with the timer. */
+static void commit(struct counter *counter)
+{
+    err outcome;
+    struct write *write = write_new(counter->t->arena, NULL, NULL);
+    CHECK_INT(writer_submit_and_wait(service_writer(counter->service), write, &outcome),
+              WRITE_DONE);
+    CHECK_OK(outcome);
+}
+
+TEST(a_timer_that_rests_runs_again_only_after_a_commit)
+{
+    struct counter *counter = counter_open(t);
+    struct job *sleeper = job_of(t), *other = job_of(t);
+    sleeper->rests = true;
+    every(counter, 5, sleeper);
+    every(counter, 5, other);
+    counter_start(counter);
+    wait_runs(other, 20);
+    CHECK_INT(runs_of(sleeper), 1);
+    commit(counter);
+    wait_runs(sleeper, 2);
+    int runs = runs_of(other);
+    wait_runs(other, runs + 20);
+    CHECK_INT(runs_of(sleeper), 2);
+}
+
+TEST(a_timer_that_rests_runs_when_its_time_has_come_and_when_it_is_poked)
+{
+    struct counter *counter = counter_open(t);
+    struct job *short_one = job_of(t), *poked = job_of(t);
+    short_one->rests = poked->rests = true;
+    short_one->rests_us = 50 * MS;
+    every(counter, 5, short_one);
+    struct timer *timer = every(counter, 5, poked);
+    int64_t began_us = clock_mono_us();
+    counter_start(counter);
+    wait_runs(short_one, 4);
+    CHECK(clock_mono_us() - began_us >= 3 * 50 * MS);
+    CHECK_INT(runs_of(poked), 1);
+    timer_poke(timer);
+    wait_runs(poked, 2);
+}
+
+TEST(a_timer_does_not_rest_over_what_was_committed_while_its_job_ran)
+{
+    struct counter *counter = counter_open(t);
+    struct job *job = job_of(t);
+    job->rests = job->writes = true; /* its own write is a commit, too */
+    every(counter, 5, job);
+    counter_start(counter);
+    wait_runs(job, 5);
 }

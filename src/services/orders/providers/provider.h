@@ -52,8 +52,9 @@ struct provider {
     /* Reads a callback. Fails with PAYMENT_SIGNATURE, JSON_MALFORMED, FIELD_INVALID. */
     err (*read_event)(void *self, struct arena *arena, str payload, str signature,
                       struct payment_event *event);
-    /* Callbacks that a provider in this process has to send now: `send` is called for each; NULL
-     * where there is none. */
+    /* Callbacks that a provider in this process has to send now: `send` is called for each; `next`
+     * is when the next one falls due (INT64_MAX: none). NULL where it has no callbacks. */
     err (*tick)(void *self, struct arena *arena, time_us now,
-                void (*send)(void *subject, str payload, str signature), void *subject);
+                void (*send)(void *subject, str payload, str signature), void *subject,
+                time_us *next);
 };

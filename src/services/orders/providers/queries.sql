@@ -30,6 +30,10 @@ insert into callbacks (id, payment_id, known, due_at) values ($1, $2, $3, $4);
 -- now time, count int32 -> id uuid, payment_id uuid, known int32
 select id, payment_id, known from callbacks where due_at <= $1 order by due_at limit $2;
 
+-- callback_due_next: one
+-- -> due_at time?
+select min(due_at) as due_at from callbacks;
+
 -- callback_drop: run
 -- id uuid
 delete from callbacks where id = $1;

@@ -300,18 +300,23 @@ static err write_callback_sent(struct tx *tx, struct write *const *writes, size_
 }
 
 static err tick(void *self, struct arena *arena, time_us now,
-                void (*send)(void *subject, str payload, str signature), void *subject)
+                void (*send)(void *subject, str payload, str signature), void *subject,
+                time_us *next)
 {
     struct simulator *simulator = self;
     struct db_reader *reader;
     struct sql_callbacks_due_row *rows;
+    struct sql_callback_due_next_row first;
     size_t count;
     TRY(db_read_begin(simulator->db, arena, &reader));
     err error = sql_callbacks_due(
         reader, arena, &(struct sql_callbacks_due){ .now = now, .count = CALLBACKS_A_TICK }, &rows,
         &count);
+    if (error == OK)
+        error = sql_callback_due_next(reader, arena, &first);
     db_read_end(reader);
     TRY(error);
+    *next = first.due_at ? first.due_at : INT64_MAX;
     for (size_t i = 0; i < count; i++) {
         str payload = str_format(
             arena, "{\"event_id\":\"%" STR_F "\",\"payment_id\":\"%" STR_F "\",\"status\":\"%s\"}",

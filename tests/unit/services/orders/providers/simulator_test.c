@@ -16,6 +16,7 @@ struct shop {
     struct provider provider;
     str payloads[64], signatures[64];
     int called_back;
+    time_us next; /* callback */
 };
 
 static void shop_close(void *subject) { simulator_close(((struct shop *)subject)->simulator); }
@@ -80,7 +81,8 @@ static void note_callback(void *subject, str payload, str signature)
 static int tick(struct shop *shop, time_us now)
 {
     shop->called_back = 0;
-    CHECK_OK(shop->provider.tick(shop->provider.self, shop->t->arena, now, note_callback, shop));
+    CHECK_OK(shop->provider.tick(shop->provider.self, shop->t->arena, now, note_callback, shop,
+                                 &shop->next));
     return shop->called_back;
 }
 
@@ -278,6 +280,7 @@ TEST(a_payment_that_is_decided_by_callback_is_decided_when_it_is_sent)
         struct payment_event event;
         CHECK_INT(authorize(shop, &payment, QUICK_US), KNOWN_PENDING);
         CHECK_INT(tick(shop, clock_wall_us()), 0); /* after a second */
+        CHECK(shop->next > clock_wall_us() && shop->next <= clock_wall_us() + TIME_SECOND);
         CHECK_INT(tick(shop, clock_wall_us() + 2 * TIME_SECOND), 1);
         CHECK_INT(get(shop, &payment), ends[i]);
         CHECK_OK(read_event(shop, shop->payloads[0], shop->signatures[0], &event));
@@ -285,6 +288,7 @@ TEST(a_payment_that_is_decided_by_callback_is_decided_when_it_is_sent)
         CHECK_INT(event.known, ends[i]);
         CHECK(event.id.len > 0);
         CHECK_INT(tick(shop, clock_wall_us() + 2 * TIME_SECOND), 0); /* once */
+        CHECK_INT(shop->next, INT64_MAX);
     }
 }
 
