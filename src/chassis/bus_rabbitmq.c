@@ -134,7 +134,7 @@ static err connect_wire(struct arena *arena, struct bus_wire *wire, int heartbea
 {
     const struct rabbitmq *driver = wire->driver;
     struct timeval patience = { .tv_sec = BUS_CONNECT_MS / 1000 };
-    amqp_socket_t *socket;
+    amqp_socket_t *socket = NULL;
     if (driver->tls)
         TRY(tls_socket(arena, driver, wire->connection, &socket));
     else
