@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh test-wire conformance bench sim saga crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -10,10 +10,12 @@ build:      ## build the programs into build/release
 	@scripts/bootstrap run && scripts/build release
 test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, …) for one stage
 	@scripts/test --word '$(T)' --stage '$(S)'
+postgresql: ## databases and roles on the server that URL names (as a superuser); writes postgresql.env
+	@scripts/postgresql '$(URL)'
 test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
 test-wire:  ## everything against real brokers and databases, with all faults
-	@WIRE=whole scripts/test --stage wire
+	@WIRE=whole scripts/test --word '$(T)' --stage wire
 bench:      ## measure the release build
 	@scripts/bench
 conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats

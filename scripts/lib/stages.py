@@ -104,7 +104,7 @@ def counts_of_program(program, code, text):
             counts, told = counts_of_xml(program.xml), True
         except (OSError, xml.etree.ElementTree.ParseError):
             pass
-    else:
+    if not told:  # also of a program that could not run at all, and says so
         found = COUNTS.findall(text)
         if found:
             counts, told = Counts(*map(int, found[-1])), True
@@ -178,12 +178,12 @@ def suite_programs(kind, suite, word):
             for test in json.loads(path.read_text()) if f"duka:{suite}" in test["suite"] or suite in test["suite"]]
 
 
-def pytest_programs(folder, word, kind):
+def pytest_programs(folder, word, kind, name=None):
     """pytest over a folder that has tests; the programs under test come from build/KIND."""
     path = ROOT / "tests" / folder
     if not any(path.glob("**/test_*.py")):
         return []
-    result = LOGS / f"{folder}.xml"
+    result = LOGS / f"{name or folder}.xml"
     result.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider",
                f"--junitxml={result}", *(["-k", word] if word else []), path]
@@ -191,6 +191,23 @@ def pytest_programs(folder, word, kind):
     return [Program("pytest", command, xml=result, environment={
         "DUKA_BUILD": str(BUILD / kind), "DUKA_BIN": str(apps / "duka"), "DUKACTL_BIN": str(apps / "dukactl"),
         "PYTHONDONTWRITEBYTECODE": "1"})]
+
+
+def on_postgresql(program):
+    """The program, with a PostgreSQL of its own (or skipped, where there is none)."""
+    program.name += "-postgresql"
+    program.command = [sys.executable, "tests/lib/postgresql.py", *program.command]
+    return program
+
+
+def wire_programs(word):
+    """What only real servers can show: suite wire and tests/wire; the data room and the whole shop on PostgreSQL."""
+    rooms = suite_programs("asan", "wire", word)
+    for program in rooms:
+        if program.name == "wire-data":
+            on_postgresql(program)
+    shop = [on_postgresql(program) for program in pytest_programs("e2e", word, "release", "e2e-postgresql")]
+    return shop + rooms + pytest_programs("wire", word, "asan")
 
 
 def check_planted(kind):
@@ -217,10 +234,9 @@ STAGES = {
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
     # Real brokers and databases, bounded; `make test-wire` runs all of it.
-    "wire": (3600 if os.environ.get("WIRE") == "whole" else 300, ["asan"],
-             lambda word: suite_programs("asan", "wire", word) + pytest_programs("wire", word, "asan")),
+    "wire": (3600 if os.environ.get("WIRE") == "whole" else 300, ["asan", "release"], lambda word: wire_programs(word)),
 }
-PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan"}
+PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan", "wire"}  # wire waits more than it works
 
 
 def arguments():

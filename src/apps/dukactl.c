@@ -1,4 +1,5 @@
 /* dukactl: the operator's tool. Asks a shop that runs, by its socket DATA_DIR/duka.sock. */
+#include "apps/shop.h"
 #include "base/arena.h"
 #include "base/json.h"
 #include "chassis/ask.h"
@@ -43,6 +44,8 @@ static const char HELP[] =
     "      Sets the password of an account, ends its sessions, lets it in again if suspended.\n"
     "  dukactl ready [--timeout SECONDS]\n"
     "      Waits until the shop is ready, at most 60 seconds.\n"
+    "  dukactl migrate\n"
+    "      Brings the databases up to this version; needed on PostgreSQL before a shop starts.\n"
     "  dukactl config\n"
     "      Shows each setting, its value and where it came from.\n"
     "  dukactl --help, dukactl --version\n"
@@ -350,10 +353,28 @@ static int config(struct tool *tool)
     return 0;
 }
 
+/* ---- dukactl migrate: opens the databases itself ---- */
+
+static int migrate(struct tool *tool)
+{
+    if (tool->argc > 1)
+        return complain_usage("migrate takes nothing");
+    struct migrated done = { 0 };
+    err error = shop_migrate(tool->arena, tool->conf, &done);
+    if (error != OK)
+        return complain_error(tool, error);
+    printf("users %d, products %d, orders %d migrations applied\n", done.users, done.products,
+           done.orders);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct tool *tool);
-} COMMANDS[] = { { "users", users }, { "ready", ready }, { "config", config } };
+} COMMANDS[] = { { "users", users },
+                 { "ready", ready },
+                 { "config", config },
+                 { "migrate", migrate } };
 
 static int run(struct tool *tool)
 {

@@ -68,6 +68,14 @@ err shop_open(struct arena *arena, const struct conf *conf, const struct bus_fau
     return OK;
 }
 
+err shop_migrate(struct arena *arena, const struct conf *conf, struct migrated *out)
+{
+    ASSERT(arena && conf && out);
+    TRY(users_migrate(arena, conf, &out->users));
+    TRY(products_migrate(arena, conf, &out->products));
+    return orders_migrate(arena, conf, &out->orders);
+}
+
 void shop_start(struct shop *shop)
 {
     ASSERT(shop && !shop->started);

@@ -20,6 +20,14 @@ struct shop {
 err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
               struct shop **out);
 
+/* How many migrations each service's database has got. */
+struct migrated {
+    int users, products, orders;
+};
+
+/* Brings the databases of all services up to what this program knows. */
+err shop_migrate(struct arena *arena, const struct conf *conf, struct migrated *out);
+
 /* Starts the bus, relays, timers and lanes. */
 void shop_start(struct shop *shop);
 

@@ -6,12 +6,28 @@
 
 static const struct {
     str scheme;
-    const struct db_driver *driver; /* NULL: known, but not in this build */
+    const struct db_driver *driver;
 } SCHEMES[] = {
     { STR("sqlite:"), &db_sqlite_driver },
-    { STR("postgresql://"), NULL },
-    { STR("postgres://"), NULL },
+    { STR("postgresql://"), &db_postgresql_driver },
+    { STR("postgres://"), &db_postgresql_driver },
 };
+
+/* The engine that a URL asks for, and what follows its scheme. */
+static err find_driver(struct arena *arena, str url, const struct db_driver **driver, str *place)
+{
+    for (size_t i = 0; i < sizeof SCHEMES / sizeof SCHEMES[0]; i++) {
+        if (!str_starts(url, SCHEMES[i].scheme))
+            continue;
+        *driver = SCHEMES[i].driver;
+        *place = str_slice(url, SCHEMES[i].scheme.len, url.len);
+        return OK;
+    }
+    return fail(arena, SETTING_INVALID,
+                "The database URL \"%" STR_F
+                "\" is none: use sqlite:PATH or postgresql://USER@HOST/DATABASE.",
+                STR_A(db_url_shown(arena, url)));
+}
 
 err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
             struct db **out)
@@ -19,22 +35,55 @@ err db_open(struct arena *arena, const struct db_config *config, const struct db
     ASSERT(arena && config && schema && out);
     ASSERT(config->readers_max > 0);
 
-    for (size_t i = 0; i < sizeof SCHEMES / sizeof SCHEMES[0]; i++) {
-        if (!str_starts(config->url, SCHEMES[i].scheme))
-            continue;
-        if (!SCHEMES[i].driver)
-            return fail(arena, SETTING_INVALID,
-                        "The database URL \"%" STR_F
-                        "\" asks for an engine that this build does not have:"
-                        " use sqlite:PATH.",
-                        STR_A(config->url));
-        str place = str_slice(config->url, SCHEMES[i].scheme.len, config->url.len);
-        TRY(SCHEMES[i].driver->open(arena, config, place, schema, out));
-        lock_init(&(*out)->faults_lock);
-        return OK;
+    const struct db_driver *driver;
+    str place;
+    TRY(find_driver(arena, config->url, &driver, &place));
+    TRY(driver->open(arena, config, place, schema, out));
+    lock_init(&(*out)->faults_lock);
+    return OK;
+}
+
+err db_migrate(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
+               int *applied)
+{
+    ASSERT(arena && config && schema && applied);
+    const struct db_driver *driver;
+    str place;
+    TRY(find_driver(arena, config->url, &driver, &place));
+    return driver->migrate(arena, config, place, schema, applied);
+}
+
+bool db_is_shared(const struct db *db)
+{
+    ASSERT(db);
+    return db->driver->is_shared;
+}
+
+/* The value of `password=` in the query, or what stands between ':' and the last '@'. */
+str db_url_shown(struct arena *arena, str url)
+{
+    ASSERT(arena);
+    ptrdiff_t scheme = str_find(url, STR("://"));
+    if (scheme < 0)
+        return url;
+    size_t from = (size_t)scheme + 3, at = 0, colon = 0;
+    for (size_t i = from; i < url.len && url.ptr[i] != '?'; i++) {
+        if (url.ptr[i] == '@')
+            at = i;
+        if (url.ptr[i] == ':' && colon == 0)
+            colon = i;
     }
-    return fail(arena, SETTING_INVALID, "The database URL \"%" STR_F "\" is none: use sqlite:PATH.",
-                STR_A(config->url));
+    if (at > colon && colon > 0)
+        url = str_format(arena, "%" STR_F ":***%" STR_F, STR_A(str_slice(url, 0, colon)),
+                         STR_A(str_slice(url, at, url.len)));
+    ptrdiff_t word = str_find(url, STR("password="));
+    if (word < 0)
+        return url;
+    size_t value = (size_t)word + STR("password=").len;
+    str rest = str_slice(url, value, url.len);
+    ptrdiff_t end = str_find_byte(rest, '&');
+    return str_format(arena, "%" STR_F "***%" STR_F, STR_A(str_slice(url, 0, value)),
+                      STR_A(end < 0 ? STR("") : str_slice(rest, (size_t)end, rest.len)));
 }
 
 void db_close(struct db *db)

@@ -31,6 +31,22 @@ struct column {
     uint32_t offset;
 };
 
+/* The same statement for PostgreSQL, and its form that takes arrays, one for each parameter, and
+ * works on all their rows at once: tools/queries/postgresql.py tells how it is derived. */
+enum many_answer {
+    MANY_COUNT,    /* nothing but how many rows were touched: all of them, or it fails */
+    MANY_UNKNOWN,  /* how many, but not which */
+    MANY_ORDINALS, /* for each row touched the place of its source, from 1 */
+    MANY_KEYS,     /* for each row touched its key */
+    MANY_INSERTED, /* the same, and of rows with one key the first */
+};
+struct query_postgresql {
+    const char *sql;
+    const char *many; /* NULL: one by one */
+    uint64_t key;     /* bits of the parameters by which two rows of the source meet in one */
+    enum many_answer answer;
+};
+
 /* A statement of queries.sql. `index` numbers the statements of one service, for the caches of
  * prepared ones. */
 struct query {
@@ -40,6 +56,7 @@ struct query {
     const struct column *columns;
     uint16_t params_count, columns_count;
     uint32_t params_size, row_size;
+    const struct query_postgresql *postgresql; /* NULL: the schema is SQLite's only */
     uint16_t index;
     bool writes;
 };
@@ -54,24 +71,42 @@ struct db_schema {
     const char *service; /* "orders" */
     const struct query *const *queries;
     int queries_count;
-    const struct migration *migrations;
-    int migrations_count;
+    const struct migration *migrations; /* SQLite's */
+    int migrations_count;               /* of both engines: they go by the same numbers */
+    const struct migration *migrations_postgresql; /* or NULL */
 };
 
 struct db_config {
-    str url;         /* sqlite:PATH */
+    str url;         /* sqlite:PATH or postgresql://… */
     int readers_max; /* connections that read at once */
     bool durable;    /* fsync at each commit; false only for what can be lost (tests, the payment
                         simulator) */
     void (*on_fatal)(
         const char *what); /* a failed fsync, a damaged file: must not return; NULL: panic */
+    /* PostgreSQL's, in milliseconds; 0: DB_STATEMENT_TIMEOUT_MS, DB_LOCK_TIMEOUT_MS. */
+    int64_t statement_timeout_ms, lock_timeout_ms;
 };
 
-/* Opens, locks against a second process, migrates (SQLite), prepares each query once to check it.
- * Fails with DB_LOCKED, DB_CORRUPT, DB_FAILED, SETTING_INVALID (naming the URL and what is
- * allowed). */
+enum { DB_STATEMENT_TIMEOUT_MS = 10000, DB_LOCK_TIMEOUT_MS = 5000 };
+
+/* Opens, locks against a second process and migrates (SQLite) or sees that it was migrated
+ * (PostgreSQL), prepares each query once to check it. Fails with DB_LOCKED, DB_CORRUPT, DB_FAILED,
+ * DB_UNAVAILABLE, DB_OLDER, SETTING_INVALID (naming the URL and what is allowed). */
 err db_open(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
             struct db **out);
+
+/* Brings the schema up to what this program knows; `*applied` is how many migrations that took. For
+ * PostgreSQL, whose services only look at it when they start; by a role that may create tables.
+ * Fails as db_open does. */
+err db_migrate(struct arena *arena, const struct db_config *config, const struct db_schema *schema,
+               int *applied);
+
+/* Whether several processes may work on it at once: then leases decide who does what only one may
+ * do. */
+bool db_is_shared(const struct db *db);
+
+/* The URL without its password, for logs and errors. */
+str db_url_shown(struct arena *arena, str url);
 
 /* Closes after the last reader and the writer are gone. Accepts NULL. */
 void db_close(struct db *db);
@@ -122,12 +157,18 @@ err tx_many(struct tx *tx, const struct query *query, const void *params, void *
 err tx_run(struct tx *tx, const struct query *query, const void *params, int64_t *changed);
 
 /* Runs it for each of `count` params structs lying one behind the other: a loop on SQLite, one
- * unnest on PostgreSQL. `changed` (may be NULL) has `count` entries. */
+ * unnest on PostgreSQL. `changed` (may be NULL) has `count` entries. On PostgreSQL a statement
+ * whose `changed` nobody asks for is sent with the next that is waited for: its error comes from
+ * there, at the latest from tx_commit. Its parameters may be changed at once. */
 err tx_run_many(struct tx *tx, const struct query *query, const void *params, size_t count,
                 int64_t *changed);
 
-/* Begin, commit, roll back: for the writer only. A commit that returned OK is on disk. After an
- * error `*gone` tells that the engine has rolled the transaction back by itself. */
+/* Begin, commit, roll back: for the writer only. A commit that returned OK is on disk. tx_is_gone
+ * tells after an error that the engine has rolled the transaction back by itself.
+ *
+ * Where the connection to the server breaks, whatever was under way fails with DB_UNAVAILABLE and
+ * nothing of it is kept; a tx_commit finds out which, and fails with DB_UNCERTAIN where it cannot.
+ * DB_BUSY: others worked on the same rows, or a lock was not to be had in time. */
 err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out);
 err tx_commit(struct tx *tx);
 void tx_rollback(struct tx *tx);

@@ -39,9 +39,12 @@ struct db_rows {
 };
 
 struct db_driver {
+    bool is_shared; /* several processes may work on one database */
     /* `place` is what follows the scheme of the URL. */
     err (*open)(struct arena *arena, const struct db_config *config, str place,
                 const struct db_schema *schema, struct db **out);
+    err (*migrate)(struct arena *arena, const struct db_config *config, str place,
+                   const struct db_schema *schema, int *applied);
     void (*close)(struct db *db);
 
     err (*read_begin)(struct db *db, struct arena *arena, struct db_reader **out);
@@ -66,6 +69,7 @@ struct db_driver {
 };
 
 extern const struct db_driver db_sqlite_driver;
+extern const struct db_driver db_postgresql_driver;
 
 /* Ends the process by `on_fatal`, or by a panic: what is on disk cannot be known any more. */
 _Noreturn void db_fatal(const struct db *db, const char *what);

@@ -233,6 +233,17 @@ static err sqlite_open(struct arena *arena, const struct db_config *config, str 
     return OK;
 }
 
+/* It is migrated when it is opened. */
+static err sqlite_migrate_file(struct arena *arena, const struct db_config *config, str place,
+                               const struct db_schema *schema, int *applied)
+{
+    struct db *db;
+    TRY(sqlite_open(arena, config, place, schema, &db));
+    *applied = of(db)->migrated;
+    sqlite_close(db);
+    return OK;
+}
+
 /* ---- readers ---- */
 
 /* A free connection, or a new one that is not open yet; NULL if none came in time. Locked. */
@@ -442,6 +453,7 @@ static void sqlite_limit_bytes(struct db *db, int64_t bytes_max)
 
 const struct db_driver db_sqlite_driver = {
     .open = &sqlite_open,
+    .migrate = &sqlite_migrate_file,
     .close = &sqlite_close,
     .read_begin = &sqlite_read_begin,
     .read_end = &sqlite_read_end,

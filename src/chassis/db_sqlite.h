@@ -39,6 +39,7 @@ struct db_sqlite {
     sqlite3_file *file; /* the database's, to ask for its size */
     int64_t wal_frames; /* after the latest commit */
     int64_t checkpoint_at_frames;
+    int migrated; /* how many migrations it took to open */
     bool durable;
     bool opened; /* from here on damage ends the process */
 

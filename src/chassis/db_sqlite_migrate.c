@@ -67,6 +67,7 @@ static err migrate_schema(struct db_sqlite *self, struct arena *arena,
     for (int i = newest; i < schema->migrations_count; i++) {
         ASSERT(schema->migrations[i].number == i + 1);
         TRY(migration_run(self, arena, schema->service, &schema->migrations[i]));
+        self->migrated++;
     }
     return OK;
 }

@@ -107,22 +107,45 @@ static err drop_from_table(struct tx *tx, const struct inbox_claim *claim)
     return sql_dead_letter_drop(tx, &row, NULL);
 }
 
+/* Heads move on from where they were read. Where another replica has moved one meanwhile, nothing
+ * of the batch counts. */
+static err save_heads(struct tx *tx, const struct inbox_batch *batch)
+{
+    struct sql_inbox_head_insert *first =
+        arena_array(tx->arena, struct sql_inbox_head_insert, batch->keys_count);
+    struct sql_inbox_head_save *next =
+        arena_array(tx->arena, struct sql_inbox_head_save, batch->keys_count);
+    int64_t *changed = arena_array(tx->arena, int64_t, batch->keys_count);
+    size_t first_count = 0, next_count = 0, moved = 0;
+    for (size_t i = 0; i < batch->keys_count; i++) {
+        const struct inbox_key *key = &batch->keys[i];
+        if (key->head == key->head_before)
+            continue;
+        if (key->head_before == 0)
+            first[first_count++] = (struct sql_inbox_head_insert){
+                .topic = key->topic, .key = key->key, .number = key->head, .at = tx->now
+            };
+        else
+            next[next_count++] = (struct sql_inbox_head_save){ .topic = key->topic,
+                                                               .key = key->key,
+                                                               .number_before = key->head_before,
+                                                               .number = key->head,
+                                                               .at = tx->now };
+    }
+    TRY(sql_inbox_head_insert_many(tx, first, first_count, changed));
+    TRY(sql_inbox_head_save_many(tx, next, next_count, changed + first_count));
+    for (size_t i = 0; i < first_count + next_count; i++)
+        moved += changed[i] == 1;
+    return moved == first_count + next_count
+               ? OK
+               : fail(tx->arena, DB_BUSY, "another replica took an event of the same key");
+}
+
 err inbox_save(struct tx *tx, const struct inbox_batch *batch)
 {
     ASSERT(tx && batch);
 
-    struct sql_inbox_head_save *rows =
-        arena_array(tx->arena, struct sql_inbox_head_save, batch->keys_count);
-    size_t rows_count = 0;
-    for (size_t i = 0; i < batch->keys_count; i++) {
-        const struct inbox_key *key = &batch->keys[i];
-        if (key->head != key->head_before)
-            rows[rows_count++] = (struct sql_inbox_head_save){
-                .topic = key->topic, .key = key->key, .number = key->head, .at = tx->now
-            };
-    }
-    TRY(sql_inbox_head_save_many(tx, rows, rows_count, NULL));
-
+    TRY(save_heads(tx, batch));
     for (size_t i = 0; i < batch->count; i++) {
         const struct inbox_entry *entry = &batch->entries[i];
         bool is_over = entry->applied || entry->verdict == INBOX_REPEATED;

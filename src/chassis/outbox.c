@@ -105,7 +105,8 @@ err outbox_drop(struct tx *tx, struct write *const *writes, size_t count, err *o
         const struct outbox_acked *acked = writes[i]->subject;
         struct sql_outbox_drop *rows = arena_array(tx->arena, struct sql_outbox_drop, acked->count);
         for (size_t j = 0; j < acked->count; j++)
-            rows[j].position = outbox_position(acked->ids[j]);
+            rows[j] = (struct sql_outbox_drop){ .position = outbox_position(acked->ids[j]),
+                                                .id = acked->ids[j] };
         TRY(sql_outbox_drop_many(tx, rows, acked->count, NULL));
         outcomes[i] = OK;
     }

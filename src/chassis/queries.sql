@@ -10,6 +10,33 @@ select coalesce(max(number), 0) as number from schema_migrations where service =
 -- service text, number int32, name text, applied_at time
 insert into schema_migrations (service, number, name, applied_at) values ($1, $2, $3, $4);
 
+-- ---- PostgreSQL: the writer's mark, leases ----
+
+-- writer_mark_save: run
+-- id uuid, batch int64, at time
+insert into writers (id, batch, at) values ($1, $2, $3)
+on conflict (id) do update set batch = excluded.batch, at = excluded.at;
+
+-- writer_mark_find: maybe
+-- id uuid -> batch int64
+select batch from writers where id = $1;
+
+-- writer_marks_sweep: run
+-- before time
+-- Of processes that are no more.
+delete from writers where at < $1;
+
+-- lease_take: run
+-- name text, holder uuid, now time, length_us int64
+-- Ours, or nobody's any more.
+insert into leases (name, holder, until) values ($1, $2, $3 + $4)
+on conflict (name) do update set holder = excluded.holder, until = excluded.until
+where leases.holder = excluded.holder or leases.until < $3;
+
+-- lease_drop: run
+-- name text, holder uuid
+delete from leases where name = $1 and holder = $2;
+
 -- ---- once ----
 
 -- once_claim: run
@@ -64,8 +91,8 @@ select id, type, topic, key, number, payload, traceparent, at from outbox
 where position > $1 order by position limit $2;
 
 -- outbox_drop: run
--- position int64
-delete from outbox where position = $1;
+-- position int64, id uuid
+delete from outbox where position = $1 and id = $2;
 
 -- outbox_backlog: one
 -- -> rows_count int64, oldest_at time?
@@ -77,10 +104,15 @@ select count(*) as rows_count, (select at from outbox order by position limit 1)
 -- topic text, key text -> number int64
 select number from inbox_heads where topic = $1 and key = $2;
 
--- inbox_head_save: run
+-- inbox_head_insert: run
 -- topic text, key text, number int64, at time
-insert into inbox_heads (topic, key, number, at) values ($1, $2, $3, $4)
-on conflict (topic, key) do update set number = excluded.number, at = excluded.at;
+-- Of a key that had none; another replica may have been first.
+insert into inbox_heads (topic, key, number, at) values ($1, $2, $3, $4) on conflict (topic, key) do nothing;
+
+-- inbox_head_save: run
+-- topic text, key text, number_before int64, number int64, at time
+-- Of one that stood where it was read.
+update inbox_heads set number = $4, at = $5 where topic = $1 and key = $2 and number = $3;
 
 -- inbox_held_insert: run
 -- topic text, key text, number int64, event_id uuid, type text, payload bytes, traceparent text?,

@@ -4,7 +4,12 @@
  * What is under way is kept in memory only. After a crash all of it is still in the outbox and is
  * sent again; inboxes ignore what they have had. A pass goes on from the last event that was taken;
  * every SCAN_US, while something is unsent, a pass begins at the front again, so that nothing
- * depends on events becoming visible in the order of their positions. */
+ * depends on events becoming visible in the order of their positions.
+ *
+ * Where several replicas share the database, only the one that holds the lease sends; it looks
+ * again every SCAN_US, for others commit too. One that was held up for longer than its lease may
+ * send what another has sent: inboxes ignore it. */
+#include "chassis/lease.h"
 #include "chassis/outbox.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
@@ -18,6 +23,7 @@ enum {
 
 struct relay {
     struct service *service;
+    struct lease lease; /* the thread's */
     struct lock lock;
     struct cond wake;
     struct thread *thread;
@@ -82,6 +88,7 @@ struct relay *relay_open(struct service *service)
     relay->drop_arena = arena_open(RELAY_ARENA_BYTES);
     relay->under_way = arena_array(service->arena, int64_t, 2 * UNDER_WAY_MAX);
     relay->acked = arena_array(service->arena, struct uuid, UNDER_WAY_MAX);
+    lease_init(&relay->lease, service->db, "relay");
     lock_init(&relay->lock);
     cond_init(&relay->wake);
     return relay;
@@ -92,6 +99,7 @@ void relay_close(struct relay *relay)
     if (!relay)
         return;
     ASSERT(!relay->thread && !relay->drop);
+    lease_done(&relay->lease);
     arena_close(relay->arena);
     arena_close(relay->drop_arena);
     cond_done(&relay->wake);
@@ -229,18 +237,40 @@ static void scan_again(struct relay *relay, int64_t *scan_us)
     relay->poked = true;
 }
 
-static void work_once(struct relay *relay)
+/* Whether this replica may send. With the lock held, which is dropped meanwhile. */
+static bool may_send(struct relay *relay)
+{
+    lock_drop(&relay->lock);
+    bool may = lease_hold(&relay->lease, relay->service->writer);
+    lock_take(&relay->lock);
+    return may;
+}
+
+static void work_once(struct relay *relay, bool sends)
 {
     struct write *drop = take_acked(relay);
-    bool publish = relay->poked && has_room(relay);
+    bool publish = sends && relay->poked && has_room(relay);
     if (publish)
         relay->poked = false;
     lock_drop(&relay->lock);
     if (drop)
         writer_submit(relay->service->writer, drop);
-    while (publish && publish_some(relay))
+    while (publish && publish_some(relay) && lease_hold(&relay->lease, relay->service->writer))
         ;
     lock_take(&relay->lock);
+}
+
+/* Until something is to be done: at once when woken, else at the next scan, or when the lease wants
+ * to be renewed. With the lock held. */
+static void rest(struct relay *relay, bool scans, int64_t scan_us)
+{
+    int64_t until_us = lease_due_us(&relay->lease);
+    if (scans && scan_us < until_us)
+        until_us = scan_us;
+    if (until_us == INT64_MAX)
+        cond_wait(&relay->wake, &relay->lock);
+    else
+        cond_wait_until(&relay->wake, &relay->lock, until_us);
 }
 
 static void relay_run(void *subject)
@@ -248,20 +278,22 @@ static void relay_run(void *subject)
     struct relay *relay = subject;
     int64_t scan_us = 0;
     lock_take(&relay->lock);
+    bool is_shared = db_is_shared(relay->service->db);
     while (!relay->stopping) {
-        if (relay->under_way_count > 0 || relay->poked || relay->unsure)
+        bool sends = !is_shared || may_send(relay);
+        bool scans = relay->under_way_count > 0 || relay->unsure || (is_shared && sends);
+        if (scans || relay->poked)
             scan_again(relay, &scan_us);
-        bool can_publish = relay->poked && has_room(relay);
+        bool can_publish = sends && relay->poked && has_room(relay);
         if (can_publish || can_drop(relay))
-            work_once(relay);
-        else if (relay->under_way_count == 0 && !relay->unsure)
-            cond_wait(&relay->wake, &relay->lock);
-        else
-            cond_wait_until(&relay->wake, &relay->lock, scan_us);
+            work_once(relay, sends);
+        else if (!relay->stopping)
+            rest(relay, scans, scan_us);
     }
     while (relay->drop)
         cond_wait(&relay->wake, &relay->lock);
     lock_drop(&relay->lock);
+    lease_give_up(&relay->lease, relay->service->writer);
 }
 
 void relay_start(struct relay *relay)

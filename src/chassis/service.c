@@ -185,7 +185,9 @@ err service_open(struct arena *arena, const struct service_config *config, struc
                             .readers_max = config->readers_max
                                                ? config->readers_max
                                                : (int)conf_int(conf, CONF_WORKERS) + READERS_EXTRA,
-                            .durable = config->durable };
+                            .durable = config->durable,
+                            .statement_timeout_ms = conf_int(conf, CONF_DATABASE_STATEMENT_TIMEOUT),
+                            .lock_timeout_ms = conf_int(conf, CONF_DATABASE_LOCK_TIMEOUT) };
     err error = db_open(arena, &db, config->schema, &service->db);
     if (error != OK) {
         arena_close(own);
@@ -208,6 +210,15 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     timers_add(service->timers, "held", HELD_TICK_MS, retry_held, service);
     *out = service;
     return OK;
+}
+
+err service_migrate(struct arena *arena, str database_url, const struct db_schema *schema,
+                    int *applied)
+{
+    ASSERT(arena && schema && applied);
+    struct db_config db = { .url = database_url, .readers_max = 1, .durable = true };
+    err error = db_migrate(arena, &db, schema, applied);
+    return error == OK ? OK : name_setting(arena, schema->service, error);
 }
 
 void service_start(struct service *service)

@@ -26,7 +26,7 @@ struct service_config {
     const struct service_spec *spec;
     const struct db_schema *schema;
     const struct house *house;
-    str database_url; /* resolved: sqlite:PATH */
+    str database_url; /* resolved: sqlite:PATH or postgresql://… */
     bool durable;
     int readers_max;        /* 0: as many as workers */
     size_t cache_bytes;     /* for ready answers of public reads; 0: none */
@@ -38,6 +38,11 @@ struct service_config {
 };
 
 struct service;
+
+/* Brings a service's database up to what this program knows: db_migrate, with the setting's name in
+ * its errors. */
+err service_migrate(struct arena *arena, str database_url, const struct db_schema *schema,
+                    int *applied);
 
 /* Opens the database and starts the writer; nothing is served before service_start. */
 err service_open(struct arena *arena, const struct service_config *config, struct service **out);

@@ -7,7 +7,7 @@
 #include "os/clock.h"
 #include "os/sync.h"
 
-enum { BATCH_BYTES_MAX = 64 * 1024 * 1024 };
+enum { BATCH_BYTES_MAX = 64 * 1024 * 1024, RUNS_AGAIN_MAX = 5, RUN_AGAIN_US = 5000 };
 
 struct member {
     struct write *write;
@@ -32,6 +32,7 @@ struct batch {
     struct inbox_batch inbox;
     size_t written; /* events */
     bool again;     /* a member rests on another that failed */
+    bool has_begun; /* the transaction of this attempt */
 };
 
 /* Members of the same batch function, in order. */
@@ -290,7 +291,9 @@ static void restore(struct batch *batch)
 static err attempt(struct batch *batch)
 {
     struct batch_room *room = batch->room;
+    batch->has_begun = false;
     TRY(tx_begin(room->db, room->arena, clock_wall_us(), &batch->tx));
+    batch->has_begun = true;
     TRY(claim_once(batch));
     TRY(claim_inbox(batch));
     TRY(run_groups(batch));
@@ -387,20 +390,40 @@ static void tell(const struct member *member)
         write->done(write, member->end, outcome); /* the write may be gone now */
 }
 
+/* Where the server went away in the middle, nothing was kept, and the same batch runs again on a
+ * new connection; one that others were in the way of runs again alone. A server that is away when
+ * it begins has been waited for. */
+static err attempt_patiently(struct batch *batch)
+{
+    err error = attempt_all(batch);
+    for (int i = 0; i < RUNS_AGAIN_MAX; i++) {
+        bool went_away =
+            err_is(error, DB_UNAVAILABLE) && batch->has_begun && db_is_shared(batch->room->db);
+        bool was_busy = err_is(error, DB_BUSY) && batch->count == 1;
+        if (!went_away && !was_busy)
+            break;
+        sleep_until(clock_mono_us() + ((int64_t)RUN_AGAIN_US << i));
+        error = attempt_all(batch);
+    }
+    return error;
+}
+
 static void run_members(struct batch_room *room, struct member *members, size_t count)
 {
     struct batch batch = { .room = room, .members = members, .count = count };
     for (size_t i = 0; i < count; i++)
         members[i].barred = false;
 
-    err error = attempt_all(&batch);
-    if (error != OK && count > 1) {
+    err error = attempt_patiently(&batch);
+    bool is_away = err_is(error, DB_UNAVAILABLE) && db_is_shared(room->db);
+    bool can_split = !is_away && !err_is(error, DB_UNCERTAIN);
+    if (error != OK && count > 1 && can_split) {
         run_members(room, members, count / 2);
         run_members(room, members + count / 2, count - count / 2);
         return;
     }
-    if (error != OK)
-        refuse(&members[0], WRITE_DONE, error);
+    for (size_t i = 0; error != OK && i < count; i++)
+        refuse(&members[i], WRITE_DONE, error);
     sync_yield();
     for (size_t i = 0; i < count; i++)
         tell(&members[i]);
@@ -437,7 +460,8 @@ static int64_t find_position(struct batch_room *room)
         error = outbox_newest(&tx, &position);
         tx_rollback(&tx);
     }
-    if (error != OK)
+    /* Where the server is away just now, new events stand behind the old ones by the clock. */
+    if (error != OK && !err_is(error, DB_UNAVAILABLE))
         panic(ERR_PLACE, "the outbox cannot be read",
               str_z(room->arena, err_describe(room->arena, error)));
     return position;

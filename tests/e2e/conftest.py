@@ -16,8 +16,10 @@ def shop(request, tmp_path_factory):
     """A running shop, with the SETTINGS of the module. It must end well and log no fault."""
     settings = getattr(request.module, "SETTINGS", {})
     place = tmp_path_factory.mktemp(request.module.__name__)
-    with Shop(place / "data", **settings) as running:
+    made = Shop(place / "data", **settings)
+    with made as running:
         yield running
+    made.forget_databases()
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def new_shop(tmp_path):
     yield make
     for one in made:
         one.kill()
+        one.forget_databases()
 
 
 @pytest.fixture(scope="module")

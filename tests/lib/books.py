@@ -88,30 +88,42 @@ def read_books(data, scratch):
         opened[name] = sqlite3.connect(scratch / f"{name}.db")
         (integrity,) = opened[name].execute("pragma integrity_check").fetchone()
         assert integrity == "ok", f"{name}.db: {integrity}"
-    orders, products, provider = opened["orders"], opened["products"], opened["payments-simulator"]
-    steps = by(
-        "order_id",
-        sorted(rows(orders, "timeline"), key=lambda row: (row["version"], row["position"])),
-    )
-    books = Books(
-        orders={row["id"]: row for row in rows(orders, "orders")},
-        lines=by("order_id", rows(orders, "order_lines")),
-        steps={order: [row["what"] for row in found] for order, found in steps.items()},
-        payments={row["id"]: row for row in rows(provider, "payments")},
-        stock={row["sku"]: row for row in rows(products, "stock")},
-        ledger=by("sku", sorted(rows(products, "ledger"), key=lambda row: row["number"])),
-        holds=by("order_id", rows(products, "holds")),
-        reservations={row["order_id"]: row["state"] for row in rows(products, "reservations")},
-        left_over={
-            f"{name}.{table}": len(rows(database, table))
-            for name, database in (("orders", orders), ("products", products))
-            for table in ("outbox", "inbox_held", "dead_letters")
-        }
-        | {"orders.payment_jobs": len(rows(orders, "payment_jobs"))},
-    )
+    books = assemble(lambda name, table: rows(opened[name], table))
     for database in opened.values():
         database.close()
     return books
+
+
+def read_books_of_postgresql(server, prefix=""):
+    """The same of a shop whose databases lie on a server of tests/lib/postgresql.py; it may run. The simulated provider's
+    tables stand among those of Orders."""
+    databases = {"orders": f"duka_{prefix}orders", "products": f"duka_{prefix}products"}
+    databases["payments-simulator"] = databases["orders"]
+    return assemble(lambda name, table: server.rows(table, databases[name]))
+
+
+def assemble(read):
+    """The books of tables, each given by read(service, table)."""
+    steps = by(
+        "order_id",
+        sorted(read("orders", "timeline"), key=lambda row: (row["version"], row["position"])),
+    )
+    return Books(
+        orders={row["id"]: row for row in read("orders", "orders")},
+        lines=by("order_id", read("orders", "order_lines")),
+        steps={order: [row["what"] for row in found] for order, found in steps.items()},
+        payments={row["id"]: row for row in read("payments-simulator", "payments")},
+        stock={row["sku"]: row for row in read("products", "stock")},
+        ledger=by("sku", sorted(read("products", "ledger"), key=lambda row: row["number"])),
+        holds=by("order_id", read("products", "holds")),
+        reservations={row["order_id"]: row["state"] for row in read("products", "reservations")},
+        left_over={
+            f"{name}.{table}": len(read(name, table))
+            for name in ("orders", "products")
+            for table in ("outbox", "inbox_held", "dead_letters")
+        }
+        | {"orders.payment_jobs": len(read("orders", "payment_jobs"))},
+    )
 
 
 def demand_of(lines):

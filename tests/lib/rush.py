@@ -3,6 +3,7 @@ until there is an answer. What they were told is then held against the books (bo
 
 Used by tests/crash (the shop is killed) and tests/wire (its broker is)."""
 
+import copy
 import json
 import re
 import threading
@@ -43,6 +44,17 @@ class Client(threading.Thread):
         self.run_, self.random = run, random
         self.person = run.shop.customer()
         self.told, self.mine, self.failure = [], [], None
+
+    @property
+    def person(self):
+        """The same person, at any of the replicas."""
+        person = copy.copy(self._person)
+        person.url = self.random.choice(self.run_.replicas).url
+        return person
+
+    @person.setter
+    def person(self, person):
+        self._person = person
 
     def run(self):
         try:
@@ -200,6 +212,7 @@ class Run:
     def __init__(self, place, random, clients=CLIENTS, seconds_max=SECONDS_MAX, **settings):
         self.random = random
         self.shop = Shop(place / "data", **SETTINGS, **settings).start()
+        self.replicas = [self.shop]
         self.stopping, self.up = threading.Event(), threading.Event()
         self.deadline = time.monotonic() + seconds_max
         for sku in STOCK:

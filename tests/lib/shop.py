@@ -20,6 +20,7 @@ import time
 import uuid
 
 import httpx
+import postgresql
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("users", "products", "orders")
@@ -325,6 +326,7 @@ class Shop:
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
         self._take_bus()
+        self.database_prefix = None  # of those that were made on PostgreSQL
         self.process = None
         self.http = httpx.Client(
             verify=False,
@@ -352,6 +354,20 @@ class Shop:
         self.ops = "http://" + self.addresses["ops"]
         self.doors = {name: "http://" + self.addresses[name] for name in SERVICES}
 
+    def prepare_databases(self):
+        """Where TEST_POSTGRESQL names a server: databases of its own there, once."""
+        server = postgresql.Server.attached()
+        if not server or self.database_prefix or "DATABASE_URL_ORDERS" in self.settings:
+            return
+        self.database_prefix = f"t{uuid.uuid4().hex[:12]}_"
+        self.settings = {**server.prepare(self.database_prefix), **self.settings}
+        self.dukactl("migrate")
+
+    def forget_databases(self):
+        if self.database_prefix:
+            postgresql.Server.attached().forget(self.database_prefix)
+            self.database_prefix = None
+
     def environment(self):
         clean = {
             name: value
@@ -369,6 +385,7 @@ class Shop:
     def start(self, prefix=(), seconds=30.0):
         """Starts duka and waits until it is ready. `prefix` runs it under another program."""
         assert self.process is None
+        self.prepare_databases()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*prefix, str(program("duka"))],

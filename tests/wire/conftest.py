@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
 
 import brokers  # noqa: E402
+import postgresql  # noqa: E402
 from telling import pytest_terminal_summary, tell  # noqa: E402,F401
 
 WHOLE = os.environ.get("WIRE") == "whole"
@@ -60,3 +61,13 @@ def running(tmp_path_factory):
 @pytest.fixture(params=["Rabbitmq"])
 def broker(request, running):
     return running.get(request.param)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """A PostgreSQL that keeps what it has committed: fsync on."""
+    why = postgresql.missing()
+    if why:
+        pytest.skip(why)
+    with postgresql.Server(durable=True, auth="scram-sha-256") as server:
+        yield server

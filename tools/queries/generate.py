@@ -44,6 +44,10 @@ THE FORMAT of queries.sql. Each query is a head, a declaration, comments, and on
    Rows and their texts are copied into the arena.
 5. Also generated: `const struct db_schema SERVICE_schema` with the queries and the migrations.
 
+PostgreSQL: files in a folder `postgresql` are its migrations, by the same numbers and names. Its queries are the same; where the
+dialects part, queries.postgresql.sql has the same head, declaration and another statement. What many rows in one statement look
+like is derived (postgresql.py). They are prepared where there is a server: at each start, and by the tests.
+
 Migrations are files NNNN_name.sql, numbered from 0001 without gaps; they are only ever added. Each table is STRICT and
 holds no REAL. Every query is prepared against them here, so a wrong one stops the build with its file and line.
 """
@@ -56,6 +60,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from check import check_queries, load_migrations  # noqa: E402
 from emit import emit_header, emit_source  # noqa: E402
 from parse import Problem, parse_queries  # noqa: E402
+from postgresql import check_numbers, form_of, is_postgresql, override  # noqa: E402
 
 
 def write_if_changed(path, text):
@@ -73,14 +78,25 @@ def main(arguments):
     parser.add_argument("--service", required=True, help="prefix of the external names")
     parser.add_argument("--out", required=True, help="folder of SERVICE.sql.h and SERVICE.sql.c")
     parser.add_argument("queries", help="queries.sql")
-    parser.add_argument("migrations", nargs="+", help="NNNN_name.sql, in order")
+    parser.add_argument("migrations", nargs="+", help="NNNN_name.sql, in order; PostgreSQL's too")
     options = parser.parse_args(arguments)
 
+    ours = [path for path in options.migrations if not is_postgresql(path)]
+    others = [path for path in options.migrations if is_postgresql(path)]
+    forms, theirs = None, []
     try:
-        migrations = load_migrations(options.migrations)
+        migrations = load_migrations(ours)
         with open(options.queries, encoding="utf-8") as source:
             queries = parse_queries(options.queries, source.read())
         check_queries(options.queries, queries, migrations)
+        if others:
+            texts = queries
+            for path in others:
+                if path.endswith(".postgresql.sql"):
+                    texts = override(path, queries)
+            theirs = load_migrations([path for path in others if not path.endswith(".postgresql.sql")])
+            check_numbers(migrations, theirs)
+            forms = [form_of(query) for query in texts]
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -88,7 +104,7 @@ def main(arguments):
     os.makedirs(options.out, exist_ok=True)
     base = os.path.join(options.out, options.service + ".sql")
     write_if_changed(base + ".h", emit_header(options.service, queries))
-    write_if_changed(base + ".c", emit_source(options.service, queries, migrations))
+    write_if_changed(base + ".c", emit_source(options.service, queries, migrations, forms, theirs))
     return 0
 
 

@@ -153,10 +153,31 @@ static str database_url(struct arena *arena, const struct conf *conf, enum setti
                                 STR_A(conf_text(conf, CONF_DATA_DIR)), name);
 }
 
+/* The simulated provider keeps its books in a file of its own, or, where Orders has replicas,
+ * beside Orders' tables: all of them ask one provider. */
+static str simulator_url(struct arena *arena, const struct conf *conf)
+{
+    str url = conf_text(conf, CONF_DATABASE_URL_ORDERS);
+    if (str_starts(url, STR("postgres")))
+        return url;
+    return str_format(arena, "sqlite:%" STR_F "/payments-simulator.db",
+                      STR_A(conf_text(conf, CONF_DATA_DIR)));
+}
+
+err orders_migrate(struct arena *arena, const struct conf *conf, int *applied)
+{
+    ASSERT(arena && conf && applied);
+    int of_simulator = 0;
+    TRY(service_migrate(arena, database_url(arena, conf, CONF_DATABASE_URL_ORDERS, "orders"),
+                        &orders_schema, applied));
+    TRY(simulator_migrate(arena, simulator_url(arena, conf), &of_simulator));
+    *applied += of_simulator;
+    return OK;
+}
+
 static err open_providers(struct orders *self, struct arena *arena, const struct conf *conf)
 {
-    str url = str_format(arena, "sqlite:%" STR_F "/payments-simulator.db",
-                         STR_A(conf_text(conf, CONF_DATA_DIR)));
+    str url = simulator_url(arena, conf);
     TRY(simulator_open(arena, url, conf_text(conf, CONF_PAYMENT_SIMULATOR_SECRET),
                        &self->simulator));
     self->providers[self->providers_count++] = simulator_provider(self->simulator);

@@ -5,6 +5,10 @@
 
 struct orders;
 
+/* Brings its database up to what this program knows; `*applied` is how many migrations that took.
+ */
+err orders_migrate(struct arena *arena, const struct conf *conf, int *applied);
+
 /* Opens the database and the payment providers. `users` and `products` are asked for addresses and
  * unknown prices; orders owns them from then on. Fails with what db_open fails with. */
 err orders_open(struct arena *arena, const struct house *house, struct client *users,

@@ -1,5 +1,13 @@
 -- The statements of Products. The format: tools/queries/generate.py.
 
+-- ---- replicas ----
+
+-- catalog_lock: one
+-- -> locked int32
+-- On PostgreSQL replicas change the catalog in turns: handles, SKUs and their numbers belong to nobody's row. SQLite has one
+-- writer.
+select 1;
+
 -- ---- one product ----
 
 -- product_by_id: maybe
@@ -257,6 +265,11 @@ where m.product = $1 order by c.handle;
 -- stock_by_sku: maybe
 -- sku text -> on_hand int64, reserved int64, version int64, updated_at time
 select on_hand, reserved, version, updated_at from stock where sku = $1;
+
+-- stock_lock: maybe
+-- sku text -> on_hand int64, reserved int64, version int64
+-- Inside a batch: on PostgreSQL it locks the row, so that what is decided on it stands.
+select on_hand, reserved, version from stock where sku = $1;
 
 -- stock_insert: run
 -- sku text, on_hand int64, updated_at time

@@ -1,17 +1,24 @@
 #include "services/products/search.h"
 #include "base/text.h"
 
-/* FTS5 splits a quoted text into its words itself: "clay-pot" becomes the phrase clay pot. */
-static void add_word(struct text *query, str word)
+str search_words(struct arena *arena, str text)
+{
+    str slug = text_slug(arena, text);
+    char *words = arena_copy(arena, slug.ptr, slug.len);
+
+    for (size_t i = 0; i < slug.len; i++)
+        if (words[i] == '-')
+            words[i] = ' ';
+    return str_of(words, slug.len);
+}
+
+/* "clay-pot" becomes the phrase clay pot. Nothing in it is a sign by now. */
+static void add_phrase(struct text *query, str phrase)
 {
     if (query->len > 0)
         text_add_byte(query, ' ');
     text_add_byte(query, '"');
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] == '"')
-            text_add_byte(query, '"');
-        text_add_byte(query, word.ptr[i]);
-    }
+    text_add(query, phrase);
     text_add(query, STR("\"*"));
 }
 
@@ -21,10 +28,10 @@ str search_query(struct arena *arena, str words)
     int count = 0;
 
     for (str rest = words; rest.ptr && count < SEARCH_WORDS_MAX;) {
-        str word = str_cut(&rest, ' ');
-        if (text_slug(arena, word).len == 0)
+        str phrase = search_words(arena, str_cut(&rest, ' '));
+        if (phrase.len == 0)
             continue; /* signs only: nothing to find */
-        add_word(&query, word);
+        add_phrase(&query, phrase);
         count++;
     }
     return count > 0 ? text_str(&query) : STR_NONE;

@@ -13,6 +13,12 @@ static str database_url(struct arena *arena, const struct conf *conf)
                       STR_A(conf_text(conf, CONF_DATA_DIR)));
 }
 
+err products_migrate(struct arena *arena, const struct conf *conf, int *applied)
+{
+    ASSERT(arena && conf && applied);
+    return service_migrate(arena, database_url(arena, conf), &products_schema, applied);
+}
+
 /* A product may have some mebibytes of texts and addresses; a change has it before and after. */
 enum { CALL_BYTES_MAX = 32 * 1024 * 1024 };
 

@@ -1,5 +1,6 @@
 /* Products, variants and categories in tables. */
 #include "gen/products.sql.h"
+#include "services/products/search.h"
 #include "services/products/store.h"
 #include "services/products/view.h"
 
@@ -214,12 +215,13 @@ static err write_categories(struct saving *saving)
     return OK;
 }
 
+/* As they are indexed. */
 static str joined(struct arena *arena, const str *texts, size_t count)
 {
     struct text out = text_init(arena, 64);
 
     for (size_t i = 0; i < count; i++) {
-        text_add(&out, texts[i]);
+        text_add(&out, search_words(arena, texts[i]));
         text_add_byte(&out, ' ');
     }
     return text_str(&out);
@@ -234,7 +236,7 @@ static err write_words(struct saving *saving)
     for (size_t i = 0; i < product->variants_count; i++)
         skus[i] = product->variants[i].sku;
     struct sql_words_add row = { .product = saving->number,
-                                 .title = product->title,
+                                 .title = joined(arena, &product->title, 1),
                                  .tags = joined(arena, product->tags, product->tags_count),
                                  .sku = joined(arena, skus, product->variants_count),
                                  .vendor = joined(arena, &product->vendor, 1),
@@ -343,6 +345,8 @@ err store_save_product(struct tx *tx, struct write *write, struct product_save *
 
 err store_save_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++)
         TRY(store_save_product(tx, writes[i], writes[i]->subject, &outcomes[i]));
     return OK;
@@ -352,6 +356,8 @@ err store_save_products(struct tx *tx, struct write *const *writes, size_t count
 
 err store_show_availability(struct tx *tx, str sku, enum availability availability)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     struct sql_variant_by_sku_row variant;
     struct sql_product_by_id_row row;
     bool found;

@@ -109,6 +109,8 @@ static err save_category(struct tx *tx, struct write *write, err *outcome)
 
 err store_save_categories(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++)
         TRY(save_category(tx, writes[i], &outcomes[i]));
     return OK;
@@ -141,6 +143,8 @@ static err delete_category(struct tx *tx, struct write *write, err *outcome)
 
 err store_delete_categories(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++)
         TRY(delete_category(tx, writes[i], &outcomes[i]));
     return OK;

@@ -169,6 +169,8 @@ static err advance_import(struct tx *tx, struct write *write, err *outcome)
 
 err store_advance_imports(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++)
         TRY(advance_import(tx, writes[i], &outcomes[i]));
     return OK;

@@ -69,6 +69,8 @@ static err redraw(struct tx *tx, int64_t number, int64_t low)
 
 err store_redraw_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++) {
         const struct stale_products *stale = writes[i]->subject;
         outcomes[i] = OK;
@@ -90,6 +92,8 @@ err store_has_stock_low(struct db_reader *reader, struct arena *arena, int64_t s
 
 err store_note_stock_low(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_catalog_lock_row locked;
+    TRY(sql_tx_catalog_lock(tx, &locked));
     for (size_t i = 0; i < count; i++) {
         int64_t low = *(const int64_t *)writes[i]->subject;
         outcomes[i] = OK;

@@ -8,10 +8,10 @@
 
 err store_read_level(struct tx *tx, str sku, struct stock_level *out)
 {
-    struct sql_stock_by_sku_row row;
+    struct sql_stock_lock_row row;
     bool found;
 
-    TRY(sql_tx_stock_by_sku(tx, &(struct sql_stock_by_sku){ sku }, &row, &found));
+    TRY(sql_tx_stock_lock(tx, &(struct sql_stock_lock){ sku }, &row, &found));
     if (found)
         *out = stock_level_of(sku, (struct stock_units){ row.on_hand, row.reserved, row.version });
     else

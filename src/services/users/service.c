@@ -15,6 +15,17 @@ static str path_or(struct arena *arena, const struct conf *conf, enum setting se
                       name);
 }
 
+static str database_url(struct arena *arena, const struct conf *conf)
+{
+    return path_or(arena, conf, CONF_DATABASE_URL_USERS, "sqlite:", "users.db");
+}
+
+err users_migrate(struct arena *arena, const struct conf *conf, int *applied)
+{
+    ASSERT(arena && conf && applied);
+    return service_migrate(arena, database_url(arena, conf), &users_schema, applied);
+}
+
 static err open_keys(struct arena *arena, struct users *self, const struct conf *conf)
 {
     bool makes_first = conf_text(conf, CONF_KEYS_DIR).len == 0;
@@ -32,7 +43,7 @@ static err open_service(struct arena *arena, struct users *self, const struct co
         .spec = &users_service_spec,
         .schema = &users_schema,
         .house = self->house,
-        .database_url = path_or(self->arena, conf, CONF_DATABASE_URL_USERS, "sqlite:", "users.db"),
+        .database_url = database_url(self->arena, conf),
         .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
         .self = self,
     };

@@ -5,6 +5,10 @@
 
 struct users;
 
+/* Brings its database up to what this program knows; `*applied` is how many migrations that took.
+ */
+err users_migrate(struct arena *arena, const struct conf *conf, int *applied);
+
 /* Opens the database, makes signing keys where there are none (KEYS_DIR), hands the verifying keys
  * to house->auth. Fails with what db_open fails with, or with a SETTING_INVALID or OS_FAILED that
  * names the key file. */

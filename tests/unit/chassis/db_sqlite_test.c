@@ -351,3 +351,55 @@ TEST(a_backup_is_a_database_with_what_was_committed)
     shelf_reopen(shelf, true);
     CHECK_INT(shelf_counter(shelf, "cup"), 9);
 }
+
+/* ---- what a statement that fails leaves ---- */
+
+static err put_two(struct tx *tx, void *subject)
+{
+    (void)subject;
+    const struct sql_counter_add rows[] = { { STR("cup"), 3 }, { STR("tea"), 4 } };
+    return sql_counter_add_many(tx, rows, 2, NULL);
+}
+
+TEST(a_statement_that_the_engine_refuses_leaves_the_rest_of_the_transaction)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct tx tx;
+    struct sql_counter_set negative = { STR("cup"), -1 };
+    CHECK_OK(tx_begin(shelf->db, t->arena, clock_wall_us(), &tx));
+    CHECK_OK(put_two(&tx, NULL));
+    err error = sql_counter_set(&tx, &negative, NULL);
+    CHECK_ERR(error, DB_FAILED);
+    CHECK(str_find(error->detail, STR("counter_set")) >= 0);
+    CHECK(!tx_is_gone(&tx));
+    CHECK_OK(tx_commit(&tx));
+    CHECK_INT(shelf_sum(shelf), 7);
+}
+
+TEST(a_file_that_may_not_grow_is_full_and_goes_on_when_it_may)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_do(shelf, put_two, NULL);
+    db_limit_bytes(shelf->db, db_stats_of(shelf->db).file_bytes + 256 * 1024);
+
+    err error = OK;
+    struct tx tx;
+    char *bytes = arena_alloc(t->arena, 20000, 1);
+    for (int i = 0; i < 100 && error == OK; i++) {
+        struct sql_thing_insert row = { .id = shelf_id(i),
+                                        .title = STR("a"),
+                                        .body = str_of(bytes, 20000),
+                                        .currency = { "EUR" } };
+        CHECK_OK(tx_begin(shelf->db, t->arena, clock_wall_us(), &tx));
+        error = sql_thing_insert(&tx, &row, NULL);
+        if (error == OK)
+            error = tx_commit(&tx);
+        if (error != OK)
+            tx_rollback(&tx);
+    }
+    CHECK_ERR(error, DB_FULL);
+    CHECK_INT(shelf_sum(shelf), 7);
+    db_limit_bytes(shelf->db, 0);
+    shelf_do(shelf, put_two, NULL);
+    CHECK_INT(shelf_sum(shelf), 14);
+}

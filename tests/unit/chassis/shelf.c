@@ -2,6 +2,7 @@
 
 #include "chassis/outbox.h"
 #include "os/clock.h"
+#include "tests/lib/postgresql.h"
 
 enum { READERS = 4 };
 
@@ -11,6 +12,15 @@ static struct db *open_db(struct shelf *shelf, bool durable)
     struct db *db = NULL;
     CHECK_OK(db_open(shelf->t->arena, &config, &shelf_schema, &db));
     return db;
+}
+
+/* A schema of its own on the server, migrated. */
+static void make_place(struct shelf *shelf)
+{
+    int applied = 0;
+    shelf->url = test_postgresql_url(shelf->t);
+    struct db_config config = { .url = shelf->url, .readers_max = READERS };
+    CHECK_OK(db_migrate(shelf->t->arena, &config, &shelf_schema, &applied));
 }
 
 static void close_shelf(void *subject)
@@ -28,6 +38,8 @@ struct shelf *shelf_open(struct test *t)
     shelf->t = t;
     shelf->folder = test_folder(t);
     shelf->url = str_format(t->arena, "sqlite:%s/shelf.db", shelf->folder);
+    if (test_on_postgresql())
+        make_place(shelf);
     lock_init(&shelf->lock);
     cond_init(&shelf->told_changed);
     shelf->db = open_db(shelf, false);

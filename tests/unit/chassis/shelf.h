@@ -23,7 +23,8 @@ struct shelf {
     int told_count;
 };
 
-/* Opens FOLDER/shelf.db of a new folder, without fsync. */
+/* Opens FOLDER/shelf.db of a new folder, without fsync; where TEST_POSTGRESQL is set, a schema of
+ * its own there. */
 struct shelf *shelf_open(struct test *t);
 
 /* Closes and opens the same file again, with or without fsync. */

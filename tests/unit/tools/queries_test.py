@@ -158,6 +158,85 @@ class Refused(unittest.TestCase):
                     migrations=[("0001_cups.sql", CUPS.replace("price integer", "price real"))])
 
 
+class PostgreSQL(unittest.TestCase):
+    """The same queries for the other engine."""
+
+    CUPS_THERE = "create table cups (id uuid primary key, name text not null, price bigint not null, chipped_at bigint);\n"
+
+    def files(self, queries, others="", theirs="0001_cups.sql"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "postgresql").mkdir()
+            paths = [folder / "0001_cups.sql", folder / "postgresql" / theirs]
+            paths[0].write_text(CUPS, encoding="utf-8")
+            paths[1].write_text(self.CUPS_THERE, encoding="utf-8")
+            (folder / "queries.sql").write_text(queries, encoding="utf-8")
+            if others:
+                paths.append(folder / "queries.postgresql.sql")
+                paths[-1].write_text(others, encoding="utf-8")
+            said = io.StringIO()
+            with contextlib.redirect_stderr(said):
+                status = generate.main(["--service", "shop", "--out", str(folder), str(folder / "queries.sql"), *map(str, paths)])
+            source = "" if status else (folder / "shop.sql.c").read_text()
+            return status, said.getvalue().replace(name + "/", ""), re.sub(r'\s+', " ", source.replace('\\n"', '"').replace('"', ""))
+
+    def made(self, queries, others=""):
+        status, said, source = self.files(queries, others)
+        self.assertEqual((status, said), (0, ""))
+        return source
+
+    def test_an_insert_of_many_is_one_unnest(self):
+        source = self.made(INSERT)
+        self.assertIn("values ($1, $2, $3, $4)", source)
+        self.assertIn("select a.p1, a.p2, a.p3, a.p4 from unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[]) as a(p1, p2, p3, p4)",
+                      source)
+        self.assertIn("MANY_COUNT", source)
+
+    def test_conflicts_are_told_apart_by_their_key(self):
+        source = self.made("-- c: run\n-- id uuid, name text, price int64\n"
+                           "insert into cups (id, name, price) values ($1, $2, $3) on conflict (id) do nothing;\n")
+        self.assertIn("on conflict (id) do nothing returning id", source)
+        self.assertIn(".key = 0x1, .answer = MANY_INSERTED", source)
+        source = self.made("-- c: run\n-- id uuid, name text, price int64\ninsert into cups (id, name, price) "
+                           "values ($1, $2, $3) on conflict (id) do update set name = $2 where cups.price < $3;\n")
+        self.assertIn("do update set name = excluded.name where cups.price < excluded.price returning id", source)
+        self.assertIn("MANY_KEYS", source)
+
+    def test_an_update_and_a_delete_tell_which_rows_of_the_source_they_touched(self):
+        source = self.made("-- c: run\n-- id uuid, price_before int64, price int64\n"
+                           "update cups set price = $3 where id = $1 and price = $2;\n")
+        self.assertIn("update cups set price = a.p3 from unnest($1::uuid[], $2::int8[], $3::int8[]) with ordinality "
+                      "as a(p1, p2, p3, nth) where id = a.p1 and price = a.p2 returning a.nth", source)
+        self.assertIn(".key = 0x1, .answer = MANY_ORDINALS", source)  # price changes: it does not tell rows apart
+        source = self.made("-- c: run\n-- id uuid\ndelete from cups where id = $1;\n")
+        self.assertIn("delete from cups using unnest($1::uuid[]) with ordinality as a(p1, nth) where id = a.p1 returning a.nth", source)
+
+    def test_what_cannot_be_derived_goes_one_by_one(self):
+        for query in ("-- c: run\n-- price int64\nupdate cups set price = $1;\n",
+                      "-- c: run\n-- price int64\ndelete from cups where price < $1;\n",
+                      "-- c: run\n-- id uuid\ndelete from cups where id in (select id from cups where id = $1 limit 1);\n",
+                      "-- c: maybe\n-- id uuid -> name text\nselect name from cups where id = $1;\n"):
+            self.assertIn(".many = NULL", self.made(query))
+
+    def test_a_text_that_looks_like_a_parameter_stays(self):
+        self.assertIn("set name = '?1' where", self.made("-- c: run\n-- id uuid\nupdate cups set name = '?1' where id = $1;\n"))
+
+    def test_another_statement_takes_the_place_of_the_same_name(self):
+        query = "-- c: maybe\n-- id uuid -> name text\nselect name from cups where id = $1;\n"
+        source = self.made(query, query.replace("select name", "select upper(name)"))
+        self.assertIn(".sql = select upper(name) from cups where id = $1", source)
+        for other, words in ((query.replace("-- c:", "-- d:"), "has no d"),
+                             (query.replace("name text", "name bytes"), "declared otherwise")):
+            status, said, _ = self.files(query, other)
+            self.assertEqual(status, 1)
+            self.assertIn(words, said)
+
+    def test_both_engines_go_by_the_same_numbers(self):
+        status, said, _ = self.files(INSERT, theirs="0001_mugs.sql")
+        self.assertEqual(status, 1)
+        self.assertIn("same numbers and names", said)
+
+
 def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     suite = unittest.TestSuite()

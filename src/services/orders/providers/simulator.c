@@ -352,6 +352,13 @@ err simulator_open(struct arena *arena, str database_url, str secret, struct sim
     return OK;
 }
 
+err simulator_migrate(struct arena *arena, str database_url, int *applied)
+{
+    ASSERT(arena && applied);
+    struct db_config config = { .url = database_url, .readers_max = 1 };
+    return db_migrate(arena, &config, &orders_simulator_schema, applied);
+}
+
 struct provider simulator_provider(struct simulator *simulator)
 {
     ASSERT(simulator);

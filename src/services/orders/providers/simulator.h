@@ -20,5 +20,8 @@ struct simulator;
 /* Opens its books. `secret` signs callbacks: HMAC-SHA-256 of the body in hex, in the header
  * Simulator-Signature. Fails with what db_open fails with. */
 err simulator_open(struct arena *arena, str database_url, str secret, struct simulator **out);
+
+/* Brings its tables up to what this program knows: db_migrate. */
+err simulator_migrate(struct arena *arena, str database_url, int *applied);
 struct provider simulator_provider(struct simulator *simulator);
 void simulator_close(struct simulator *simulator); /* accepts NULL */

@@ -29,7 +29,7 @@ delete from things;
 
 -- counter_add: run
 -- name text, delta int64
-insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = value + $2;
+insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = counters.value + $2;
 
 -- counter_set: run
 -- name text, value int64
@@ -47,7 +47,7 @@ select value from counters where name = $1;
 
 -- counters_sum: one
 -- -> counters_count int64, total int64
-select count(*), coalesce(sum(value), 0) from counters;
+select count(*), cast(coalesce(sum(value), 0) as bigint) from counters;
 
 -- counters_all: many
 -- -> name text, value int64
@@ -63,7 +63,7 @@ insert into order_lines (order_id, position, sku, quantity, unit_minor) values (
 
 -- stock_reserve: run
 -- sku text, delta int64
-insert into stock (sku, reserved) values ($1, $2) on conflict (sku) do update set reserved = reserved + $2;
+insert into stock (sku, reserved) values ($1, $2) on conflict (sku) do update set reserved = stock.reserved + $2;
 
 -- orders_count: one
 -- -> orders_count int64

@@ -9,9 +9,18 @@ TEST(every_word_is_quoted_and_may_go_on)
 
 TEST(operators_are_words)
 {
-    CHECK_STR(search_query(t->arena, STR("a OR b")), "\"a\"* \"OR\"* \"b\"*");
-    CHECK_STR(search_query(t->arena, STR("title:x* NEAR(b)")), "\"title:x*\"* \"NEAR(b)\"*");
-    CHECK_STR(search_query(t->arena, STR("say \"hi\"")), "\"say\"* \"\"\"hi\"\"\"*");
+    CHECK_STR(search_query(t->arena, STR("a OR b")), "\"a\"* \"or\"* \"b\"*");
+    CHECK_STR(search_query(t->arena, STR("title:x* NEAR(b)")), "\"title x\"* \"near b\"*");
+    CHECK_STR(search_query(t->arena, STR("say \"hi\"")), "\"say\"* \"hi\"*");
+}
+
+TEST(what_is_indexed_is_folded_as_what_is_asked_for)
+{
+    CHECK_STR(search_words(t->arena, STR("Größe: Crème-Brûlée, 2.5 l")),
+              "grosse creme brulee 2 5 l");
+    CHECK_STR(search_words(t->arena, STR("  --  ")), "");
+    CHECK_STR(search_words(t->arena, STR("")), "");
+    CHECK_STR(search_query(t->arena, STR("CRÈME-brûlée")), "\"creme brulee\"*");
 }
 
 TEST(signs_are_no_words)
@@ -24,7 +33,7 @@ TEST(signs_are_no_words)
 
 TEST(letters_of_all_scripts_are_words)
 {
-    CHECK_STR(search_query(t->arena, STR("größe ваза")), "\"größe\"* \"ваза\"*");
+    CHECK_STR(search_query(t->arena, STR("größe ваза")), "\"grosse\"* \"ваза\"*");
 }
 
 TEST(at_most_sixteen_words_are_looked_for)

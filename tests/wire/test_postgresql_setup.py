@@ -1,0 +1,125 @@
+"""A PostgreSQL that the shop cannot work with: each is told in one sentence that names the setting and what to do."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+import pytest
+from postgresql import as_postgres, free_port
+from shop import Shop, free_port as unused_port, program
+
+PASSWORD = "corr3ct-h0rse"
+
+
+@pytest.fixture(scope="module")
+def urls(postgres, tmp_path_factory):
+    """Databases that are ready for a shop."""
+    made = postgres.prepare("setup_", password=PASSWORD)
+    Shop(tmp_path_factory.mktemp("migrate") / "data", **made).dukactl("migrate")
+    return made
+
+
+def refused(tmp_path, settings, words="duka"):
+    """What a shop with these settings says when it does not start."""
+    shop = Shop(tmp_path / "data", **settings)
+    done = subprocess.run([str(program("duka"))], env=shop.environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("duka: ")]
+    assert len(lines) == 1, done.stderr
+    assert PASSWORD not in lines[0], "a password is shown"
+    return lines[0]
+
+
+def with_orders(urls, url):
+    return {**urls, "DATABASE_URL_ORDERS": url}
+
+
+def test_a_shop_starts_where_all_is_well(urls, tmp_path):
+    with Shop(tmp_path / "data", **urls) as shop:
+        assert shop.http.get(shop.url + "/products").status_code == 200
+
+
+def test_a_server_that_does_not_answer(urls, tmp_path):
+    said = refused(tmp_path, with_orders(urls, f"postgresql://shop:{PASSWORD}@127.0.0.1:{unused_port()}/orders"))
+    assert "DATABASE_URL_ORDERS" in said and "refused" in said
+
+
+def test_a_wrong_password(urls, tmp_path):
+    said = refused(tmp_path, with_orders(urls, urls["DATABASE_URL_ORDERS"].replace(PASSWORD, "wrong")))
+    assert "DATABASE_URL_ORDERS" in said and "password authentication failed" in said and "wrong@" not in said
+
+
+def test_a_database_that_is_not_there(urls, tmp_path):
+    said = refused(tmp_path, with_orders(urls, urls["DATABASE_URL_ORDERS"] + "_none"))
+    assert "DATABASE_URL_ORDERS" in said and "does not exist" in said
+
+
+def test_a_url_that_cannot_be_read(urls, tmp_path):
+    said = refused(tmp_path, with_orders(urls, urls["DATABASE_URL_ORDERS"] + "?sslmod=require"))
+    assert "DATABASE_URL_ORDERS" in said and "sslmod" in said
+
+
+def test_tls_that_the_server_has_not(urls, tmp_path):
+    said = refused(tmp_path, with_orders(urls, urls["DATABASE_URL_ORDERS"] + "?sslmode=require"))
+    assert "DATABASE_URL_ORDERS" in said and "SSL" in said
+
+
+def test_a_database_that_was_not_migrated(postgres, urls, tmp_path):
+    made = postgres.prepare("bare_", password=PASSWORD)
+    said = refused(tmp_path, with_orders(urls, made["DATABASE_URL_ORDERS"]))
+    assert "DATABASE_URL_ORDERS" in said and "dukactl migrate" in said
+
+
+def test_a_role_without_the_rights(postgres, urls, tmp_path):
+    postgres.psql(f"create role duka_weak login password '{PASSWORD}'; grant connect on database duka_setup_orders to duka_weak")
+    said = refused(tmp_path, with_orders(urls, postgres.url("duka_weak", "duka_setup_orders", password=PASSWORD)))
+    assert "DATABASE_URL_ORDERS" in said and "permission denied" in said and "rights" in said
+
+
+def test_dukactl_migrate_tells_the_same(postgres, urls, tmp_path):
+    wrong = with_orders(urls, urls["DATABASE_URL_ORDERS"].replace(PASSWORD, "wrong"))
+    done = Shop(tmp_path / "data", **wrong).dukactl("migrate", check=False)
+    assert done.returncode == 1 and "DATABASE_URL_ORDERS" in done.stderr and "password authentication failed" in done.stderr
+
+
+def test_no_password_is_shown_in_the_settings(urls, tmp_path):
+    shown = Shop(tmp_path / "data", **urls).dukactl("config").stdout
+    assert "database_url_orders" in shown and PASSWORD + "@" not in shown
+
+
+# ---- a pool between ----
+
+
+@pytest.fixture(scope="module", params=["transaction", "session"])
+def pool(request, postgres, urls):
+    """pgbouncer before the server; gives its port and how it pools."""
+    if not shutil.which("pgbouncer"):
+        pytest.skip("pgbouncer is not installed")
+    place, port = pathlib.Path(tempfile.mkdtemp(prefix="duka-pool-")), free_port()
+    os.chmod(place, 0o755)
+    (place / "users").write_text("".join(f'"duka_setup_{name}" "{PASSWORD}"\n' for name in ("users", "products", "orders")))
+    (place / "ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
+        f"auth_type=plain\nauth_file={place}/users\npool_mode={request.param}\ndefault_pool_size=20\nunix_socket_dir=\n"
+        "ignore_startup_parameters=extra_float_digits\n")
+    with open(place / "log", "wb") as log:
+        process = subprocess.Popen(as_postgres(["pgbouncer", str(place / "ini")]), stdout=log, stderr=log, cwd="/")
+    time.sleep(1.0)
+    assert process.poll() is None, (place / "log").read_text()
+    yield request.param, {name: url.replace(f":{postgres.port}/", f":{port}/") for name, url in urls.items()}
+    process.terminate()
+    process.wait()
+    shutil.rmtree(place)
+
+
+def test_a_pool_by_the_transaction_is_refused_and_one_by_the_session_is_not(pool, tmp_path):
+    mode, urls = pool
+    if mode == "transaction":
+        said = refused(tmp_path, urls)
+        assert "DATABASE_URL_" in said and "by the transaction" in said and "session" in said
+    else:
+        with Shop(tmp_path / "data", **urls) as shop:
+            assert shop.staff.create_product(variants=[{"sku": "cup", "price": {"amount": 100, "currency": "EUR"}, "on_hand": 3}])
