@@ -1,16 +1,19 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [batch] [--rounds N] [--seconds S]
+    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [--rounds N] [--seconds S]
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
 import argparse
+import ctypes
 import json
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from peers import Api, Duka, GoReference, Nginx, Skipped, pss_kib
@@ -88,10 +91,10 @@ def all_good(result):
     return requests
 
 
-def order_load(duka, tokens, options, connections):
+def order_load(duka, tokens, options, connections, products=1000):
     """Orders to `confirmed`, counted as rows."""
     before = duka.orders().get("confirmed", 0)
-    requests, bad = wrk(duka.port, "/orders", options.seconds, connections, "orders.lua", ["duka", tokens, 1000])
+    requests, bad = wrk(duka.port, "/orders", options.seconds, connections, "orders.lua", ["duka", tokens, products])
     duka.settle()
     rows = duka.orders()
     count = rows.get("confirmed", 0) - before
@@ -107,7 +110,7 @@ def go_load(go, tokens, options, connections):
     return requests
 
 
-def bench_order(folder, options):
+def bench_order(folder, options, connections=256, at_most=1 / 3):
     """A placed order, two lines, signed in, fsync on, to `confirmed`, against the Go reference on PostgreSQL."""
     duka = Duka(Path(folder) / "order", SERVER_CORE)
     go = GoReference(Path(folder) / "go", SERVER_CORE)
@@ -118,12 +121,106 @@ def bench_order(folder, options):
         go_tokens = lua_file(folder, "go-tokens", go.tokens(50))
         ours, theirs = [], []
         for _ in range(options.rounds):
-            ours.append(measured(duka, lambda: order_load(duka, ours_tokens, options, 256)))
-            theirs.append(measured(go, lambda: go_load(go, go_tokens, options, 256)))
-        return report("order, 256 connections / Go on PostgreSQL", ours, theirs, 1 / 3)
+            ours.append(measured(duka, lambda: order_load(duka, ours_tokens, options, connections)))
+            theirs.append(measured(go, lambda: go_load(go, go_tokens, options, connections)))
+        return report(f"order, {connections} connections / Go on PostgreSQL", ours, theirs, at_most)
     finally:
         duka.stop()
         go.stop()
+
+
+def bench_order64(folder, options):
+    """The same with fewer buyers at once."""
+    return bench_order(folder, options, 64, 1 / 4)
+
+
+def bench_hot(folder, options):
+    """A flash sale: all orders on ten products, against the same spread over a thousand."""
+    duka = Duka(Path(folder) / "hot", SERVER_CORE)
+    try:
+        duka.start()
+        tokens = lua_file(folder, "hot-tokens", duka.seed(1000, 50))
+        hot, spread = [], []
+        for _ in range(options.rounds):
+            hot.append(measured(duka, lambda: order_load(duka, tokens, options, 256, 10)))
+            spread.append(measured(duka, lambda: order_load(duka, tokens, options, 256)))
+        return report("order on ten products / on a thousand", hot, spread, 1.2)
+    finally:
+        duka.stop()
+
+
+def argon2id_us(count):
+    """CPU of one argon2id (19 MiB, 2 passes) by the library itself."""
+    sodium = ctypes.CDLL("libsodium.so.23")
+    out, password = ctypes.create_string_buffer(128), b"a long password for the bench"
+    started = time.process_time()
+    for _ in range(count):
+        if sodium.crypto_pwhash_str_alg(out, password, ctypes.c_ulonglong(len(password)), ctypes.c_ulonglong(2),
+                                        ctypes.c_size_t(19 << 20), 2):
+            raise RuntimeError("argon2id failed")
+    return (time.process_time() - started) * 1e6 / count
+
+
+def bench_signin(folder, options):
+    """What a sign-in costs beyond argon2id itself, in the same run."""
+    duka, count = Duka(Path(folder) / "signin", SERVER_CORE), 100
+    duka.start()
+    try:
+        duka.seed(10, 1)
+        api, beyond = Api(duka.port), []
+        for _ in range(options.rounds):
+            before = duka.cpu_us()
+            for _ in range(count):
+                duka.login(api, "bench-0@example.com")
+            beyond.append((duka.cpu_us() - before) / count - argon2id_us(count))
+        middle = statistics.median(beyond)
+        holds = middle <= 200
+        print(f"sign-in beyond argon2id: {middle:.0f} us ({min(beyond):.0f} to {max(beyond):.0f}), at most 200: "
+              f"{'holds' if holds else 'MISSED'}", flush=True)
+        return holds
+    finally:
+        duka.stop()
+
+
+def at_most(name, value, limit, unit):
+    """One figure that has a limit of its own."""
+    print(f"{name}: {value:.2f} {unit}, at most {limit} {unit}: {'holds' if value <= limit else 'MISSED'}", flush=True)
+    return value <= limit
+
+
+def idle_connections(port, count):
+    """Connections that have asked once and now say nothing."""
+    kept = []
+    for _ in range(count):
+        one = socket.create_connection(("127.0.0.1", port))
+        one.sendall(b"GET /products?limit=1 HTTP/1.1\r\nHost: bench\r\n\r\n")
+        kept.append(one)
+        one.recv(65536)
+    return kept
+
+
+def bench_idle(folder, _options):
+    """The whole shop with data and nothing to do: from exec to ready, memory, CPU; and with 9 000 idle connections."""
+    duka = Duka(Path(folder) / "idle", SERVER_CORE, CONNECTIONS_MAX="10000")
+    duka.start()
+    try:
+        duka.seed(1000, 1)
+        duka.stop()
+        started = time.monotonic()
+        duka.start(poll_s=0.001)
+        good = [at_most("ready, from exec to the first 200", (time.monotonic() - started) * 1000, 100, "ms")]
+        time.sleep(2)
+        good.append(at_most("idle memory (PSS)", pss_kib(duka.process.pid) / 1024, 20, "MiB"))
+        before = duka.cpu_us()
+        time.sleep(30)
+        good.append(at_most("idle CPU", (duka.cpu_us() - before) / 30e6 * 100, 0.1, "%"))
+        kept = idle_connections(duka.port, 9000)
+        good.append(at_most("memory with 9 000 idle connections (PSS)", pss_kib(duka.process.pid) / 1024, 80, "MiB"))
+        for one in kept:
+            one.close()
+        return all(good)
+    finally:
+        duka.stop()
 
 
 def bench_batch(folder, options):
@@ -144,7 +241,8 @@ def bench_batch(folder, options):
         single.stop()
 
 
-BENCHES = {"product": bench_product, "order": bench_order, "batch": bench_batch}
+BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
+           "hot": bench_hot, "signin": bench_signin, "idle": bench_idle}
 
 
 def main():

@@ -60,7 +60,7 @@ def pss_kib(pid):
     return total
 
 
-def wait_for(port, path, deadline_s=30):
+def wait_for(port, path, deadline_s=30, poll_s=0.02):
     """Waits for the first 200."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
@@ -71,7 +71,7 @@ def wait_for(port, path, deadline_s=30):
                 return
         except OSError:
             pass
-        time.sleep(0.02)
+        time.sleep(poll_s)
     raise RuntimeError(f"nothing answers on port {port}{path} after {deadline_s} s")
 
 
@@ -130,12 +130,12 @@ class Duka(Peer):
         self.port, self.ops_port = port, port + 1
         self.settings = settings
 
-    def start(self):
+    def start(self, poll_s=0.02):
         env = dict(os.environ, DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
                    OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
                    LOG_LEVEL="warn", **self.settings)
         self.spawn([ROOT / "build/release/src/apps/duka"], env=env)
-        wait_for(self.ops_port, "/readyz")
+        wait_for(self.ops_port, "/readyz", poll_s=poll_s)
         self.env = env
 
     def dukactl(self, *words, stdin=""):
