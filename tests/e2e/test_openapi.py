@@ -7,6 +7,8 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from shop import ROOT, accepted, told
+from test_auth import World
+from test_refusals import Call
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,42 @@ def test_every_example_fits_its_schema(document):
                     )
                     checked += 1
     assert checked >= 10
+
+
+def requests_of(document):
+    """Each call that takes a body: method, path and the example of the document ({} where it has none)."""
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            for kind, content in call.get("requestBody", {}).get("content", {}).items():
+                yield method.upper(), path, kind, content.get("example", {})
+
+
+# Their bodies are what a client cannot write by itself.
+WITHOUT_EXAMPLE = {("POST", "/users/refresh"), ("POST", "/orders/payments/{provider}/events")}
+
+
+def test_every_example_works_as_it_stands(document, new_shop):
+    shop = new_shop().start()
+    world = World(shop)
+    examples = {(method, path): (kind, one) for method, path, kind, one in requests_of(document)}
+    accepted(shop.anonymous().post("/users", json=examples["POST", "/users"][1]), 201)
+    made = shop.staff.post("/products", json=examples["POST", "/products"][1])
+    sku = accepted(made, 201)["variants"][0]["sku"]
+    shop.staff.patch(made.headers["location"], json={"status": "active"}, headers={"If-Match": "*"})
+    adjustment = examples["POST", "/products/stock/{sku}/adjustments"][1]
+    accepted(shop.staff.adjust(sku, **adjustment))
+    done = {("POST", "/users"), ("POST", "/products")}
+    for route, (kind, example) in examples.items():
+        if route in done or route in WITHOUT_EXAMPLE:
+            continue
+        call = Call(world, *route)
+        headers = {"Content_Type": kind}
+        if route == ("PATCH", "/products/{id}"):
+            call.url, call.person = made.headers["location"], shop.staff
+        raw = example if isinstance(example, str) else json.dumps(example)
+        answer = call.send(raw=raw.encode(), **headers)
+        assert answer.status_code == call.success, f"{route} {example}: {told(answer)}"
+    shop.close()
 
 
 def test_a_wrong_example_is_seen(document):
