@@ -1,7 +1,7 @@
 /* The server: its listener, its lists of deadlines, its pool of arenas, its end. */
 #include "chassis/http.h"
 
-#include "chassis/http_server.h"
+#include "chassis/http2.h"
 #include "chassis/http_write.h"
 #include "os/clock.h"
 
@@ -212,10 +212,22 @@ struct http_stats http_stats_of(const struct http_server *server)
 
 /* ---- Closing ---- */
 
+/* Connections of HTTP/2 hear that no more streams are wanted. One that does may move to the end of
+ * a list, or be closed. */
+static void drain_all(struct http_server *server)
+{
+    for (int wait = 0; wait < HTTP_WAITS_COUNT; wait++)
+        for (struct http_connection *it = server->lists[wait].oldest, *newer; it; it = newer) {
+            newer = it->newer;
+            http2_drain(it);
+        }
+}
+
 void http_drain(struct http_server *server)
 {
     ASSERT(server);
     server->draining = true;
+    drain_all(server);
 }
 
 static void close_all(struct http_server *server, enum http_wait wait)
@@ -246,6 +258,7 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     close_all(server, HTTP_WAIT_HANDSHAKE);
     close_all(server, HTTP_WAIT_IDLE);
     close_all(server, HTTP_WAIT_LINGER);
+    drain_all(server);
     loop_timer_start(server->grace, grace_ms, 0);
     http_server_look(server);
 }

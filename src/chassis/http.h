@@ -1,12 +1,16 @@
-/* HTTP/1.1 server (RFC 9110, 9112): sockets by os/net, parsing by llhttp (in http_parse.c only).
+/* HTTP server: 1.1 (RFC 9110, 9112; parsing by llhttp, in http_parse.c only) and 2 (RFC 9113; by
+ * nghttp2, in http2*.c only) on one port, sockets by os/net, TLS below them where it is wanted.
  *
- * Runs on a loop thread. Holds idle and slow peers; hands complete requests to one handler. One
- * request of a connection is at work at a time; pipelined ones wait in order.
+ * Runs on a loop thread. Holds idle and slow peers; hands complete requests to one handler. In
+ * HTTP/1.1 one request of a connection is at work at a time and pipelined ones wait in order; in
+ * HTTP/2 up to 100 are. HTTP/2 is chosen by ALPN under TLS and by its preface in clear (prior
+ * knowledge); Upgrade is not heard.
  *
- * What cannot be read is refused here, as problem+json, and ends the connection: 400 malformed, 408
- * too slow, 413 body, 414 target, 431 headers, 501 method, 505 version. HEAD reaches the handler as
- * HTTP_HEAD; it answers as to GET, the body is dropped and its length kept. `OPTIONS *` is answered
- * here. X-Request-Id and traceparent are told in every answer of a request that was identified. */
+ * What cannot be read is refused here, as problem+json, and ends the connection (in HTTP/2 the
+ * stream): 400 malformed, 408 too slow, 413 body, 414 target, 431 headers, 501 method, 505 version.
+ * HEAD reaches the handler as HTTP_HEAD; it answers as to GET, the body is dropped and its length
+ * kept. `OPTIONS *` is answered here. X-Request-Id and traceparent are told in every answer of a
+ * request that was identified. */
 #pragma once
 #include "chassis/request.h"
 #include "os/loop.h"

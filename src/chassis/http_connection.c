@@ -1,69 +1,17 @@
 /* The life of one connection: reads requests in turn, hands each over, writes its answer. */
-#include "chassis/http_server.h"
+#include "chassis/http2.h"
 #include "chassis/http_write.h"
 #include "chassis/obs.h"
-#include "os/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 
-static const char ROUTE_REFUSED[] = "http.refused";
-static const char ROUTE_OPTIONS[] = "http.options";
+static const char HTTP2_PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 static bool is_reading(const struct http_connection *connection)
 {
     return connection->wait == HTTP_WAIT_IDLE || connection->wait == HTTP_WAIT_HEAD ||
            connection->wait == HTTP_WAIT_BODY;
-}
-
-/* ---- Exchanges ---- */
-
-static void respond(struct request *request);
-static void piece_taken(struct request *request);
-static void piece_made(struct request *request);
-
-static void exchange_open(struct http_connection *connection)
-{
-    struct http_server *server = connection->server;
-    struct arena *arena = http_arena_take(server);
-    struct http_exchange *exchange = arena_new(arena, struct http_exchange);
-    struct request *request = &exchange->request;
-
-    exchange->server = server;
-    exchange->connection = connection;
-    exchange->began_us = clock_mono_us();
-    request->arena = arena;
-    request->transport = exchange;
-    request->respond = &respond;
-    request->taken = &piece_taken;
-    request->made = &piece_made;
-    request->peer_address = str_copy(arena, net_peer(connection->net));
-    request->client_address = request->peer_address;
-    request->operator_socket = net_is_unix(connection->net);
-    connection->exchange = exchange;
-    server->exchanges_count++;
-    http_parse_begin(&connection->parse, request);
-}
-
-/* Tells of the answer, if there is one, and frees the request. */
-static void exchange_close(struct http_exchange *exchange)
-{
-    struct http_server *server = exchange->server;
-    struct request *request = &exchange->request;
-
-    if (exchange->connection)
-        exchange->connection->exchange = NULL;
-    if (exchange->answered && server->handler.served && !server->ended) {
-        int64_t from_us = request->received_us ? request->received_us : exchange->began_us;
-        server->handler.served(server->handler.self, request, clock_mono_us() - from_us);
-    }
-    if (request->response.stream)
-        request->response.stream->end(request);
-    if (exchange->head_arena)
-        http_arena_drop(server, exchange->head_arena);
-    http_arena_drop(server, request->arena);
-    server->exchanges_count--;
-    if (server->closing)
-        http_server_look(server);
 }
 
 /* ---- Closing ---- */
@@ -83,13 +31,15 @@ void http_connection_close(struct http_connection *connection)
     ASSERT(connection->net);
 
     http_wait_clear(connection);
+    http2_say_goodbye(connection);
     net_close(connection->net);
     connection->net = NULL;
     if (exchange && connection->wait == HTTP_WAIT_WORK && (!exchange->answered || exchange->making))
         exchange->connection = NULL; /* the handler still has it */
     else if (exchange)
-        exchange_close(exchange);
+        http_exchange_close(exchange);
     connection->exchange = NULL;
+    http2_close(connection);
 
     if (connection->turned_away) {
         server->turned_away_count--;
@@ -104,7 +54,7 @@ void http_connection_close(struct http_connection *connection)
 
 /* The last answer is written. A peer that is still sending would hear a reset instead of it, so
  * what it sends is read and dropped for a while. */
-static void connection_end(struct http_connection *connection)
+void http_connection_end(struct http_connection *connection)
 {
     if ((!connection->unread && connection->pending.len == 0) || connection->read_ended ||
         connection->server->closing) {
@@ -126,9 +76,9 @@ static void answer_written(struct http_connection *connection)
 {
     if (answer_goes_on(connection))
         return;
-    exchange_close(connection->exchange);
+    http_exchange_close(connection->exchange);
     if (connection->ends) {
-        connection_end(connection);
+        http_connection_end(connection);
         return;
     }
     http_wait_set(connection, HTTP_WAIT_IDLE);
@@ -195,17 +145,12 @@ static bool answer_goes_on(struct http_connection *connection)
     return true;
 }
 
-static void on_piece_made(struct loop_task *task)
+static void piece_made(struct http_exchange *exchange)
 {
-    struct http_exchange *exchange =
-        (struct http_exchange *)((char *)task - offsetof(struct http_exchange, task));
     struct http_connection *connection = exchange->connection;
     str body = exchange->request.response.body;
 
-    exchange->making = false;
-    if (!connection) {
-        exchange_close(exchange);
-    } else if (exchange->request.response.stream->failed) {
+    if (exchange->request.response.stream->failed) {
         http_connection_close(connection);
     } else if (body.len == 0) { /* a chunk of no bytes would end the body */
         answer_written(connection);
@@ -218,27 +163,14 @@ static void on_piece_made(struct loop_task *task)
     }
 }
 
-static void piece_made(struct request *request)
-{
-    struct http_exchange *exchange = request->transport;
-
-    exchange->task.run = &on_piece_made;
-    loop_post(exchange->server->loop, &exchange->task);
-}
-
-/* Writes the answer of the exchange, or drops it where the peer has gone. */
+/* Writes the answer of the exchange. */
 static void answer(struct http_exchange *exchange)
 {
     struct http_server *server = exchange->server;
     struct http_connection *connection = exchange->connection;
     const struct request *request = &exchange->request;
 
-    exchange->answered = true;
-    if (!connection) {
-        exchange_close(exchange);
-        return;
-    }
-
+    ASSERT(connection && exchange->answered);
     connection->ends = connection->ends || server->draining || server->closing ||
                        connection->read_ended || !connection->parse.keep_alive;
     bool is_old = connection->parse.http_1_0, in_pieces = request->response.stream != NULL;
@@ -257,27 +189,6 @@ static void answer(struct http_exchange *exchange)
     write_out(exchange, text_str(&head), has_body ? request->response.body : STR_NONE);
 }
 
-static void on_answer_came(struct loop_task *task)
-{
-    answer((struct http_exchange *)((char *)task - offsetof(struct http_exchange, task)));
-}
-
-/* The handler has answered, on whatever thread. Inside `handle` it is written when that has
- * returned, so that no handler runs inside another one's answer. */
-static void respond(struct request *request)
-{
-    struct http_exchange *exchange = request->transport;
-
-    if (!loop_is_here(exchange->server->loop)) {
-        exchange->task.run = &on_answer_came;
-        loop_post(exchange->server->loop, &exchange->task);
-    } else if (exchange->handling) {
-        exchange->answered = true;
-    } else {
-        answer(exchange);
-    }
-}
-
 /* The response is filled; the rest of the request, if any, is not read. */
 static void answer_refusal(struct http_connection *connection)
 {
@@ -285,19 +196,12 @@ static void answer_refusal(struct http_connection *connection)
     connection->ends = true;
     connection->unread = true;
     http_wait_set(connection, HTTP_WAIT_WORK);
-    answer(connection->exchange);
+    http_exchange_answer(connection->exchange);
 }
 
 static void refuse(struct http_connection *connection, enum err_code code, const char *reason)
 {
-    struct request *request = &connection->exchange->request;
-    ptrdiff_t mark = str_find_byte(request->path, '?');
-
-    if (mark >= 0)
-        request->path = str_slice(request->path, 0, (size_t)mark);
-    request->route = ROUTE_REFUSED;
-    request_identify(request);
-    response_problem(request, fail(request->arena, code, "%s", reason));
+    http_exchange_fail(connection->exchange, code, reason);
     answer_refusal(connection);
 }
 
@@ -329,34 +233,10 @@ static void head_complete(struct http_connection *connection, bool waits)
     }
 }
 
-static void options_answer(struct request *request)
-{
-    request->route = ROUTE_OPTIONS;
-    request_identify(request);
-    request->response = (struct response){ .status = 204 };
-    response_add(&request->response, STR("Allow"),
-                 STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-}
-
 static void request_complete(struct http_connection *connection)
 {
-    struct http_server *server = connection->server;
-    struct http_exchange *exchange = connection->exchange;
-    struct request *request = &exchange->request;
-
-    request->received_us = clock_mono_us();
-    http_count(&server->stats.requests, 1);
     http_wait_set(connection, HTTP_WAIT_WORK);
-    if (connection->parse.asterisk) {
-        options_answer(request);
-        answer(exchange);
-        return;
-    }
-    exchange->handling = true;
-    server->handler.handle(server->handler.self, request);
-    exchange->handling = false;
-    if (exchange->answered)
-        answer(exchange);
+    http_exchange_run(connection->exchange, connection->parse.asterisk);
 }
 
 /* ---- A body that is taken in pieces ---- */
@@ -372,17 +252,10 @@ static void piece_give(struct http_connection *connection, bool is_last)
     exchange->request.stream->take(&exchange->request);
 }
 
-static void on_piece_taken(struct loop_task *task)
+static void piece_taken(struct http_exchange *exchange)
 {
-    struct http_exchange *exchange =
-        (struct http_exchange *)((char *)task - offsetof(struct http_exchange, task));
     struct http_connection *connection = exchange->connection;
 
-    exchange->spooling = false;
-    if (!connection) {
-        exchange_close(exchange);
-        return;
-    }
     http_parse_piece_taken(&connection->parse);
     if (exchange->request.failure) {
         request_identify(&exchange->request);
@@ -394,14 +267,6 @@ static void on_piece_taken(struct loop_task *task)
         http_wait_set(connection, HTTP_WAIT_BODY); /* each piece has the time of a body */
         resume(connection);
     }
-}
-
-static void piece_taken(struct request *request)
-{
-    struct http_exchange *exchange = request->transport;
-
-    exchange->task.run = &on_piece_taken;
-    loop_post(exchange->server->loop, &exchange->task);
 }
 
 /* A part of the body, or all of it, has come. */
@@ -416,6 +281,16 @@ static void body_came(struct http_connection *connection, bool is_end)
         request_complete(connection);
 }
 
+static const struct http_version VERSION = { .answer = &answer,
+                                             .piece_taken = &piece_taken,
+                                             .piece_made = &piece_made };
+
+static void exchange_begin(struct http_connection *connection)
+{
+    connection->exchange = http_exchange_open(connection, &VERSION);
+    http_parse_begin(&connection->parse, &connection->exchange->request);
+}
+
 static size_t at_most(size_t len, size_t most) { return len < most ? len : most; }
 
 /* Reads on until the bytes are used up, a request is at work or the connection has ended; gives how
@@ -428,7 +303,7 @@ static size_t feed(struct http_connection *connection, const char *bytes, size_t
     connection->feeding = true;
     while (at < len && connection->net && is_reading(connection)) {
         if (!connection->exchange)
-            exchange_open(connection);
+            exchange_begin(connection);
         enum http_parse_event event =
             http_parse_feed(parse, bytes + at, at_most(len - at, http_parse_room(parse)), &taken);
         at += taken;
@@ -492,10 +367,44 @@ static void resume(struct http_connection *connection)
 
 /* ---- What the socket tells ---- */
 
+static void read_on(struct http_connection *connection, const char *bytes, size_t len)
+{
+    size_t used = 0;
+
+    if (is_reading(connection))
+        used = feed(connection, bytes, len);
+    if (!connection->net || used == len)
+        return;
+    if (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE)
+        pending_keep(connection, bytes + used, len - used);
+}
+
+/* Looks at the first bytes of a connection: is it HTTP/2 that begins (RFC 9113, 3.4)? Gives how
+ * many of the bytes are done with. */
+static size_t recognize(struct http_connection *connection, const char *bytes, size_t len)
+{
+    size_t had = connection->preface_len, more = sizeof(HTTP2_PREFACE) - 1 - had;
+
+    if (more > len)
+        more = len;
+    if (memcmp(HTTP2_PREFACE + had, bytes, more) != 0) {
+        connection->is_known = true;
+        if (had > 0) /* what waited was as long as it was like the preface */
+            read_on(connection, HTTP2_PREFACE, had);
+        return 0;
+    }
+    connection->preface_len += more;
+    if (connection->preface_len < sizeof(HTTP2_PREFACE) - 1)
+        return more; /* not whole yet */
+    connection->is_known = true;
+    http2_open(connection);
+    http2_feed(connection, HTTP2_PREFACE, sizeof(HTTP2_PREFACE) - 1);
+    return more;
+}
+
 static void on_bytes(void *subject, const char *bytes, size_t len)
 {
     struct http_connection *connection = subject;
-    size_t used = 0;
 
     if (connection->wait == HTTP_WAIT_LINGER) {
         connection->lingered_bytes += len;
@@ -503,12 +412,17 @@ static void on_bytes(void *subject, const char *bytes, size_t len)
             http_connection_close(connection);
         return;
     }
-    if (is_reading(connection))
-        used = feed(connection, bytes, len);
-    if (!connection->net || used == len)
+    if (!connection->is_known) {
+        size_t used = recognize(connection, bytes, len);
+        bytes += used;
+        len -= used;
+    }
+    if (len == 0 || !connection->net)
         return;
-    if (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE)
-        pending_keep(connection, bytes + used, len - used);
+    if (connection->http2.session)
+        http2_feed(connection, bytes, len);
+    else
+        read_on(connection, bytes, len);
 }
 
 static void on_ended(void *subject, bool broken)
@@ -520,6 +434,10 @@ static void on_ended(void *subject, bool broken)
     if (broken && *net_tls_failure(connection->net))
         LOG(LOG_INFO, "tls.refused", LOG_TEXT("reason", str_of_z(net_tls_failure(connection->net))),
             LOG_TEXT("client", net_peer(connection->net)));
+    if (!broken && connection->http2.working + connection->http2.sending > 0) {
+        connection->read_ended = true;
+        return;
+    }
     if (!broken && !in_body &&
         (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
         connection->read_ended = true; /* closed its half only: it may wait for the answer */
@@ -531,18 +449,25 @@ static void on_written(void *subject, bool whole)
 {
     struct http_connection *connection = subject;
 
-    if (whole)
-        answer_written(connection);
-    else
+    if (!whole)
         http_connection_close(connection);
+    else if (connection->http2.session)
+        http2_written(connection);
+    else
+        answer_written(connection);
 }
 
 static void on_opened(void *subject)
 {
     struct http_connection *connection = subject;
 
-    if (connection->wait == HTTP_WAIT_HANDSHAKE)
-        http_wait_set(connection, HTTP_WAIT_IDLE);
+    if (connection->wait != HTTP_WAIT_HANDSHAKE)
+        return;
+    http_wait_set(connection, HTTP_WAIT_IDLE);
+    if (net_protocol(connection->net).len > 0)
+        connection->is_known = true;
+    if (str_equal(net_protocol(connection->net), STR("h2")))
+        http2_open(connection);
 }
 
 static const struct net_events EVENTS = { .bytes = &on_bytes,
@@ -552,7 +477,9 @@ static const struct net_events EVENTS = { .bytes = &on_bytes,
 
 void http_connection_expire(struct http_connection *connection)
 {
-    if (connection->wait == HTTP_WAIT_HEAD)
+    if (connection->http2.session && connection->wait != HTTP_WAIT_LINGER)
+        http2_expire(connection);
+    else if (connection->wait == HTTP_WAIT_HEAD)
         refuse(connection, HTTP_TIMEOUT, "The headers did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_BODY)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");

@@ -1,5 +1,7 @@
 #include "chassis/http_parse.h"
 
+#include "chassis/http_head.h"
+
 /* llhttp and our contracts both have an HTTP_GET; in this file llhttp's are called LLHTTP_GET. */
 #define HTTP_GET LLHTTP_GET
 #define HTTP_HEAD LLHTTP_HEAD
@@ -19,12 +21,7 @@
 
 #include <string.h>
 
-enum {
-    HEAD_BLOCK_BYTES = 2048,
-    BODY_SMALL_BYTES = 32 * 1024, /* up to here a body lies in the request's arena */
-    BODY_FIRST_BYTES = 64 * 1024,
-    BODY_ARENA_SPARE_BYTES = 1024 * 1024
-};
+enum { HEAD_BLOCK_BYTES = 2048 };
 
 _Static_assert(sizeof(llhttp_t) <= HTTP_PARSE_STATE_BYTES, "llhttp has grown");
 
@@ -73,9 +70,9 @@ static int on_url(llhttp_t *llhttp, const char *bytes, size_t len)
 
     if (parse->request->path.len + len > parse->limits->target_bytes_max)
         return refuse(parse, HTTP_TARGET_TOO_LONG, "The target is too long.");
-    for (size_t i = 0; i < len; i++)
-        if (bytes[i] <= ' ' || bytes[i] > '~' || bytes[i] == '#')
-            return malformed(parse, "The target has a character that must be percent-encoded.");
+    const char *reason = http_target_judge(bytes, len);
+    if (reason)
+        return malformed(parse, reason);
     part_add(parse, &parse->request->path, bytes, len);
     parse->target_end = parse->head_bytes + (uint32_t)(bytes + len - parse->fed);
     return HPE_OK;
@@ -135,57 +132,16 @@ static int on_header_value(llhttp_t *llhttp, const char *bytes, size_t len)
     return HPE_OK;
 }
 
-/* ---- Headers that matter to the reading ---- */
-
-/* Letters, digits and the marks of an authority; so none of the separators of a target. */
-static bool is_authority(str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_plain && (c == '\0' || !strchr("-._~:[]%!$&'()*+,;=", c)))
-            return false;
-    }
-    return true;
-}
-
-static bool has_control(str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (((unsigned char)s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
-            return true;
-    return false;
-}
-
-/* The headers that may come once, and must, or others would read another request than we do. */
-static const str SINGLE[] = {
-    { "host", 4 },
-    { "content-type", 12 },
-    { "authorization", 13 },
-    { "idempotency-key", 15 },
-    { "if-match", 8 },
-    { "content-length", 14 },
-    { "transfer-encoding", 17 },
-    { "expect", 6 },
-};
-enum { SINGLE_HOST, SINGLE_TRANSFER_ENCODING = 6, SINGLE_EXPECT, SINGLE_COUNT };
-
 static int header_check(struct http_parse *parse, str name, str value)
 {
-    int which = 0;
-    while (which < SINGLE_COUNT && !str_equal(SINGLE[which], name))
-        which++;
-    if (which == SINGLE_COUNT)
-        return HPE_OK;
+    enum http_single which;
+    const char *reason = http_header_judge(&parse->seen, name, value, &which);
 
-    if (parse->seen & (1U << which))
-        return malformed(parse, "A header that may come once came twice.");
-    parse->seen |= 1U << which;
-    if (which == SINGLE_HOST && !is_authority(value))
-        return malformed(parse, "Host is not a host.");
-    if (which == SINGLE_TRANSFER_ENCODING && !str_equal_fold(value, STR("chunked")))
+    if (reason)
+        return malformed(parse, reason);
+    if (which == HTTP_SINGLE_TRANSFER_ENCODING && !str_equal_fold(value, STR("chunked")))
         return malformed(parse, "The only transfer coding that is read is chunked.");
-    if (which == SINGLE_EXPECT)
+    if (which == HTTP_SINGLE_EXPECT)
         parse->expects_continue = str_equal_fold(value, STR("100-continue"));
     return HPE_OK;
 }
@@ -200,8 +156,6 @@ static int on_header_value_complete(llhttp_t *llhttp)
     if (request->headers_count == HEADERS_MAX)
         return refuse(parse, HTTP_HEADERS_TOO_LARGE, "Too many headers.");
     str value = str_trim(parse->value);
-    if (has_control(value))
-        return malformed(parse, "A header has a control character.");
     if (!value.ptr)
         value = STR("");
     request->headers[request->headers_count++] = (struct header){ parse->name, value };
@@ -229,83 +183,6 @@ static size_t token_len(const struct http_parse *parse)
     return len;
 }
 
-static void method_of(uint8_t llhttp_method, enum http_method *method, str *text)
-{
-    static const struct {
-        enum llhttp_method theirs;
-        enum http_method ours;
-        str text;
-    } methods[] = {
-        { LLHTTP_GET, HTTP_GET, { "GET", 3 } },
-        { LLHTTP_POST, HTTP_POST, { "POST", 4 } },
-        { LLHTTP_PUT, HTTP_PUT, { "PUT", 3 } },
-        { LLHTTP_PATCH, HTTP_PATCH, { "PATCH", 5 } },
-        { LLHTTP_DELETE, HTTP_DELETE, { "DELETE", 6 } },
-        { LLHTTP_HEAD, HTTP_HEAD, { "HEAD", 4 } },
-        { LLHTTP_OPTIONS, HTTP_OPTIONS, { "OPTIONS", 7 } },
-    };
-
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (methods[i].theirs != (enum llhttp_method)llhttp_method)
-            continue;
-        *method = methods[i].ours;
-        *text = methods[i].text;
-        return;
-    }
-    *method = HTTP_OTHER;
-    *text = str_of_z(llhttp_method_name(llhttp_method));
-}
-
-/* "http://host:port/path": the path counts, and the host instead of the header's (RFC 9112, 3.2.2).
- * That the header is there was checked before. */
-static int absolute_split(struct http_parse *parse, str after_scheme)
-{
-    struct request *request = parse->request;
-    size_t end = 0;
-
-    while (end < after_scheme.len && after_scheme.ptr[end] != '/' && after_scheme.ptr[end] != '?')
-        end++;
-    str authority = str_slice(after_scheme, 0, end);
-    if (authority.len == 0 || !is_authority(authority))
-        return malformed(parse, "The target names no host.");
-    for (int i = 0; i < request->headers_count; i++)
-        if (str_equal(request->headers[i].name, STR("host")))
-            request->headers[i].value = authority;
-    request->path = str_slice(after_scheme, end, after_scheme.len);
-    return HPE_OK;
-}
-
-static int target_split(struct http_parse *parse)
-{
-    struct request *request = parse->request;
-    str target = request->path;
-
-    parse->asterisk = request->method == HTTP_OPTIONS && str_equal(target, STR("*"));
-    if (parse->asterisk)
-        return HPE_OK;
-
-    for (int i = 0; i < 2; i++) {
-        str scheme = i == 0 ? STR("http://") : STR("https://");
-        if (str_equal_fold(str_slice(target, 0, scheme.len), scheme)) {
-            int rc = absolute_split(parse, str_slice(target, scheme.len, target.len));
-            if (rc != HPE_OK)
-                return rc;
-            break;
-        }
-    }
-
-    ptrdiff_t mark = str_find_byte(request->path, '?');
-    if (mark >= 0) {
-        request->query = str_slice(request->path, (size_t)mark + 1, request->path.len);
-        request->path = str_slice(request->path, 0, (size_t)mark);
-    }
-    if (request->path.len == 0 && request->path.ptr != target.ptr)
-        request->path = STR("/"); /* "http://host" and "http://host?query" */
-    if (request->path.len == 0 || request->path.ptr[0] != '/')
-        return malformed(parse, "The target is not a path.");
-    return HPE_OK;
-}
-
 static int on_headers_complete(llhttp_t *llhttp)
 {
     struct http_parse *parse = llhttp->data;
@@ -315,19 +192,23 @@ static int on_headers_complete(llhttp_t *llhttp)
         return refuse(parse, HTTP_VERSION, "Only HTTP/1.1 and 1.0 are spoken.");
     if (llhttp->method == HTTP_CONNECT)
         return refuse(parse, HTTP_METHOD_UNKNOWN, "This is no proxy.");
-    method_of(llhttp->method, &request->method, &request->method_text);
+    str method = str_of_z(llhttp_method_name((llhttp_method_t)llhttp->method));
+    if (!http_method_of(method, &request->method, &request->method_text)) {
+        request->method = HTTP_OTHER;
+        request->method_text = method;
+    }
     if (parse->start[token_len(parse) + 1] == ' ')
         return malformed(parse, "One space stands between method and target.");
     parse->http_1_0 = llhttp->http_minor == 0;
-    if (!parse->http_1_0 && !(parse->seen & (1U << SINGLE_HOST)))
+    if (!parse->http_1_0 && !(parse->seen & (1U << HTTP_SINGLE_HOST)))
         return malformed(parse, "Host is missing.");
-    parse->chunked = (parse->seen & (1U << SINGLE_TRANSFER_ENCODING)) != 0;
+    parse->chunked = (parse->seen & (1U << HTTP_SINGLE_TRANSFER_ENCODING)) != 0;
     if (parse->chunked && parse->http_1_0)
         return malformed(parse, "HTTP/1.0 has no transfer codings.");
 
-    int rc = target_split(parse);
-    if (rc != HPE_OK)
-        return rc;
+    const char *reason = http_target_split(request, &parse->asterisk);
+    if (reason)
+        return malformed(parse, reason);
     llhttp->upgrade = 0; /* asked for by some (h2c), and politely not heard */
     parse->head_done = true;
     parse->keep_alive = llhttp_should_keep_alive(llhttp) != 0;
@@ -338,55 +219,14 @@ static int on_headers_complete(llhttp_t *llhttp)
 
 /* ---- The body ---- */
 
-static void close_arena(void *arena) { arena_close(arena); }
-
-/* Room for `more` bytes. It grows with what has come, not with what was announced. */
-static void body_reserve(struct http_parse *parse, size_t more)
-{
-    str *body = &parse->request->body;
-    size_t cap = parse->body_cap;
-
-    if (more <= cap - body->len)
-        return;
-    if (parse->request->stream) {
-        ASSERT(cap == 0 && more <= STREAM_PIECE_BYTES); /* http_parse_room saw to it */
-        cap = STREAM_PIECE_BYTES;
-        parse->body_arena = arena_open(STREAM_PIECE_BYTES + BODY_ARENA_SPARE_BYTES);
-        arena_defer(parse->request->arena, &close_arena, parse->body_arena);
-        body->ptr = arena_grow(parse->body_arena, NULL, 0, cap);
-        parse->body_cap = cap;
-        return;
-    }
-    if (cap == 0)
-        cap = parse->chunked ? BODY_FIRST_BYTES : (size_t)parse->content_length;
-    if (parse->content_length > BODY_SMALL_BYTES)
-        cap = parse->body_cap ? 2 * parse->body_cap : BODY_FIRST_BYTES;
-    while (cap - body->len < more)
-        cap *= 2;
-
-    struct arena *arena = parse->request->arena;
-    if (parse->chunked || parse->content_length > BODY_SMALL_BYTES) {
-        if (!parse->body_arena) {
-            parse->body_arena =
-                arena_open(4 * (size_t)parse->body_bytes_max + BODY_ARENA_SPARE_BYTES);
-            arena_defer(arena, &close_arena, parse->body_arena);
-        }
-        arena = parse->body_arena;
-    }
-    body->ptr = arena_grow(arena, (void *)(uintptr_t)body->ptr, parse->body_cap, cap);
-    parse->body_cap = cap;
-}
-
 static int on_body(llhttp_t *llhttp, const char *bytes, size_t len)
 {
     struct http_parse *parse = llhttp->data;
-    str *body = &parse->request->body;
 
-    if (parse->piece_bytes_before + body->len + len > parse->body_bytes_max)
+    if (http_body_len(&parse->body, parse->request) + len > parse->body_bytes_max)
         return refuse(parse, HTTP_BODY_TOO_LARGE, "The body is too large.");
-    body_reserve(parse, len);
-    memcpy((char *)(uintptr_t)body->ptr + body->len, bytes, len);
-    body->len += len;
+    http_body_add(&parse->body, parse->request, parse->content_length, parse->body_bytes_max,
+                  str_of(bytes, len));
     return HPE_OK;
 }
 
@@ -477,14 +317,13 @@ static void start_keep(struct http_parse *parse, const char *bytes, size_t len)
 size_t http_parse_room(const struct http_parse *parse)
 {
     ASSERT(parse && parse->request);
-    return parse->request->stream ? STREAM_PIECE_BYTES - parse->request->body.len : SIZE_MAX;
+    return http_body_room(parse->request);
 }
 
 void http_parse_piece_taken(struct http_parse *parse)
 {
     ASSERT(parse && parse->request && parse->request->stream);
-    parse->piece_bytes_before += parse->request->body.len;
-    parse->request->body.len = 0;
+    http_body_piece_taken(&parse->body, parse->request);
 }
 
 enum http_parse_event http_parse_feed(struct http_parse *parse, const char *bytes, size_t len,

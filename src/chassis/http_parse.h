@@ -7,7 +7,7 @@
  * lines and control characters are all malformed. The limit of a body is its owner's: set between
  * the head and the body. */
 #pragma once
-#include "chassis/request.h"
+#include "chassis/http_body.h"
 
 #include <stdalign.h>
 
@@ -51,9 +51,7 @@ struct http_parse {
     str name, value; /* the header in hand */
     char *room;      /* where the next bytes of the head go */
     size_t room_left;
-    size_t body_cap;
-    uint64_t piece_bytes_before; /* of a stream: pieces that were taken */
-    struct arena *body_arena;
+    struct http_body body;
     char start[HTTP_START_BYTES]; /* the first bytes, to tell an unknown method from noise */
     size_t start_len;
 };

@@ -1,8 +1,10 @@
-/* What http.c (the server) and http_connection.c (one connection's life) share; nobody else
+/* What the files of the server share: http.c (the server), http_exchange.c (a request and its
+ * answer), http_connection.c (a connection's life in HTTP/1.1), http2*.c (in HTTP/2); nobody else
  * includes it. All on the loop's thread, except http_exchange.request between `handle` and its
  * answer. */
 #pragma once
 #include "chassis/http.h"
+#include "chassis/http2_guard.h"
 #include "chassis/http_parse.h"
 #include "os/net.h"
 
@@ -25,6 +27,16 @@ enum http_wait {
     HTTP_WAITS_COUNT
 };
 
+struct http_exchange;
+
+/* What the versions of HTTP do each in their own way; all on the loop, and only while the
+ * connection is there. */
+struct http_version {
+    void (*answer)(struct http_exchange *exchange);      /* the response is filled: writes it */
+    void (*piece_taken)(struct http_exchange *exchange); /* reads on */
+    void (*piece_made)(struct http_exchange *exchange);  /* writes it */
+};
+
 /* A request and its answer; lives in the arena of the request. */
 struct http_exchange {
     struct request request;
@@ -38,6 +50,26 @@ struct http_exchange {
     bool body_ended;
     bool making;    /* a piece of the answer is being made */
     bool last_sent; /* what ends the answer in pieces was written */
+    const struct http_version *version;
+    struct http2_stream *stream; /* NULL in HTTP/1.1 */
+};
+
+/* A connection's part that speaks HTTP/2. */
+struct http2 {
+    struct nghttp2_session *session; /* NULL: it does not */
+    struct http2_stream *streams;    /* those that are open, the oldest last */
+    int receiving, sending;          /* of them: requests not complete, answers not sent */
+    int working;                     /* handlers at work, those of closed streams too */
+    struct arena *unsent;            /* holds what a slow peer has not taken yet; else NULL */
+    int64_t unsent_since_ms;
+    size_t block_bytes;          /* of the block of headers in hand */
+    int32_t newest_id;           /* of a stream */
+    int32_t gap_first, gap_last; /* the ids that it skipped last: they are used up too */
+    struct http2_guard guard;
+    bool feeding;            /* bytes of the peer's are read: nothing is written meanwhile */
+    bool noticed, last_told; /* of draining: that it begins; which stream is the last */
+    bool terminated;         /* for what the peer has done */
+    bool in_block;           /* of headers, whose end has not come */
 };
 
 /* Lies in the room of its net_connection, so it outlives its closing by a turn of the loop. */
@@ -57,6 +89,9 @@ struct http_connection {
     bool unread;     /* the peer may still be sending what nobody will read */
     bool read_ended; /* the peer will send no more, but may be listening */
     bool turned_away;
+    bool is_known;      /* which version of HTTP it speaks */
+    size_t preface_len; /* until then: how many bytes came, all like HTTP/2's preface */
+    struct http2 http2;
 };
 
 struct http_list {
@@ -96,8 +131,28 @@ void http_connection_open(struct http_server *server, struct net_connection *net
 /* Closes it now. A request of it that is at work goes on; its answer will be dropped. */
 void http_connection_close(struct http_connection *connection);
 
+/* Nothing more will be said: lets the peer read what was, then closes it. */
+void http_connection_end(struct http_connection *connection);
+
 /* Its deadline has come. */
 void http_connection_expire(struct http_connection *connection);
+
+/* A request that begins to come. */
+struct http_exchange *http_exchange_open(struct http_connection *connection,
+                                         const struct http_version *version);
+
+/* Tells of the answer, if there is one, and frees the request. */
+void http_exchange_close(struct http_exchange *exchange);
+
+/* The request is complete: gives it to the handler. `asterisk`: it is "OPTIONS *", answered here.
+ */
+void http_exchange_run(struct http_exchange *exchange, bool asterisk);
+
+/* Fills the response with a refusal of the transport's own. */
+void http_exchange_fail(struct http_exchange *exchange, enum err_code code, const char *reason);
+
+/* The response is filled: writes it, or drops it where the peer has gone. */
+void http_exchange_answer(struct http_exchange *exchange);
 
 /* An arena for a request, and back. */
 struct arena *http_arena_take(struct http_server *server);
