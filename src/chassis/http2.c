@@ -349,19 +349,32 @@ void http2_piece_taken(struct http_exchange *exchange)
         http2_pump(connection);
 }
 
+/* Nobody reads it any more (RFC 9113, 8.1). */
+static void drop(struct http_connection *connection, int32_t id, size_t len)
+{
+    connection->lingered_bytes += len;
+    if (connection->lingered_bytes <= HTTP_LINGER_BYTES_MAX)
+        return;
+    connection->lingered_bytes = 0;
+    (void)nghttp2_submit_rst_stream(connection->http2.session, NGHTTP2_FLAG_NONE, id,
+                                    NGHTTP2_NO_ERROR);
+}
+
 static int on_body(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
                    size_t len, void *user)
 {
     struct http2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
     bool is_wanted = stream && stream->state == HTTP2_RECEIVING; /* not refused already */
     bool in_pieces = is_wanted && stream->exchange->request.stream;
-    (void)flags, (void)user;
+    (void)flags;
 
     (void)nghttp2_session_consume_connection(session, len);
     if (!in_pieces)
         (void)nghttp2_session_consume_stream(session, id, len);
-    if (!is_wanted)
+    if (!is_wanted) {
+        drop(http2_connection(user), id, len);
         return 0;
+    }
     struct request *request = &stream->exchange->request;
     if (http_body_len(&stream->body, request) + len > stream->body_bytes_max) {
         refuse(stream, HTTP_BODY_TOO_LARGE, "The body is too large.");

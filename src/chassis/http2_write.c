@@ -117,10 +117,10 @@ int http2_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void 
     struct http2_stream *stream =
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
-    /* Answered before all of the request came: the rest is not wanted (RFC 9113, 8.1). */
+    /* Answered before all of the request came. Many clients lose the answer when they are reset
+     * now, so what they still send is dropped for a while (see on_body). */
     if (is_last && stream && !stream->is_whole)
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                        NGHTTP2_NO_ERROR);
+        http2_stream_end(stream);
     bool is_reset =
         frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR;
     if (is_reset &&

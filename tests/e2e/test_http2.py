@@ -88,7 +88,7 @@ def test_bodies_in_pieces_go_both_ways_over_http_2(tls_shop, authority):
     content = ("Handle,Title,Body (HTML),Variant Price\n" + lines).encode()
     assert len(content) > 1_000_000
     assert staff.import_csv(content)["status"] == "done"
-    refused(tls_shop.customer().post("/products/imports", content=content,
+    refused(tls_shop.customer().post("/products/imports", content=content[:500_000],
             headers={"Content-Type": "text/csv"}), 403, "auth.role_missing")  # fmt: skip
 
     over_2 = staff.get("/products/export")

@@ -142,6 +142,28 @@ TEST(a_body_is_taken_up_to_its_limit)
     fixture_close(fixture);
 }
 
+TEST(what_is_sent_after_the_answer_is_dropped_but_not_without_end)
+{
+    struct fixture *fixture = fixture_open(t);
+    struct h2 *h2 = h2_open(t, fixture->port, 0);
+    str bytes = str_of(arena_alloc(t->arena, 8000000, 1), 8000000);
+
+    int32_t id = h2_ask(h2, "POST", "/refuse", NULL, str_slice(bytes, 0, 500000));
+    CHECK_INT(h2_read(h2, id)->status, 401);
+    h2_pass(h2, 50);
+    CHECK(h2->answers[0].closed);
+    CHECK_INT(h2->body_sent, 500000);
+    id = h2_ask(h2, "POST", "/refuse", NULL, bytes);
+    CHECK_INT(h2_read(h2, id)->status, 401);
+    h2_pass(h2, 50);
+    CHECK(h2->answers[1].closed);
+    CHECK_INT(h2->answers[1].reset_code, NGHTTP2_NO_ERROR);
+    CHECK(h2->body_sent < 3000000);
+    CHECK_INT(h2_read(h2, h2_ask(h2, "GET", "/echo", NULL, STR_NONE))->status, 200);
+    h2_close(h2);
+    fixture_close(fixture);
+}
+
 TEST(a_head_that_cannot_be_taken_is_refused_and_its_neighbours_are_not)
 {
     static const struct {
