@@ -103,9 +103,11 @@ static enum err_code judge_head(struct http2_stream *stream)
         return stream->failure;
     if (stream->malformed)
         return HTTP_MALFORMED;
-    if (request->method_text.ptr &&
-        !http_method_of(request->method_text, &request->method, &request->method_text))
+    bool is_served = http_method_of(request->method_text, &request->method, &request->method_text);
+    if (!is_served && !http_method_is_known(request->method_text))
         return HTTP_METHOD_UNKNOWN;
+    if (!is_served)
+        request->method = HTTP_OTHER;
     stream->malformed = http_target_split(request, &stream->asterisk);
     return stream->malformed ? HTTP_MALFORMED : ERR_CODES_COUNT;
 }

@@ -25,6 +25,19 @@ bool http_method_of(str word, enum http_method *method, str *text)
     return false;
 }
 
+bool http_method_is_known(str word)
+{
+    static const char *const words[] = { "TRACE",  "QUERY",  "PROPFIND", "PROPPATCH", "MKCOL",
+                                         "COPY",   "MOVE",   "LOCK",     "UNLOCK",    "SEARCH",
+                                         "REPORT", "PURGE",  "LINK",     "UNLINK",    "BIND",
+                                         "UNBIND", "REBIND", "ACL",      "CHECKOUT",  "MERGE" };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (str_equal(word, str_of_z(words[i])))
+            return true;
+    return false;
+}
+
 /* ---- Headers ---- */
 
 bool http_is_authority(str s)

@@ -19,6 +19,9 @@ enum http_single {
 /* The method of a word ("PATCH"), with a text of it that lasts; false for others. */
 bool http_method_of(str word, enum http_method *method, str *text);
 
+/* A method that is well known and that no call takes: it hears 405 and not 501. */
+bool http_method_is_known(str word);
+
 /* Letters, digits and the marks of an authority; so none of the separators of a target. */
 bool http_is_authority(str s);
 

@@ -19,6 +19,15 @@ TEST(methods_are_words_in_capitals)
     CHECK(!http_method_of(STR(""), &method, &text));
 }
 
+TEST(a_method_may_be_known_and_not_served)
+{
+    CHECK(http_method_is_known(STR("TRACE")));
+    CHECK(http_method_is_known(STR("PROPFIND")));
+    CHECK(!http_method_is_known(STR("BREW")));
+    CHECK(!http_method_is_known(STR("CONNECT")));
+    CHECK(!http_method_is_known(STR("")));
+}
+
 TEST(an_authority_has_no_separator_of_a_target)
 {
     CHECK(http_is_authority(STR("shop.example:3000")));
