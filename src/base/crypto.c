@@ -92,17 +92,32 @@ str base64url(struct arena *arena, str bytes)
     return base64_of(arena, bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
-bool base64url_parse(struct arena *arena, str text, str *out)
+static bool base64_read(struct arena *arena, str text, int variant, str *out)
 {
-    ASSERT(out);
-
     size_t cap = text.len / 4 * 3 + 3, len;
     unsigned char *bytes = arena_alloc(arena, cap, 1);
     if (sodium_base642bin(bytes, cap, (const char *)octets(text), text.len, NULL, &len, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+                          variant) != 0)
         return false;
     *out = str_of(bytes, len);
     return true;
+}
+
+bool base64url_parse(struct arena *arena, str text, str *out)
+{
+    ASSERT(out);
+    return base64_read(arena, text, sodium_base64_VARIANT_URLSAFE_NO_PADDING, out);
+}
+
+str base64(struct arena *arena, str bytes)
+{
+    return base64_of(arena, bytes, sodium_base64_VARIANT_ORIGINAL);
+}
+
+bool base64_parse(struct arena *arena, str text, str *out)
+{
+    ASSERT(out);
+    return base64_read(arena, text, sodium_base64_VARIANT_ORIGINAL, out);
 }
 
 str hex(struct arena *arena, str bytes)

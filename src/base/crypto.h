@@ -42,6 +42,10 @@ bool secret_equal(str a, str b);
 str base64url(struct arena *arena, str bytes);
 bool base64url_parse(struct arena *arena, str text, str *out);
 
+/* Base64 with padding (RFC 4648 section 4), and back; as strict. */
+str base64(struct arena *arena, str bytes);
+bool base64_parse(struct arena *arena, str text, str *out);
+
 /* Lower-case hexadecimal, and back from either case; strict besides. */
 str hex(struct arena *arena, str bytes);
 bool hex_parse(struct arena *arena, str text, str *out);

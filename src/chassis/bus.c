@@ -20,9 +20,8 @@ static const struct {
     err (*open)(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
                 struct bus **out);
 } drivers[] = {
-    { "local", open_local },
-    { "amqp", bus_open_rabbitmq },
-    { "amqps", bus_open_rabbitmq },
+    { "local", open_local },     { "amqp", bus_open_rabbitmq }, { "amqps", bus_open_rabbitmq },
+    { "kafka", bus_open_kafka }, { "kafkas", bus_open_kafka },  { "sqs", bus_open_sqs },
 };
 
 /* Letters, digits, '-' and '_': what every broker takes in a name. */
@@ -55,7 +54,7 @@ err bus_open(struct arena *arena, const struct bus_config *config, struct bus **
             return drivers[i].open(arena, config, &url, out);
     return fail(arena, SETTING_INVALID,
                 "BUS_URL: there is no bus \"%" STR_F
-                "\"; give local:, direct:, amqp(s)://, kafka(s):// or sqs://",
+                "\"; give local:, amqp(s)://, kafka(s):// or sqs://",
                 STR_A(url.scheme));
 }
 
@@ -108,6 +107,24 @@ bool bus_subscription_has(const struct bus_subscription *subscription, str topic
         if (str_equal(str_of_z(subscription->topics[i]), topic))
             return true;
     return false;
+}
+
+bool bus_topics_has(const struct bus_topics *topics, str topic)
+{
+    for (int i = 0; i < topics->count; i++)
+        if (str_equal(str_of_z(topics->names[i]), topic))
+            return true;
+    return false;
+}
+
+void bus_topics_add(struct bus_topics *topics, str topic)
+{
+    if (topics->count == (int)(sizeof(topics->names) / sizeof(topics->names[0])) ||
+        topic.len >= sizeof(topics->names[0]))
+        return;
+    char *name = topics->names[topics->count++];
+    memcpy(name, topic.ptr, topic.len);
+    name[topic.len] = '\0';
 }
 
 str bus_prefix(struct arena *arena, const struct bus_config *config, char separator)

@@ -1,10 +1,9 @@
 /* The bus: CloudEvents from the outbox of one service to the inboxes of others. At least once, in
  * order per key.
  *
- * One face over five drivers, chosen by BUS_URL:
+ * One face over four drivers, chosen by BUS_URL:
  *
  *     local:                          inside this process (the default)
- *     direct:                         signed HTTP pushes from process to process, no broker
  *     amqp://host:5672/vhost          RabbitMQ; amqps: by TLS
  *     kafka://host:9092,host:9092     Kafka; kafkas: by TLS
  *     sqs://host/?region=eu-west-1    SQS; ?plain=true without TLS
@@ -59,8 +58,6 @@ struct bus_config {
     str prefix;                      /* "staging": of all names at the broker */
     str user, password;              /* win over those in the URL */
     str tls_ca, tls_cert, tls_key;   /* paths of PEM files */
-    str listen;                      /* direct: the address where events are taken */
-    str peers;                       /* direct: "products=http://host:port,orders=…" */
     size_t events_max;               /* held at once; publishers wait beyond */
     const struct bus_faults *faults; /* local only, or NULL */
 };

@@ -38,6 +38,16 @@ void bus_subscription_set(struct bus_subscription *subscription,
 /* Tells whether it listens to a topic. */
 bool bus_subscription_has(const struct bus_subscription *subscription, str topic);
 
+/* Topics that a wire has seen to; begin with all zero. What does not fit is new each time. */
+struct bus_topics {
+    char names[16][64];
+    int count;
+};
+
+/* Tells whether a topic is among them; adds it. */
+bool bus_topics_has(const struct bus_topics *topics, str topic);
+void bus_topics_add(struct bus_topics *topics, str topic);
+
 /* What names at the broker begin with: "staging." for the prefix "staging", nothing for none. */
 str bus_prefix(struct arena *arena, const struct bus_config *config, char separator);
 
@@ -50,3 +60,7 @@ void *bus_event_keep(size_t head, const struct bus_event *event, struct bus_even
 /* Each opens its driver; SETTING_INVALID where its URL or the settings that it needs are wrong. */
 err bus_open_rabbitmq(struct arena *arena, const struct bus_config *config,
                       const struct bus_url *url, struct bus **out);
+err bus_open_kafka(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
+                   struct bus **out);
+err bus_open_sqs(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
+                 struct bus **out);

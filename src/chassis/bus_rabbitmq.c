@@ -21,7 +21,6 @@ enum {
     FRAME_BYTES_MAX = 131072,
     HEARTBEAT_S = 10,
     PREFETCH = 128, /* of each queue: caught and not acked */
-    TOPICS_KNOWN_MAX = 16,
     PORT = 5672,
     PORT_TLS = 5671
 };
@@ -48,8 +47,7 @@ struct bus_wire {
     uint64_t first;
     size_t confirmed_of, confirmed_count;
     bool refused;
-    char topics[TOPICS_KNOWN_MAX][64]; /* whose exchanges were declared on it */
-    int topics_count;
+    struct bus_topics topics; /* whose exchanges were declared on it */
 };
 
 static amqp_bytes_t bytes_of(str s)
@@ -380,27 +378,16 @@ static err wait_confirms(struct arena *arena, struct bus_wire *wire)
     return OK;
 }
 
-static bool is_declared(const struct bus_wire *wire, str topic)
-{
-    for (int i = 0; i < wire->topics_count; i++)
-        if (str_equal(str_of_z(wire->topics[i]), topic))
-            return true;
-    return false;
-}
-
 /* A topic that only others consume has no exchange before this. */
 static err declare_new(struct arena *arena, struct bus_wire *wire,
                        const struct bus_event *const *events, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         str topic = events[i]->topic;
-        if (is_declared(wire, topic))
+        if (bus_topics_has(&wire->topics, topic))
             continue;
         TRY(declare_exchange(arena, wire, topic));
-        if (wire->topics_count < TOPICS_KNOWN_MAX && topic.len < sizeof(wire->topics[0])) {
-            memcpy(wire->topics[wire->topics_count], topic.ptr, topic.len);
-            wire->topics[wire->topics_count++][topic.len] = '\0';
-        }
+        bus_topics_add(&wire->topics, topic);
     }
     return OK;
 }

@@ -249,6 +249,8 @@ void bus_side_catch(struct bus_side *side, const struct bus_event *event, uint64
     side->pending++;
 }
 
+bool bus_side_is_idle(const struct bus_side *side) { return side->line.count == 0; }
+
 void bus_side_forget(struct bus_side *side)
 {
     for (struct bus_item *item; (item = bus_line_drop(&side->line));)
@@ -333,6 +335,20 @@ static err side_turn(struct bus_side *side, int64_t *next_us)
     return count > 0 ? deliver(side, items, count) : OK;
 }
 
+/* At the end: what was caught and not taken. */
+static void release(struct bus_side *side)
+{
+    const struct bus_wire_ops *ops = side->bus->ops;
+    if (!side->plug.wire || !ops->release || side->line.count == 0)
+        return;
+    struct bus_delivery **deliveries =
+        arena_array(side->plug.arena, struct bus_delivery *, side->line.count);
+    size_t count = 0;
+    for (struct bus_item *item = side->line.first; item; item = item->next)
+        deliveries[count++] = (struct bus_delivery *)item;
+    ops->release(side->plug.wire, side->plug.arena, deliveries, count);
+}
+
 static void side_run(void *subject)
 {
     struct bus_side *side = subject;
@@ -343,10 +359,13 @@ static void side_run(void *subject)
         err error = side_turn(side, &next_us);
         if (error == OK)
             continue;
+        if (is_stopping(bus))
+            release(side);
         bus_side_forget(side);
         next_us = INT64_MAX;
         plug_lose(bus, &side->plug, error);
     }
+    release(side);
     bus_side_forget(side);
 }
 

@@ -46,6 +46,9 @@ struct bus_wire_ops {
     /* They have their effect. */
     err (*ack)(struct bus_wire *wire, struct arena *arena, struct bus_delivery *const *deliveries,
                size_t count);
+    /* The bus stops, and these were not taken: others may have them at once. May be NULL. */
+    void (*release)(struct bus_wire *wire, struct arena *arena,
+                    struct bus_delivery *const *deliveries, size_t count);
     /* How many wait at the broker; -1 where it cannot be told now. May be NULL. */
     err (*waiting)(struct bus_wire *wire, struct arena *arena, int64_t *out);
     /* What was caught longer ago is forgotten, for the broker gives it to another; 0: never. */
@@ -69,6 +72,9 @@ bool bus_side_stopping(const struct bus_side *side);
 /* Hands an event over to the side's line; it is copied, and so is the receipt. On its thread. */
 void bus_side_catch(struct bus_side *side, const struct bus_event *event, uint64_t tag, int lane,
                     str receipt);
+
+/* Nothing that was caught rests here: a receive may wait for as long as it likes. */
+bool bus_side_is_idle(const struct bus_side *side);
 
 /* Forgets what was caught and not acked: the broker brings it again, here or elsewhere. */
 void bus_side_forget(struct bus_side *side);

@@ -6,7 +6,7 @@
 static err unreadable(struct arena *arena, const char *what)
 {
     return fail(arena, SETTING_INVALID,
-                "BUS_URL: %s; give local:, direct:, amqp(s)://host:5672, kafka(s)://host:9092 or "
+                "BUS_URL: %s; give local:, amqp(s)://host:5672, kafka(s)://host:9092 or "
                 "sqs://host/?region=name",
                 what);
 }

@@ -114,12 +114,28 @@ class Broker:
         self.process.wait()
         self.process = None
 
+    def away(self):
+        """From now on it is not there, in the hardest way that loses nothing that it confirmed."""
+        self.kill()
+
+    def back(self):
+        self.start()
+
     def settings(self, **more):
         """The settings of a shop on this broker, apart from every other shop."""
         return {"BUS_URL": self.url, "BUS_PREFIX": "t" + secrets.token_hex(4), **more}
 
     def forget(self, prefix):
         """Drops what a shop with that prefix left here."""
+
+    def overhear(self, prefix, topic):
+        """Begins to keep what is published to a topic; gives a function that publishes all of it
+        once more and tells how much that was."""
+        raise NotImplementedError
+
+    def inject(self, prefix, topic, headers, body):
+        """Publishes something that no relay would."""
+        raise NotImplementedError
 
 
 class Rabbitmq(Broker):
@@ -179,6 +195,247 @@ class Rabbitmq(Broker):
         for consumer in ("users", "products", "orders"):
             for shard in range(16):
                 channel.queue_delete(f"{prefix}.duka.{consumer}.{shard:02d}")
+        for queue in ("example", "ear"):
+            channel.queue_delete(f"{prefix}.{queue}")
         for topic in ("users.v1", "products.v1", "orders.v1"):
             channel.exchange_delete(f"{prefix}.{topic}")
         connection.close()
+
+    def overhear(self, prefix, topic):
+        connection = self.connect()
+        channel = connection.channel()
+        channel.exchange_declare(f"{prefix}.{topic}", "topic", durable=True)
+        channel.queue_declare(f"{prefix}.ear", durable=True)
+        channel.queue_bind(f"{prefix}.ear", f"{prefix}.{topic}", "#")
+
+        def again():
+            channel.queue_unbind(f"{prefix}.ear", f"{prefix}.{topic}", "#")
+            count = 0
+            while (found := channel.basic_get(f"{prefix}.ear", auto_ack=True))[0]:
+                method, properties, body = found
+                channel.basic_publish(f"{prefix}.{topic}", method.routing_key, body, properties)
+                count += 1
+            connection.close()
+            return count
+
+        return again
+
+    def inject(self, prefix, topic, headers, body):
+        import pika
+
+        connection = self.connect()
+        named = {f"cloudEvents:{name}": value for name, value in headers.items()}
+        connection.channel().basic_publish(
+            f"{prefix}.{topic}", "00", body, pika.BasicProperties(headers=named)
+        )
+        connection.close()
+
+
+class Kafka(Broker):
+    """One node that is broker and controller (KRaft)."""
+
+    def prepare(self):
+        self.classes = jars("kafka")
+        self.url = f"kafka://127.0.0.1:{self.port}"
+        (self.place / "server.properties").write_text(
+            f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{self.port + 1}
+listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.port + 1}
+advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={self.place}/data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+"""
+        )
+        self.java("kafka.tools.StorageTool", "format", "-t", self.cluster_id(), "-c", "server.properties")
+
+    def cluster_id(self):
+        import base64
+
+        return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+
+    def line(self, *words):
+        return [
+            "java",
+            "-Xms128m",
+            "-Xmx384m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-cp",
+            self.classes,
+            *words,
+        ]
+
+    def java(self, *words):
+        subprocess.run(self.line(*words), cwd=self.place, check=True, capture_output=True)
+
+    def command(self):
+        return self.line("kafka.Kafka", "server.properties")
+
+    def admin(self):
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
+
+    def answers(self):
+        from confluent_kafka import KafkaException
+
+        try:
+            return bool(self.admin().list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False
+
+    def overhear(self, prefix, topic):
+        from confluent_kafka import Consumer, Producer
+
+        at = {"bootstrap.servers": f"127.0.0.1:{self.port}"}
+
+        def again():
+            ear = Consumer({**at, "group.id": f"{prefix}.ear", "auto.offset.reset": "earliest"})
+            mouth, heard = Producer(at), []
+            ear.subscribe([f"{prefix}.{topic}"])
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                message = ear.poll(1.0)
+                if message is not None and not message.error():
+                    heard.append(message)
+                elif heard:
+                    break
+            for message in heard:
+                mouth.produce(
+                    message.topic(),
+                    message.value(),
+                    message.key(),
+                    message.partition(),
+                    headers=message.headers(),
+                )
+            mouth.flush(10)
+            ear.close()
+            return len(heard)
+
+        return again
+
+    def inject(self, prefix, topic, headers, body):
+        from confluent_kafka import Producer
+
+        mouth = Producer({"bootstrap.servers": f"127.0.0.1:{self.port}"})
+        named = [(f"ce_{name}", value.encode()) for name, value in headers.items()]
+        mouth.produce(f"{prefix}.{topic}", body, b"key", 0, headers=named)
+        mouth.flush(10)
+
+    def forget(self, prefix):
+        names = [f"{prefix}.{topic}" for topic in ("users.v1", "products.v1", "orders.v1")]
+        for done in self.admin().delete_topics(names).values():
+            done.exception()
+
+
+class Elasticmq(Broker):
+    """SQS as it behaves: queues in memory, strict limits. Signatures are not looked at."""
+
+    def prepare(self):
+        self.classes = jars("elasticmq")
+        self.url = f"sqs://127.0.0.1:{self.port}/?region=us-east-1&plain=true"
+        (self.place / "elasticmq.conf").write_text(
+            f"""include classpath("application.conf")
+node-address {{ protocol = http, host = "127.0.0.1", port = {self.port}, context-path = "" }}
+rest-sqs {{ enabled = true, bind-port = {self.port}, bind-hostname = "127.0.0.1", sqs-limits = strict }}
+rest-stats {{ enabled = false }}
+queues-storage {{ enabled = false }}
+"""
+        )
+
+    def command(self):
+        return [
+            "java",
+            "-Xmx256m",
+            "-XX:+UseSerialGC",
+            "-Dconfig.file=elasticmq.conf",
+            "-cp",
+            self.classes,
+            "org.elasticmq.server.Main",
+        ]
+
+    def settings(self, **more):
+        return super().settings(BUS_USER="x", BUS_PASSWORD="x", **more)
+
+    def away(self):
+        """It keeps its messages in memory, so it is stopped, not killed: SQS does not forget."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def back(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+        until(self.is_up, self.SECONDS, "ElasticMQ to answer")
+
+    def client(self):
+        import boto3
+
+        return boto3.client(
+            "sqs",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+
+    def forget(self, prefix):
+        client = self.client()
+        for url in client.list_queues(QueueNamePrefix=prefix).get("QueueUrls", []):
+            client.delete_queue(QueueUrl=url)
+
+
+class Moto(Broker):
+    """SQS that checks signatures: after three calls without, which make a user and a key."""
+
+    def prepare(self):
+        self.url = f"sqs://127.0.0.1:{self.port}/?region=us-east-1&plain=true"
+        self.key = None
+
+    def command(self):
+        return [str(ROOT / "build/venv/bin/moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def environment(self):
+        return {"INITIAL_NO_AUTH_ACTION_COUNT": "3"}
+
+    def iam(self):
+        import boto3
+
+        return boto3.client(
+            "iam",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+
+    def make_key(self):
+        """An access key that may use SQS: (id, secret)."""
+        if self.key is None:
+            import json
+
+            iam = self.iam()
+            iam.create_user(UserName="shop")
+            made = iam.create_access_key(UserName="shop")["AccessKey"]
+            rule = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
+            iam.put_user_policy(
+                UserName="shop",
+                PolicyName="sqs",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [rule]}),
+            )
+            self.key = made["AccessKeyId"], made["SecretAccessKey"]
+        return self.key
+
+    def settings(self, **more):
+        user, password = self.make_key()
+        return super().settings(BUS_USER=user, BUS_PASSWORD=password, **more)

@@ -58,7 +58,7 @@ def running(tmp_path_factory):
     all_of_them.close()
 
 
-@pytest.fixture(params=["Rabbitmq"])
+@pytest.fixture(params=["Rabbitmq", "Kafka", "Elasticmq"])
 def broker(request, running):
     return running.get(request.param)
 

@@ -1,17 +1,31 @@
 """The whole shop on each broker: orders settle and the books agree, whatever happens to the broker
 in the middle of it."""
 
+import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 from books import check_books, read_books
 from conftest import WHOLE
 from rush import Run
-from shop import Shop, accepted, seeded
+from shop import ROOT, Shop, accepted, seeded
 
+# Bounded, one broker stands for the others, whose drivers share all but their wires.
+BROKERS = [
+    "Rabbitmq",
+    pytest.param("Kafka", marks=pytest.mark.whole),
+    pytest.param("Elasticmq", marks=pytest.mark.whole),
+]
 HITS = 6 if WHOLE else 1
 CLIENTS = 8
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request, running):
+    return running.get(request.param)
 
 
 def play(broker, place, hits, hit, **settings):
@@ -42,15 +56,34 @@ def test_the_books_hold_when_the_broker_is_killed_and_restarted_under_load(broke
 
     def hit(run):
         run.live(run.random.uniform(0.5, 1.5))
-        broker.kill()
+        broker.away()
         since = time.monotonic()
         run.live(run.random.uniform(0.2, 2.0))
-        broker.start()
+        broker.back()
         away.append(time.monotonic() - since)
         run.live(1.0)
 
     run = play(broker, tmp_path, HITS, hit)
     tell(f"{type(broker).__name__}: {check(run)}, broker away {len(away)} times, {max(away):.1f} s at most")
+
+
+@pytest.mark.whole
+def test_the_whole_e2e_suite_passes_on_the_broker(broker):
+    given = broker.settings()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--tb=short", "-p", "no:cacheprovider"]
+        + [str(ROOT / "tests" / "e2e")],
+        env={
+            **os.environ,
+            "SHOP_BUS_URL": given["BUS_URL"],
+            "SHOP_BUS_USER": given.get("BUS_USER", ""),
+            "SHOP_BUS_PASSWORD": given.get("BUS_PASSWORD", ""),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
 
 
 @pytest.mark.whole
@@ -64,13 +97,13 @@ def test_an_order_waits_for_a_broker_that_is_away_and_is_not_lost(broker, tmp_pa
     with Shop(tmp_path / "data", **settings) as shop:
         customer, sku = shop.customer(), shop.staff.new_sku(on_hand=5)
         accepted(customer.place(sku), 201)
-        broker.kill()
+        broker.away()
         try:
             order = accepted(customer.place(sku, wait=1), 202)
             metrics = shop.http.get(shop.ops + "/metrics").text
             assert re.search(r"^duka_bus_backlog [1-9]", metrics, re.M)
             assert shop.http.get(shop.ops + "/readyz").status_code == 200, "it takes orders"
         finally:
-            broker.start()
+            broker.back()
         customer.order_becomes(order["id"], 60, status="confirmed")
     broker.forget(settings["BUS_PREFIX"])

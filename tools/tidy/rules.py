@@ -11,7 +11,8 @@ C = ("src/*.c", "src/*.h")
 C_AND_TESTS = C + ("tests/*.c", "tests/*.h", "bench/*.c", "bench/*.h")
 
 # Rooms in which a library of others, or Linux itself, is spoken to.
-DRIVERS = ("src/os/*", "src/chassis/*_sqlite*", "src/chassis/*_postgresql*", "src/chassis/bus_rabbitmq*", "src/chassis/bus_kafka*")
+DRIVERS = ("src/os/*", "src/chassis/*_sqlite*", "src/chassis/*_postgresql*", "src/chassis/bus_rabbitmq*", "src/chassis/bus_kafka*",
+           "src/chassis/fetch*")
 # Drivers of a service: whoever moves the money, sends the mail.
 PROVIDERS = "src/services/*/providers/*"
 
@@ -211,6 +212,7 @@ TESTED_ELSEWHERE = {
     "src/chassis/bus_rabbitmq.c": "needs a broker: tests/wire",
     "src/chassis/bus_kafka.c": "needs a broker: tests/wire",
     "src/chassis/bus_sqs.c": "needs a broker: tests/wire",
+    "src/chassis/fetch.c": "needs a server: tests/wire, by the bus on SQS",
     "src/services/*/service.c": "composition: tests/api",
     "src/services/*/api.c": "needs the service whole: tests/api",
     "src/services/*/reactions.c": "needs the service whole: tests/api",

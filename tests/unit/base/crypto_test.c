@@ -235,3 +235,17 @@ TEST(a_digest_of_parts_is_that_of_the_whole)
         CHECK(memcmp(&seen, &wanted, sizeof seen) == 0);
     }
 }
+
+TEST(base64_has_padding_and_is_strict)
+{
+    str back;
+    CHECK_STR(base64(t->arena, STR("")), "");
+    CHECK_STR(base64(t->arena, STR("f")), "Zg==");
+    CHECK_STR(base64(t->arena, STR("foobar")), "Zm9vYmFy");
+    CHECK_STR(base64(t->arena, STR("\xfb\xff")), "+/8=");
+    CHECK(base64_parse(t->arena, STR("+/8="), &back));
+    CHECK_STR(back, "\xfb\xff");
+    CHECK(!base64_parse(t->arena, STR("+/8"), &back));
+    CHECK(!base64_parse(t->arena, STR("-_8="), &back));
+    CHECK(!base64_parse(t->arena, STR("Zg==\n"), &back));
+}
