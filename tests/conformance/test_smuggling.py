@@ -132,12 +132,14 @@ REFUSED = {
     "a target of another scheme": "GET file:///etc/passwd HTTP/1.1\r\nHost: shop\r\n\r\n",
     "an authority as the target": "GET shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n",
     "an asterisk as the target": "GET * HTTP/1.1\r\nHost: shop\r\n\r\n",
-    "a length beside HTTP/2's preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/2 in the words of HTTP/1": POST.replace("1.1", "2.0") + "Content-Length: 2\r\n\r\n{}",
+    "HTTP/2's preface in HTTP/1.1": "PRI * HTTP/1.1\r\nHost: shop\r\n\r\nSM\r\n\r\n",
 }
 OTHER_STATUS = {
     "CL '18446744073709551617'": (400, 413),
     "no version": (505,),
-    "a length beside HTTP/2's preface": (505,),
+    "HTTP/2 in the words of HTTP/1": (505,),
+    "HTTP/2's preface in HTTP/1.1": (400, 501, 505),
     "a version with a long minor": (400, 505),
     "chunk size beyond 64 bits": (400, 413),
 }

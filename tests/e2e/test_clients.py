@@ -20,7 +20,7 @@ def ran(*words, cwd, environment=None, seconds=180):
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
-        env={**os.environ, "NO_PROXY": "*", **(environment or {})},
+        env={**os.environ, "NO_PROXY": "127.0.0.1", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=seconds,
