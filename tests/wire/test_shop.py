@@ -3,6 +3,7 @@ in the middle of it."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -107,3 +108,20 @@ def test_an_order_waits_for_a_broker_that_is_away_and_is_not_lost(broker, tmp_pa
             broker.back()
         customer.order_becomes(order["id"], 60, status="confirmed")
     broker.forget(settings["BUS_PREFIX"])
+
+
+@pytest.mark.whole
+def test_the_books_hold_when_the_shop_sleeps_longer_than_its_broker_waits(broker, tmp_path, tell):
+    """SIGSTOP: RabbitMQ misses heartbeats and Kafka drops the member, whose work goes on after it."""
+
+    def hit(run):
+        run.live(run.random.uniform(0.5, 1.5))
+        run.up.clear()
+        run.shop.process.send_signal(signal.SIGSTOP)
+        time.sleep(25)
+        run.shop.process.send_signal(signal.SIGCONT)
+        run.up.set()
+        run.live(1.0)
+
+    run = play(broker, tmp_path, 1, hit)
+    tell(f"{type(broker).__name__}: {check(run)}, asleep for 25 s")
