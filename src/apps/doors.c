@@ -77,7 +77,8 @@ static uint32_t door_body_bytes_max(void *self, struct request *request, bool *r
         response_problem(request, error);
         *refused = true;
     }
-    return spec ? spec->body_bytes_max : DOOR_BODY_BYTES_MAX;
+    bool is_file = spec && spec->stream && request->grpc; /* which gRPC does not carry */
+    return spec && !is_file ? spec->body_bytes_max : DOOR_BODY_BYTES_MAX;
 }
 
 static err open_door(struct doors *self, struct arena *arena, struct door *door)

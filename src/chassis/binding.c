@@ -1,5 +1,6 @@
 #include "chassis/binding.h"
 #include "base/crypto.h"
+#include "chassis/grpc.h"
 
 enum { WAIT_STANDARD_MS = 1000, WAIT_MAX_S = 10 };
 
@@ -85,10 +86,25 @@ static err read_body(struct call *call, const struct request *request, void *mes
     return message_from_body(call->arena, spec, request->body, message);
 }
 
+/* The whole message came as it is. */
+static err read_grpc(struct call *call, const struct request *request, const void **out)
+{
+    void *message;
+
+    if (call->spec->stream)
+        return fail(call->arena, RPC_UNKNOWN, "this call takes a file: send it by HTTP");
+    TRY(grpc_read(call->arena, request->body, call->spec->request, &message));
+    TRY(message_validate(call->arena, call->spec->request, message));
+    *out = message;
+    return OK;
+}
+
 err binding_read(struct call *call, const struct route_match *match, const struct request *request,
                  const void **out)
 {
     ASSERT(call && call->spec && match && request);
+    if (request->grpc)
+        return read_grpc(call, request, out);
     void *message = message_new(call->arena, call->spec->request);
     TRY(read_body(call, request, message));
     TRY(read_path(call, match, message));
@@ -285,6 +301,12 @@ void binding_answer(struct call *call, struct request *request, const void *mess
     bool created = response->status == 201 || response->status == 202;
     if (created && (call->location.ptr || call->spec->location))
         response_add(response, STR("location"), location_of(call, message));
+    if (request->grpc) {
+        grpc_answer(request, message);
+        if (call->etag.ptr)
+            response_add(response, STR("etag"), call->etag);
+        return;
+    }
     if (response->status == 204)
         return;
     struct text body = text_init(call->arena, 1024);

@@ -7,6 +7,7 @@
 #include "chassis/answer.h"
 #include "chassis/answer_stream.h"
 #include "chassis/binding.h"
+#include "chassis/grpc.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
 #include <stdio.h>
@@ -45,14 +46,16 @@ static void count_call(struct task *task, err error)
 {
     const struct call_spec *spec = task->call.spec;
     struct service *service = task->service;
-    bool ours = error && err_http_status(error) >= 500;
+    bool ours =
+        error && err_http_status(error) >= 500 && err_kind_of(error->code) != ERR_UNIMPLEMENTED;
     series_add(error ? (ours ? service->calls_failed : service->calls_refused)[spec->index]
                      : service->calls_ok[spec->index],
                1);
     series_time(service->calls_time[spec->index], clock_mono_us() - task->request->received_us);
     if (!ours)
         return;
-    LOG(error->code == CALL_OVERLOADED ? LOG_WARN : LOG_ERROR, "call.failed",
+    bool is_theirs = task->request->grpc && error->code == CALL_DEADLINE; /* grpc-timeout */
+    LOG(error->code == CALL_OVERLOADED || is_theirs ? LOG_WARN : LOG_ERROR, "call.failed",
         LOG_TEXT("call", str_of_z(spec->short_name)),
         LOG_TEXT("error", err_describe(task->call.arena, error)),
         LOG_TEXT("trace_id", str_of_z(task->request->trace_id)));
@@ -95,7 +98,8 @@ static void keep_in_cache(struct task *task)
 {
     const struct request *request = task->request;
     const struct response *response = &request->response;
-    if (uuid_is_nil(task->call.shows) || response->status != 200 || request->query.ptr)
+    if (uuid_is_nil(task->call.shows) || response->status != 200 || request->query.ptr ||
+        request->grpc)
         return;
     struct cached answer = { .body = response->body,
                              .content_type = response->content_type,
@@ -393,6 +397,9 @@ static void run_handler(struct task *task)
     ASSERT(call->answer || call->answer_view || call->make_piece);
     if (call->write)
         hand_over(task);
+    else if (call->make_piece && task->request->grpc)
+        answer_error_now(task,
+                         fail(call->arena, RPC_UNKNOWN, "this call gives a file: ask by HTTP"));
     else if (call->make_piece)
         answer_in_pieces(task);
     else
@@ -503,6 +510,23 @@ static void phase_repeat(struct task *task)
 
 /* ---- the beginning ---- */
 
+/* The client's own deadline counts, where it is sooner; and what a list was asked for is its
+ * message. */
+static err admit_grpc(struct task *task)
+{
+    struct call *call = &task->call;
+    struct request *request = task->request;
+    int64_t timeout_us;
+
+    TRY(grpc_timeout(call->arena, request, &timeout_us));
+    if (timeout_us >= 0 && request->received_us + timeout_us < call->deadline_us)
+        call->deadline_us = request->received_us + timeout_us;
+    if (timeout_us >= 0 && call->wait_ms > timeout_us / TIME_MS)
+        call->wait_ms = (int32_t)(timeout_us / TIME_MS);
+    request->query = grpc_asked(call->arena, call->spec->request, task->in);
+    return OK;
+}
+
 static err admit(struct task *task)
 {
     struct call *call = &task->call;
@@ -516,7 +540,7 @@ static err admit(struct task *task)
     TRY(auth_allow(auth, call->arena, call->spec->access, &call->who));
     TRY(binding_read_headers(call, request));
     TRY(binding_read(call, &task->match, request, &task->in));
-    return OK;
+    return request->grpc ? admit_grpc(task) : OK;
 }
 
 static void phase_begin(struct task *task)
@@ -537,7 +561,10 @@ static void phase_begin(struct task *task)
 static void refuse_route(struct request *request, unsigned allow)
 {
     request->route = "none";
-    if (allow == 0) {
+    if (request->grpc) {
+        response_problem(request,
+                         fail(request->arena, RPC_UNKNOWN, "there is no call of this name"));
+    } else if (allow == 0) {
         response_problem(request, fail(request->arena, ROUTE_UNKNOWN, "no such path"));
     } else {
         response_problem(request,
@@ -583,11 +610,34 @@ void dispatch_stop(struct service *service)
     }
 }
 
+static const struct call_spec *call_named(const struct service *service, const char *name)
+{
+    for (int i = 0; i < service->spec->calls_count; i++)
+        if (strcmp(service->spec->calls[i].name, name) == 0)
+            return &service->spec->calls[i];
+    return NULL;
+}
+
+struct route_match dispatch_match(struct service *service, const struct request *request)
+{
+    if (!request->grpc)
+        return router_find(&service->router, request->method, request->path);
+
+    /* "/orders.v1.Orders/CreateOrder" */
+    for (int i = 0; i < service->spec->calls_count; i++) {
+        const struct call_spec *spec = &service->spec->calls[i];
+        if (str_equal(str_of_z(spec->name), str_slice(request->path, 1, request->path.len)))
+            return (struct route_match){ .spec = spec };
+    }
+    return (struct route_match){ 0 };
+}
+
 /* A public read whose answer is ready costs no worker and no database. */
 static bool answer_from_cache(struct service *service, struct request *request,
                               const struct call_spec *spec)
 {
-    if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr)
+    if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr ||
+        request->grpc)
         return false;
     const struct cached *cached = cache_find(service->cache, request->path);
     if (!cached)
@@ -609,7 +659,7 @@ err service_stream(struct service *service, struct request *request, const struc
 {
     ASSERT(service && request && spec);
     struct identity who = { 0 };
-    if (!spec->stream)
+    if (!spec->stream || request->grpc)
         return OK;
     struct auth *auth = service->config.house->auth;
     err stranger = auth_check(auth, request->arena, request_header(request, STR("authorization")),
@@ -629,7 +679,7 @@ static void begin_whole(struct request *request) { submit(request->call); }
 static void begin(struct task *task)
 {
     struct request *request = task->request;
-    if (!task->call.spec->stream || request->stream || request->body.len == 0) {
+    if (!task->call.spec->stream || request->stream || request->body.len == 0 || request->grpc) {
         submit(task);
         return;
     }
@@ -643,7 +693,7 @@ static void begin(struct task *task)
 void service_handle(struct service *service, struct request *request)
 {
     ASSERT(service && request && request->arena);
-    struct route_match match = router_find(&service->router, request->method, request->path);
+    struct route_match match = dispatch_match(service, request);
     if (!match.spec) {
         refuse_route(request, match.allow);
         return;
@@ -677,14 +727,6 @@ void service_handle(struct service *service, struct request *request)
 }
 
 /* ---- inline calls of neighbours ---- */
-
-static const struct call_spec *call_named(const struct service *service, const char *name)
-{
-    for (int i = 0; i < service->spec->calls_count; i++)
-        if (strcmp(service->spec->calls[i].name, name) == 0)
-            return &service->spec->calls[i];
-    return NULL;
-}
 
 /* The neighbour's snapshot goes back even where the ceiling of the arena ends the caller. */
 static void end_read(void *call) { call_read_end(call); }

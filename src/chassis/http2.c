@@ -1,4 +1,5 @@
 /* Reading HTTP/2: streams become exchanges, and their requests go to the handler. */
+#include "chassis/grpc.h"
 #include "chassis/http2_inside.h"
 #include "chassis/obs.h"
 
@@ -137,6 +138,9 @@ static void head_complete(struct http_connection *connection, struct http2_strea
     bool refused = false;
 
     stream->head_done = true;
+    (void)http_method_of(stream->exchange->request.method_text, &stream->exchange->request.method,
+                         &stream->exchange->request.method_text);
+    stream->exchange->request.grpc = grpc_is(&stream->exchange->request);
     enum err_code code = judge_head(stream);
     if (code != ERR_CODES_COUNT) {
         refuse(stream, code, reason_of(stream, code));

@@ -1,5 +1,6 @@
 #include "chassis/http2_fields.h"
 
+#include "chassis/grpc.h"
 #include "chassis/http_write.h"
 
 struct list {
@@ -53,12 +54,13 @@ int http2_fields(const struct request *request, const char *date,
     ASSERT(response->status >= 200 && response->status <= 599);
 
     struct list list = { .arena = request->arena, .fields = fields };
-    add(&list, STR(":status"), str_format(list.arena, "%d", response->status));
+    add(&list, STR(":status"),
+        request->grpc ? STR("200") : str_format(list.arena, "%d", response->status));
     add(&list, STR("date"), str_copy(list.arena, str_of_z(date)));
     if (http_status_has_body(response->status)) {
         if (response->content_type.len > 0)
             add(&list, STR("content-type"), clean(list.arena, response->content_type));
-        if (!response->stream)
+        if (!response->stream && !request->grpc)
             add(&list, STR("content-length"),
                 str_format(list.arena, "%lld", (long long)response->body.len));
     }
@@ -67,5 +69,7 @@ int http2_fields(const struct request *request, const char *date,
     for (int i = 0; i < request->extra_count; i++)
         add_given(&list, &request->extra[i]);
     add_ids(&list, request);
+    if (request->grpc && response->body.len == 0) /* then its trailers stand here */
+        list.count += grpc_trailers(request, fields + list.count);
     return list.count;
 }

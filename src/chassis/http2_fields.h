@@ -2,7 +2,7 @@
 #pragma once
 #include "chassis/request.h"
 
-enum { HTTP2_FIELDS_MAX = RESPONSE_HEADERS_MAX + 16 };
+enum { HTTP2_FIELDS_MAX = RESPONSE_HEADERS_MAX + 20 };
 
 /* Lists the fields of the answer, ":status" first; they live in the request's arena. What HTTP/2
  * forbids (Connection) is left out. Gives how many there are. */

@@ -1,4 +1,5 @@
 /* Answers of HTTP/2: handed to nghttp2, and from there to the socket. */
+#include "chassis/grpc.h"
 #include "chassis/http2_fields.h"
 #include "chassis/http2_inside.h"
 #include "chassis/http_write.h"
@@ -8,6 +9,25 @@
 enum { PUMP_BYTES = 32 * 1024, PUMP_FIRST_BYTES = 2048 };
 
 /* ---- One answer ---- */
+
+static nghttp2_nv field_of_header(struct header header)
+{
+    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)header.name.ptr,
+                         .namelen = header.name.len,
+                         .value = (uint8_t *)(uintptr_t)(header.value.ptr ? header.value.ptr : ""),
+                         .valuelen = header.value.len };
+}
+
+static void submit_trailers(nghttp2_session *session, const struct http2_stream *stream)
+{
+    struct header trailers[GRPC_TRAILERS_MAX];
+    nghttp2_nv list[GRPC_TRAILERS_MAX];
+
+    int count = grpc_trailers(&stream->exchange->request, trailers);
+    for (int i = 0; i < count; i++)
+        list[i] = field_of_header(trailers[i]);
+    (void)nghttp2_submit_trailer(session, stream->id, list, (size_t)count);
+}
 
 /* The piece in hand is sent: asks for the next one. False where there is none. */
 static bool ask_for_piece(struct http2_stream *stream)
@@ -31,7 +51,7 @@ static ssize_t give_body(nghttp2_session *session, int32_t id, uint8_t *room, si
     struct http2_stream *stream = source->ptr;
     const struct response *response = &stream->exchange->request.response;
     size_t len = response->body.len - stream->sent;
-    (void)session, (void)id, (void)user;
+    (void)id, (void)user;
 
     if (len == 0 && ask_for_piece(stream))
         return NGHTTP2_ERR_DEFERRED;
@@ -42,6 +62,10 @@ static ssize_t give_body(nghttp2_session *session, int32_t id, uint8_t *room, si
     stream->sent += len;
     if (stream->sent == response->body.len && (!response->stream || response->stream->ended))
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if ((*flags & NGHTTP2_DATA_FLAG_EOF) && stream->exchange->request.grpc) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        submit_trailers(session, stream);
+    }
     return (ssize_t)len;
 }
 
@@ -60,14 +84,6 @@ void http2_piece_made(struct http_exchange *exchange)
     else
         (void)nghttp2_session_resume_data(session, stream->id);
     http2_pump(connection);
-}
-
-static nghttp2_nv field_of_header(struct header header)
-{
-    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)header.name.ptr,
-                         .namelen = header.name.len,
-                         .value = (uint8_t *)(uintptr_t)(header.value.ptr ? header.value.ptr : ""),
-                         .valuelen = header.value.len };
 }
 
 static void submit(struct http_connection *connection, struct http2_stream *stream)

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "chassis/grpc.h"
 #include "os/random.h"
 
 #include <string.h>
@@ -226,9 +227,13 @@ void response_problem(struct request *request, err error)
     struct response *response = &request->response;
     int32_t retry_after_s = retry_after_of(error);
 
-    *response = (struct response){ .status = err_http_status(error),
-                                   .content_type = STR("application/problem+json"),
-                                   .body = problem_body(request, error) };
+    *response = (struct response){ .status = err_http_status(error) };
+    if (request->grpc) {
+        grpc_refuse(request, error);
+    } else {
+        response->content_type = STR("application/problem+json");
+        response->body = problem_body(request, error);
+    }
     response_add(response, STR("Cache-Control"), STR("no-store"));
     if (err_kind_of(error->code) == ERR_UNAUTHENTICATED)
         response_add(response, STR("WWW-Authenticate"), challenge_of(error->code));

@@ -44,6 +44,8 @@ struct response {
     str body;
     struct answer_stream *stream; /* NULL: the body is whole */
     int64_t streamed_bytes;       /* pieces before the one in `body`; the transport's */
+    int grpc_status;              /* of a request of gRPC, with words and details (base64) */
+    str grpc_message, grpc_details;
     /* Besides those that the transport writes: Content-Type, Content-Length, Date, Connection,
      * X-Request-Id, traceparent. */
     struct header headers[RESPONSE_HEADERS_MAX];
@@ -62,6 +64,7 @@ struct request {
     str peer_address;     /* of the socket: "192.0.2.1", "2001:db8::1"; "unix" for a Unix socket */
     str client_address;   /* who is behind trusted proxies; set by the gateway, else the peer */
     bool operator_socket; /* came by the operator's unix socket */
+    bool grpc;            /* a call of gRPC: `status` is what HTTP would say, for the log */
     int64_t received_us;  /* monotonic: when it was complete */
     char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; by request_identify */
     char request_id[65];

@@ -335,7 +335,7 @@ err job_write(struct call *call, struct write *write)
 const struct call_spec *service_route(struct service *service, struct request *request,
                                       unsigned *allow)
 {
-    struct route_match match = router_find(&service->router, request->method, request->path);
+    struct route_match match = dispatch_match(service, request);
     *allow = match.allow;
     return match.spec;
 }

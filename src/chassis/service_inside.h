@@ -35,6 +35,9 @@ struct service {
 
 /* ---- dispatch.c ---- */
 
+/* The call of a request: by method and path, or by the name of gRPC. */
+struct route_match dispatch_match(struct service *service, const struct request *request);
+
 /* Counts something that service_stop waits for, until dispatch_leave; false if the service stops.
  */
 bool dispatch_enter(struct service *service);

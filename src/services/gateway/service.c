@@ -134,9 +134,31 @@ static err limit_check(struct gateway *self, struct request *request, enum rate_
 
 /* ---- Handling ---- */
 
+/* A call of gRPC goes the way of its path in HTTP: the same access, the same limits. One that has
+ * no path is not for outside. */
+static struct route_found route_of(struct gateway *self, struct request *request)
+{
+    str host = request_header(request, STR("host"));
+    unsigned allow;
+
+    if (!request->grpc)
+        return routes_find(&self->routes, host, request->method, request->path);
+    for (int i = 0; i < self->locals_count; i++) {
+        const struct call_spec *spec = service_route(self->locals[i].service, request, &allow);
+        if (!spec || !spec->routed)
+            continue;
+        struct route_found found =
+            routes_find(&self->routes, host, spec->method, str_of_z(spec->path));
+        return found.route && found.route->upstream == i ? found : (struct route_found){ 0 };
+    }
+    return (struct route_found){ 0 };
+}
+
 static err route_missing(struct request *request, unsigned allow)
 {
     request->route = ROUTE_NONE;
+    if (request->grpc)
+        return fail(request->arena, RPC_UNKNOWN, "There is no call of this name.");
     if (allow == 0)
         return fail(request->arena, ROUTE_UNKNOWN, "There is nothing at this path.");
     extra_add(request, STR("Allow"), router_allow_text(request->arena, allow));
@@ -153,8 +175,7 @@ static err admit(struct gateway *self, struct request *request, enum page page,
     str token = request_header(request, STR("authorization"));
 
     if (page == PAGE_NONE)
-        found = routes_find(&self->routes, request_header(request, STR("host")), request->method,
-                            request->path);
+        found = route_of(self, request);
     err token_error =
         token.ptr ? auth_check(self->house->auth, request->arena, token, clock_wall_us(), &who)
                   : OK;
@@ -212,7 +233,8 @@ void gateway_handle(struct gateway *self, struct request *request)
         page_answer(&self->pages, page, request);
         request_respond(request);
     } else {
-        request->path = route_path(request->arena, route, request->path);
+        if (!request->grpc)
+            request->path = route_path(request->arena, route, request->path);
         request->route = self->locals[route->upstream].name;
         service_handle(self->locals[route->upstream].service, request);
     }
@@ -226,18 +248,18 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
 {
     struct gateway *self = subject;
     cors_apply(&self->cors, request); /* what the transport refuses has to be readable too */
-    struct route_found found = routes_find(&self->routes, request_header(request, STR("host")),
-                                           request->method, request->path);
+    struct route_found found = route_of(self, request);
     if (!found.route)
         return GATEWAY_BODY_BYTES_MAX;
 
     unsigned allow;
     str path = request->path;
-    request->path = route_path(request->arena, found.route, path);
+    if (!request->grpc)
+        request->path = route_path(request->arena, found.route, path);
     struct service *service = self->locals[found.route->upstream].service;
     const struct call_spec *spec = service_route(service, request, &allow);
     request->path = path;
-    if (!spec)
+    if (!spec || (spec->stream && request->grpc)) /* which gRPC does not carry */
         return GATEWAY_BODY_BYTES_MAX;
     if (spec->body_bytes_max <= GATEWAY_BODY_BYTES_MAX)
         return spec->body_bytes_max;

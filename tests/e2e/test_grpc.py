@@ -1,0 +1,293 @@
+"""gRPC beside REST at the same doors, by unmodified clients: Python's grpcio with stubs from contracts/, and grpcurl."""
+
+import importlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import grpc
+import httpx
+import pytest
+from google.protobuf import field_mask_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from shop import ROOT, accepted, new_email, new_key, refused
+
+CODE = grpc.StatusCode
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory):
+    """The modules that grpcio-tools makes of the contracts as they stand."""
+    out = tmp_path_factory.mktemp("stubs")
+    import grpc_tools
+    from grpc_tools import protoc
+
+    names = ["duka/options.proto", "duka/common.proto"]
+    names += [f"{name}/v1/{name}.proto" for name in ("users", "products", "orders")]
+    here = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+    common = pathlib.Path(importlib.import_module("google.api.annotations_pb2").__file__).parents[2]
+    code = protoc.main(["protoc", f"-I{ROOT}/contracts", f"-I{here}", f"-I{common}",
+                        f"--python_out={out}", f"--grpc_python_out={out}", *names])  # fmt: skip
+    assert code == 0
+    sys.path.insert(0, str(out))
+    made = {}
+    for name in ("users", "products", "orders"):
+        made[name] = importlib.import_module(f"{name}.v1.{name}_pb2")
+        made[name + "_grpc"] = importlib.import_module(f"{name}.v1.{name}_pb2_grpc")
+    return made
+
+
+class Caller:
+    """Somebody who calls over gRPC at one door."""
+
+    def __init__(self, address, stubs, token=None):
+        self.stubs, self.token = stubs, token
+        self.channel = grpc.insecure_channel(address)
+        self.users = stubs["users_grpc"].UsersStub(self.channel)
+        self.products = stubs["products_grpc"].ProductsStub(self.channel)
+        self.orders = stubs["orders_grpc"].OrdersStub(self.channel)
+
+    def metadata(self, **more):
+        given = {name.replace("_", "-"): value for name, value in more.items()}
+        if self.token:
+            given["authorization"] = "Bearer " + self.token
+        return tuple(given.items())
+
+
+@pytest.fixture
+def caller(shop, stubs):
+    made = []
+
+    def make(person=None, door="listen"):
+        made.append(Caller(shop.addresses[door], stubs, person and person.token))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.channel.close()
+
+
+def details_of(error):
+    """The details of a status by their type."""
+    found = {}
+    for detail in rpc_status.from_call(error).details:
+        for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest,
+                     error_details_pb2.RetryInfo):  # fmt: skip
+            if detail.Is(kind.DESCRIPTOR):
+                found[kind.__name__] = kind()
+                detail.Unpack(found[kind.__name__])
+    return found
+
+
+def refusal(code, word, call):
+    """Checks that a call is refused; gives the details of its status."""
+    with pytest.raises(grpc.RpcError) as failed:
+        call()
+    assert failed.value.code() == code, failed.value
+    details = details_of(failed.value)
+    assert details["ErrorInfo"].reason == word and details["ErrorInfo"].domain == "duka"
+    assert len(details["ErrorInfo"].metadata["trace_id"]) == 32
+    return details
+
+
+def order_of(stubs, sku, quantity=1):
+    message = stubs["orders"].CreateOrderRequest()
+    message.lines.add(sku=sku, quantity=quantity)
+    message.payment.provider, message.payment.token = "simulator", "approve"
+    return message
+
+
+def test_a_customer_registers_logs_in_and_orders(shop, staff, caller, stubs):
+    users, anyone = stubs["users"], caller()
+    email = new_email("rpc")
+    made = anyone.users.Register(
+        users.RegisterRequest(email=email, password="correct horse battery", name="Amina")
+    )
+    tokens = anyone.users.Login(users.LoginRequest(email=email, password="correct horse battery"))
+    anyone.token = tokens.access_token
+    assert anyone.users.GetMe(users.GetMeRequest(), metadata=anyone.metadata()).id == made.id
+
+    sku = staff.new_sku(on_hand=5, price=450)
+    key = new_key()
+    asked = order_of(stubs, sku, 2)
+    first, call = anyone.orders.CreateOrder.with_call(
+        asked, metadata=anyone.metadata(idempotency_key=key, prefer="wait=10")
+    )
+    assert first.total.amount >= 900
+    sent = dict(call.initial_metadata())
+    assert len(sent["traceparent"]) == 55 and sent["x-request-id"]
+    again, call = anyone.orders.CreateOrder.with_call(
+        asked, metadata=anyone.metadata(idempotency_key=key)
+    )
+    assert again.id == first.id
+    assert dict(call.initial_metadata())["idempotent-replayed"] == "true"
+
+    # The same order over REST.
+    rest = httpx.get(f"{shop.url}/orders/{first.id}", headers={"Authorization": "Bearer " + anyone.token})
+    assert accepted(rest)["total"]["amount"] == first.total.amount
+    assert staff.levels(sku)[1] == 2
+
+
+def test_a_refusal_has_the_same_word_and_fields_as_over_rest(shop, staff, customer, caller, stubs):
+    me, anyone, orders = caller(customer), caller(), stubs["orders"]
+    sku = staff.new_sku(on_hand=1)
+
+    refusal(CODE.UNAUTHENTICATED, "auth.token_missing", lambda: anyone.orders.ListOrders(orders.ListOrdersRequest()))
+    refusal(CODE.INVALID_ARGUMENT, "idempotency.key_required",
+            lambda: me.orders.CreateOrder(order_of(stubs, sku), metadata=me.metadata()))  # fmt: skip
+    found = refusal(CODE.INVALID_ARGUMENT, "field.invalid",
+                    lambda: me.orders.CreateOrder(order_of(stubs, sku, 0), metadata=me.metadata(idempotency_key=new_key())))  # fmt: skip
+    assert [one.field for one in found["BadRequest"].field_violations] == ["lines.0.quantity"]
+    found = refusal(CODE.FAILED_PRECONDITION, "stock.insufficient",
+                    lambda: me.orders.CreateOrder(order_of(stubs, sku, 2), metadata=me.metadata(idempotency_key=new_key(), prefer="wait=10")))  # fmt: skip
+    assert found["ErrorInfo"].metadata["subject"]
+    refusal(CODE.NOT_FOUND, "not_found", lambda: me.orders.GetOrder(
+        orders.GetOrderRequest(id="01890000-0000-7000-8000-000000000000"), metadata=me.metadata()))  # fmt: skip
+    refusal(CODE.PERMISSION_DENIED, "auth.role_missing", lambda: me.users.ListUsers(
+        stubs["users"].ListUsersRequest(), metadata=me.metadata()))  # fmt: skip
+
+
+def test_a_version_is_read_and_demanded_by_metadata(customer, caller, stubs):
+    me, users = caller(customer), stubs["users"]
+    _, call = me.users.GetMe.with_call(users.GetMeRequest(), metadata=me.metadata())
+    etag = dict(call.initial_metadata())["etag"]
+    change = users.UpdateMeRequest(name="Zuri", update_mask=field_mask_pb2.FieldMask(paths=["name"]))
+    refusal(CODE.FAILED_PRECONDITION, "version.required", lambda: me.users.UpdateMe(change, metadata=me.metadata()))
+    assert me.users.UpdateMe(change, metadata=me.metadata(if_match=etag)).name == "Zuri"
+    refusal(CODE.ABORTED, "version.stale", lambda: me.users.UpdateMe(change, metadata=me.metadata(if_match=etag)))
+
+
+def test_pages_are_walked_and_a_cursor_belongs_to_its_question(staff, caller, stubs):
+    products, anyone = stubs["products"], caller()
+    for _ in range(3):
+        staff.create_product()
+    first = anyone.products.ListProducts(products.ListProductsRequest(limit=2))
+    assert len(first.items) == 2 and first.next
+    second = anyone.products.ListProducts(products.ListProductsRequest(limit=1, after=first.next))
+    assert second.items[0].id not in {item.id for item in first.items}
+    refusal(CODE.INVALID_ARGUMENT, "cursor.invalid", lambda: anyone.products.ListProducts(
+        products.ListProductsRequest(limit=2, after=first.next, q="tea")))  # fmt: skip
+
+
+def test_every_door_speaks_it_and_what_is_not_for_outside_is_not_there(shop, customer, caller, stubs):
+    users = stubs["users"]
+    direct = caller(customer, "users")
+    assert direct.users.GetMe(users.GetMeRequest(), metadata=direct.metadata()).id == customer.id
+    refusal(CODE.UNIMPLEMENTED, "rpc.unknown", lambda: direct.orders.ListOrders(
+        stubs["orders"].ListOrdersRequest(), metadata=direct.metadata()))  # fmt: skip
+    me = caller(customer)
+    unknown = me.channel.unary_unary("/orders.v1.Orders/Nothing")
+    refusal(CODE.UNIMPLEMENTED, "rpc.unknown", lambda: unknown(b"", metadata=me.metadata()))
+    unknown = me.channel.unary_unary("/nothing.v1.Nothing/At")
+    refusal(CODE.UNIMPLEMENTED, "rpc.unknown", lambda: unknown(b""))
+
+
+def test_files_go_by_http_only(staff, caller, stubs):
+    me, products = caller(staff), stubs["products"]
+    refusal(CODE.UNIMPLEMENTED, "rpc.unknown", lambda: me.products.CreateImport(
+        products.CreateImportRequest(file=b"Handle,Title\n"), metadata=me.metadata()))  # fmt: skip
+    refusal(CODE.UNIMPLEMENTED, "rpc.unknown", lambda: me.products.ExportProducts(
+        products.ExportProductsRequest(), metadata=me.metadata()))  # fmt: skip
+
+
+def test_a_deadline_is_honoured_and_a_wrong_one_is_refused(shop, staff, customer, caller, stubs):
+    me, sku = caller(customer), staff.new_sku()
+    asked = order_of(stubs, sku)
+    asked.payment.token = "late"
+    began = time.monotonic()
+    try:
+        answer = me.orders.CreateOrder(asked, timeout=0.5, metadata=me.metadata(idempotency_key=new_key(), prefer="wait=10"))
+        assert answer.id
+    except grpc.RpcError as error:
+        assert error.code() == CODE.DEADLINE_EXCEEDED
+    assert time.monotonic() - began < 3
+    status = raw_call(shop, "/users.v1.Users/Keys", frame(b""), {"grpc-timeout": "soon"})
+    assert status["grpc-status"] == "3"
+    status = raw_call(shop, "/users.v1.Users/Keys", frame(b""), {"grpc-timeout": "0n"})
+    assert status["grpc-status"] == "4"
+    status = raw_call(shop, "/users.v1.Users/Keys", frame(b""), {"grpc-timeout": "5S"})
+    assert status["grpc-status"] == "0"
+
+
+# ---- Frames ----
+
+
+def frame(message, compressed=0):
+    return bytes([compressed]) + len(message).to_bytes(4, "big") + message
+
+
+def raw_call(shop, path, body, headers=None):
+    """The headers and trailers of a call whose body is given as it is."""
+    import h2.config
+    import h2.connection
+    import h2.events
+    import socket
+
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    host, port = shop.addresses["listen"].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as wire:
+        fields = {":method": "POST", ":scheme": "http", ":authority": "h", ":path": path,
+                  "content-type": "application/grpc", "te": "trailers", **(headers or {})}  # fmt: skip
+        wire.sendall(connection.data_to_send())
+        connection.receive_data(wire.recv(65536))  # the server's settings: its window
+        connection.send_headers(1, list(fields.items()))
+        for at in range(0, len(body), 16384):
+            connection.send_data(1, body[at : at + 16384])
+        connection.end_stream(1)
+        wire.sendall(connection.data_to_send())
+        told = {}
+        while True:
+            for event in connection.receive_data(wire.recv(65536)):
+                if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                    told.update(event.headers)
+                if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                    return told
+            wire.sendall(connection.data_to_send())
+
+
+def test_frames_that_are_wrong_are_refused_and_the_right_one_is_taken(shop):
+    path = "/users.v1.Users/Keys"
+    assert raw_call(shop, path, frame(b""))["grpc-status"] == "0"
+    for body, status in (
+        (b"", "3"),
+        (b"\0\0", "3"),
+        (frame(b"")[:-1], "3"),
+        (frame(b"") + b"x", "3"),
+        (frame(b"") * 2, "3"),
+        (frame(b"\xff\xff\xff"), "3"),
+        (b"\2" + frame(b"")[1:], "3"),
+        (b"\0\xff\xff\xff\xff", "3"),
+        (frame(b"", compressed=1), "12"),
+        (frame(b"\x0a\x01x" * 25_000), "8"),  # 75 kB: more than a call takes
+    ):
+        told = raw_call(shop, path, body)
+        assert told["grpc-status"] == status, (body[:20], told)
+        assert told[":status"] == "200" and told["content-type"] == "application/grpc"
+        assert told["grpc-message"]
+
+
+def test_over_http_1_it_is_refused_as_any_other_type(shop):
+    answer = httpx.post(shop.url + "/users.v1.Users/Keys", content=frame(b""),
+                        headers={"Content-Type": "application/grpc"})  # fmt: skip
+    refused(answer, 404, "route.unknown")
+
+
+def test_grpcurl_calls_it_with_the_contracts(shop, customer):
+    program = shutil.which("grpcurl", path=f"{ROOT}/build/tools")
+    if not program:
+        pytest.skip("grpcurl is not in build/tools: scripts/wire-tools builds it where there is Go")
+    common = pathlib.Path(importlib.import_module("google.api.annotations_pb2").__file__).parents[2]
+    said = subprocess.run(
+        [program, "-plaintext", "-import-path", f"{ROOT}/contracts", "-import-path", str(common),
+         "-proto", "users/v1/users.proto", "-H", f"authorization: Bearer {customer.token}",
+         shop.addresses["listen"], "users.v1.Users/GetMe"],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["id"] == customer.id
