@@ -85,8 +85,9 @@ void timer_poke(struct timer *timer);
 
 /* For a timer's job that has found nothing to do: nothing will be due before `until` (wall time;
  * INT64_MAX for never) unless something is committed to the database meanwhile. The timer then
- * rests, TIMER_REST_MS at most, so that a shop without work sleeps. */
-enum { TIMER_REST_MS = 30000 };
+ * rests, TIMER_REST_MS at most, so that a shop without work sleeps; TIMER_REST_SHARED_MS where
+ * other replicas may commit, too. */
+enum { TIMER_REST_MS = 30000, TIMER_REST_SHARED_MS = 1000 };
 void job_rest(struct call *call, time_us until);
 
 /* For jobs (timers, lanes): hands the write over and waits until it is on disk. VERSION_CONFLICT

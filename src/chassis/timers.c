@@ -116,7 +116,9 @@ void timers_watch_waiters(struct timers *timers)
 /* How long the job of the call lets its timer rest; 0: not at all. */
 static int64_t rest_of(const struct call *call)
 {
-    const int64_t rest_max_us = TIMER_REST_MS * INT64_C(1000);
+    /* What other replicas commit does not end our rests. */
+    int64_t rest_max_ms = db_is_shared(call->service->db) ? TIMER_REST_SHARED_MS : TIMER_REST_MS;
+    int64_t rest_max_us = rest_max_ms * INT64_C(1000);
     time_us now = clock_wall_us();
     if (call->rests_until_ <= now)
         return 0;
