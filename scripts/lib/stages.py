@@ -200,6 +200,10 @@ def on_postgresql(program):
     return program
 
 
+# Modules of the e2e suite that ask of a database what the others ask: on PostgreSQL they run in `make test-wire` only.
+NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "openapi", "printed_lines", "refusals", "tls", "tokens")
+
+
 def wire_programs(word):
     """What only real servers can show: suite wire and tests/wire; the data room and the whole shop on PostgreSQL."""
     rooms = suite_programs("asan", "wire", word)
@@ -207,6 +211,8 @@ def wire_programs(word):
         if program.name == "wire-data":
             on_postgresql(program)
     shop = [on_postgresql(program) for program in pytest_programs("e2e", word, "release", "e2e-postgresql")]
+    for program in shop if os.environ.get("WIRE") != "whole" else []:
+        program.command += [f"--ignore=tests/e2e/test_{name}.py" for name in NOT_OF_THE_DATABASE]
     return shop + rooms + pytest_programs("wire", word, "asan")
 
 

@@ -14,9 +14,17 @@ enum {
     ASK_AGAIN_US = 100 * 1000,
     ASK_MS_MAX = 20000, /* longer than a session of ours may be idle in a transaction */
     QUESTION_BYTES = 128,
+    MARKS_KEPT_S = 7 * 24 * 3600,
 };
 
 static struct db_postgresql *of(struct db *db) { return (struct db_postgresql *)db; }
+
+static struct tx tx_on(struct db_postgresql *self, struct arena *arena)
+{
+    return (struct tx){
+        .arena = arena, .now = clock_wall_us(), .db = &self->db, .connection = self->writer
+    };
+}
 
 /* ---- the URL ---- */
 
@@ -127,13 +135,23 @@ static err prepare_self(struct arena *arena, const struct db_config *config,
     return OK;
 }
 
+/* Marks of processes that are long gone. */
+static err sweep_marks(struct db_postgresql *self, struct arena *arena)
+{
+    struct tx tx = tx_on(self, arena);
+    struct sql_writer_marks_sweep old = { .before = tx.now - MARKS_KEPT_S * TIME_SECOND };
+    TRY(sql_writer_marks_sweep(&tx, &old, NULL));
+    return postgresql_drain(self->writer, arena);
+}
+
 static err open_all(struct db_postgresql *self, struct arena *arena)
 {
     TRY(postgresql_connect(self->writer, arena));
     TRY(check_session(self, arena, self->writer));
     TRY(postgresql_check_migrated(self->writer, arena, self->db.schema));
     TRY(postgresql_check(self->writer, arena, &chassis_schema));
-    return postgresql_check(self->writer, arena, self->db.schema);
+    TRY(postgresql_check(self->writer, arena, self->db.schema));
+    return sweep_marks(self, arena);
 }
 
 /* A missing right shows in the first statement that needs it. */
@@ -287,13 +305,6 @@ static err writer_connect(struct db_postgresql *self, struct arena *arena, int64
         if (self->retry_at_us >= deadline_us)
             return fail_over(arena, DB_UNAVAILABLE, error, "%" STR_F, STR_A(error->detail));
     }
-}
-
-static struct tx tx_on(struct db_postgresql *self, struct arena *arena)
-{
-    return (struct tx){
-        .arena = arena, .now = clock_wall_us(), .db = &self->db, .connection = self->writer
-    };
 }
 
 /* Begins, asks for the transaction's number and writes its mark: none of it is waited for. */

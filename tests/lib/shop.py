@@ -479,6 +479,9 @@ class Shop:
 
     def rows(self, service, sql):
         """Rows of a service's database, read while the shop runs."""
+        if self.database_prefix:
+            server = postgresql.Server.attached()
+            return [tuple(row.values()) for row in server.rows(f"({sql})", f"duka_{self.database_prefix}{service}")]
         with contextlib.closing(
             sqlite3.connect(f"file:{self.data / service}.db?mode=ro", uri=True, timeout=10)
         ) as database:

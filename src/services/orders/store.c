@@ -385,20 +385,34 @@ static err conflict_of(struct write *write)
     return fail(write->arena, VERSION_CONFLICT, "the order was changed at the same time");
 }
 
-static err save_one(struct tx *tx, struct write *write, struct added_rows *rows, err *outcome)
+/* Moves all orders of the batch, in one piece: where the version is another by now, or the callback
+ * was taken meanwhile, the outcome is a conflict. */
+static err move_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                       err *outcomes)
 {
-    const struct order_save *save = write->subject;
-    struct sql_order_update row = update_row_of(&save->order);
-    bool moved = save->order.steps_count > 0, taken;
-    int64_t changed = 1;
-    *outcome = OK;
-    TRY(find_event(tx, save, &taken));
-    if (moved && !taken)
-        TRY(sql_order_update(tx, &row, &changed));
-    if (changed == 0 || (moved && taken)) {
-        *outcome = conflict_of(write);
-        return OK;
+    struct sql_order_update *rows = arena_array(tx->arena, struct sql_order_update, writes_count);
+    size_t *places = arena_array(tx->arena, size_t, writes_count), count = 0;
+    int64_t *changed = arena_array(tx->arena, int64_t, writes_count);
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct order_save *save = writes[i]->subject;
+        bool moved = save->order.steps_count > 0, taken;
+        TRY(find_event(tx, save, &taken));
+        outcomes[i] = moved && taken ? conflict_of(writes[i]) : OK;
+        if (!moved || taken)
+            continue;
+        rows[count] = update_row_of(&save->order);
+        places[count++] = i;
     }
+    TRY(sql_order_update_many(tx, rows, count, changed));
+    for (size_t i = 0; i < count; i++)
+        if (changed[i] == 0)
+            outcomes[places[i]] = conflict_of(writes[places[i]]);
+    return OK;
+}
+
+/* What goes with an order that was moved. */
+static err save_rest(struct tx *tx, const struct order_save *save, struct added_rows *rows)
+{
     TRY(take_event(tx, save));
     add_steps(rows, &save->order, save->order.version + 1, tx->now);
     TRY(save_fulfilment(tx, rows, save));
@@ -409,8 +423,10 @@ err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_
                       err *outcomes)
 {
     struct added_rows rows = rows_for(tx, writes, writes_count);
+    TRY(move_orders(tx, writes, writes_count, outcomes));
     for (size_t i = 0; i < writes_count; i++)
-        TRY(save_one(tx, writes[i], &rows, &outcomes[i]));
+        if (outcomes[i] == OK)
+            TRY(save_rest(tx, writes[i]->subject, &rows));
     if (rows.ships_count > 0)
         TRY(sql_line_ship_many(tx, rows.ships, rows.ships_count, NULL));
     return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
