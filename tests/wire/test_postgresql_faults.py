@@ -4,13 +4,14 @@ its books are checked, per order, against what clients were told. SEED=n plays a
 import signal
 import time
 
+import pytest
 from books import check_books, read_books_of_postgresql
 from conftest import WHOLE
 from rush import Run
 from shop import Shop, seeded, until
 from tcp_proxy import Proxy
 
-ROUNDS = 8 if WHOLE else 3
+ROUNDS = 8 if WHOLE else 2
 CLIENTS = 8
 
 
@@ -103,6 +104,7 @@ class ShopKilled(PostgresRun):
         self.up.set()
 
 
+@pytest.mark.whole
 def test_the_shop_is_killed_under_load(postgres, tmp_path, tell):
     run = ShopKilled(tmp_path, postgres, "killed_")
     try:
