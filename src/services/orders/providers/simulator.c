@@ -340,8 +340,11 @@ err simulator_open(struct arena *arena, str database_url, str secret, struct sim
     struct simulator *self = arena_new(own, struct simulator);
     self->arena = own;
     self->secret = str_copy(own, secret);
-    /* Its books survive kill -9 of this process, as a real provider's would; not a power cut. */
-    struct db_config config = { .url = database_url, .readers_max = 2, .durable = false };
+    /* Its books survive kill -9 of this process, as a real provider's would; in a file, not a power
+     * cut. A server may crash without us, and must have kept what we were told. */
+    struct db_config config = { .url = database_url,
+                                .readers_max = 2,
+                                .durable = !str_starts(database_url, STR("sqlite:")) };
     err error = db_open(arena, &config, &orders_simulator_schema, &self->db);
     if (error != OK) {
         arena_close(own);
