@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 
+import pytest
 from conftest import WHOLE
 
 BUILD = pathlib.Path(os.environ.get("DUKA_BUILD") or pathlib.Path(__file__).parents[2] / "build/asan")
@@ -55,6 +56,7 @@ def test_requests_to_sqs_are_signed_as_it_wants(running):
         assert "403" in told, told[-3000:]
 
 
+@pytest.mark.whole
 def test_a_wrong_password_is_told_and_nothing_is_acked(running):
     rabbitmq = running.get("Rabbitmq")
     wrong = {"BUS_URL": rabbitmq.url, "BUS_PASSWORD": "secret-word", "BUS_TEST_SECONDS": "3"}

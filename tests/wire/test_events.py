@@ -8,7 +8,7 @@ import pytest
 from shop import Shop, accepted, until
 
 
-@pytest.fixture(params=["Rabbitmq", "Kafka"])
+@pytest.fixture(params=["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole)])
 def broker(request, running):
     return running.get(request.param)
 
