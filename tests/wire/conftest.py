@@ -58,7 +58,9 @@ def running(tmp_path_factory):
     all_of_them.close()
 
 
-@pytest.fixture(params=["Rabbitmq", "Kafka", "Elasticmq"])
+@pytest.fixture(
+    params=["Rabbitmq", "Kafka", pytest.param("Elasticmq", marks=pytest.mark.whole)]
+)
 def broker(request, running):
     return running.get(request.param)
 

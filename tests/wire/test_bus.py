@@ -7,7 +7,6 @@ import re
 import subprocess
 
 import pytest
-from conftest import WHOLE
 
 BUILD = pathlib.Path(os.environ.get("DUKA_BUILD") or pathlib.Path(__file__).parents[2] / "build/asan")
 PROGRAM = BUILD / "tests" / "wire-bus"
@@ -30,9 +29,7 @@ def conform(settings, *words, seconds=200):
 
 
 def test_the_driver_does_what_the_face_promises(broker, tell):
-    # SQS takes a minute for its waits; a part of it stands for the rest where time is short.
-    words = ["after_a_restart"] if type(broker).__name__ == "Elasticmq" and not WHOLE else []
-    (passed, failed, skipped), told = conform(broker.settings(), *words)
+    (passed, failed, skipped), told = conform(broker.settings())
     tell(f"{type(broker).__name__}: {passed} facts of the bus hold")
     assert failed == 0 and passed > 0, told[-6000:]
     assert skipped == 0, told[-2000:]
