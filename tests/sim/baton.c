@@ -6,6 +6,7 @@
 #include "os/sync.h"
 
 #include <inttypes.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,10 @@ struct runner {
     struct thread *os;     /* the machine's; NULL for main and once joined */
     void (*run)(void *);
     void *subject;
+    bool inside;         /* a part of the process that may be killed */
+    bool killed;         /* it was */
+    int outside;         /* how deep in the test's own part */
+    jmp_buf *escape;     /* of a thread that only visits the process */
     struct runner *next; /* of all */
 };
 
@@ -88,6 +93,7 @@ struct baton {
     int runners_made;
     struct runner *live[BATON_THREADS_MAX], *ready[BATON_THREADS_MAX];
     int live_count, ready_count;
+    int dead_count; /* killed threads, which are never joined */
     struct step trace[BATON_TRACE_MAX];
 };
 
@@ -304,6 +310,82 @@ static struct runner *choose(void)
     return baton->ready[pick(baton->ready_count)];
 }
 
+/* ---- A process that is killed ---- */
+
+/* Never runs again. */
+static void bury(struct runner *runner)
+{
+    if (runner->waits == WAITS_NOT)
+        ready_drop(runner);
+    else if (runner->waits == WAITS_LOCK)
+        baton->lock_waiters--;
+    live_drop(runner);
+    runner->waits = WAITS_NO_MORE;
+    runner->deadline_us = NEVER;
+    baton->dead_count++;
+}
+
+/* A killed thread ends wherever it is, with its stack as it is; one that visits goes home. */
+static void leave_if_killed(struct runner *self)
+{
+    if (!self->killed || self->outside > 0)
+        return;
+    if (self->escape)
+        longjmp(*self->escape, 1);
+    struct baton *ours = self->run_of;
+    bury(self);
+    baton_pass(choose());
+    sync_machine.lock_take(&ours->gate);
+    while (true)
+        sync_machine.cond_wait(&self->go, &ours->gate);
+}
+
+bool baton_inside(void (*run)(void *subject), void *subject)
+{
+    struct runner *self = runner_in_hand();
+    ASSERT(!self->inside && !self->killed);
+    jmp_buf escape;
+    bool was_left = setjmp(escape) != 0;
+    if (!was_left) {
+        self->inside = true;
+        self->escape = &escape;
+        run(subject);
+    }
+    bool was_killed = self->killed;
+    self->inside = self->killed = false;
+    self->escape = NULL;
+    return !was_killed;
+}
+
+void baton_outside(void (*run)(void *subject), void *subject)
+{
+    struct runner *self = runner_in_hand();
+    self->outside++;
+    run(subject);
+    self->outside--;
+    leave_if_killed(self);
+}
+
+void baton_kill(void)
+{
+    struct runner *self = runner_in_hand();
+    for (int i = baton->live_count - 1; i >= 0; i--) {
+        struct runner *runner = baton->live[i];
+        if (!runner->inside || runner->killed)
+            continue;
+        runner->killed = true;
+        if (runner == self || runner->outside > 0)
+            continue;
+        if (!runner->escape)
+            bury(runner);
+        else if (runner->waits != WAITS_NOT)
+            ready_add(runner);
+    }
+    leave_if_killed(self);
+}
+
+bool baton_has_killed(void) { return baton && baton->dead_count > 0; }
+
 /* Lets anyone who can run go on; that may be the caller. */
 static void switch_any(struct runner *self)
 {
@@ -312,6 +394,7 @@ static void switch_any(struct runner *self)
         return;
     baton_pass(next);
     baton_await(self);
+    leave_if_killed(self);
 }
 
 static void step(struct runner *self, enum point point)
@@ -456,6 +539,7 @@ static struct runner *runner_make(const char *name)
     struct runner *runner = calloc(1, sizeof(*runner));
     ASSERT(runner);
     runner->run_of = baton;
+    runner->inside = me && me->run_of == baton && me->inside && me->outside == 0;
     runner->index = baton->runners_made++;
     (void)snprintf(runner->name, sizeof(runner->name), "%s", name);
     sync_machine.cond_init(&runner->go);
@@ -612,12 +696,14 @@ void baton_stop(void)
     sync_use(&sync_machine);
     clock_use(&clock_machine);
     random_use(&random_machine);
-    runners_free();
     sigaction(SIGABRT, &abort_before, NULL);
     stopped_steps = baton->steps;
     stopped_hash = baton->hash;
-    sync_machine.lock_done(&baton->gate);
-    free(baton);
+    if (baton->dead_count == 0) { /* else they wait at the gate for ever */
+        runners_free();
+        sync_machine.lock_done(&baton->gate);
+        free(baton);
+    }
     baton = NULL;
     me = NULL;
 }

@@ -15,6 +15,7 @@
  * What it cannot steer: threads of libraries (they must not call os/sync), and waits that bypass
  * os/sync; a run that has those is not repeatable. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -34,6 +35,23 @@ void baton_stop(void);
 /* Moves the wall clock, which else follows virtual time from 2026-01-01 on, by so much: a jump that
  * the monotonic clock does not see. Jumps add up. */
 void baton_wall_jump(int64_t us);
+
+/* One process of the run may be killed: it has the threads that are started inside it. Runs `run`
+ * inside; false if the process was killed meanwhile: then `run` was left in the middle, for ever,
+ * as what it held. */
+bool baton_inside(void (*run)(void *subject), void *subject);
+
+/* Runs `run` as the test's own part, on a thread of the process: there a killed thread still goes
+ * on, and ends behind it. */
+void baton_outside(void (*run)(void *subject), void *subject);
+
+/* Kills the process: its threads never run again, and drop nothing. Called inside, it returns only
+ * within baton_outside. What is started inside afterwards is another process. */
+void baton_kill(void);
+
+/* Whether a process of this run was killed: then threads are left that never end, and the machine's
+ * process must not wait for them. */
+bool baton_has_killed(void);
 
 /* A number for the test's own decisions, from a stream that scheduling does not draw from. */
 uint64_t baton_random(void);

@@ -661,3 +661,76 @@ TEST(after_the_stop_the_machine_is_back)
     CHECK(clock_mono_us() >= before + 2000);
     CHECK(random_u64() != random_u64());
 }
+
+/* ---- A process that is killed ---- */
+
+static struct {
+    struct lock lock; /* of the process; whoever holds it is killed with it */
+    int inside_steps, outside_steps, went_home;
+    bool is_over;
+} process;
+
+static void work_inside(void *subject)
+{
+    (void)subject;
+    while (true) {
+        lock_take(&process.lock);
+        process.inside_steps++;
+        sync_yield();
+        lock_drop(&process.lock);
+    }
+}
+
+static void open_process(void *subject)
+{
+    (void)subject;
+    lock_init(&process.lock);
+    for (int i = 0; i < 3; i++)
+        (void)thread_start("inside", &work_inside, NULL);
+}
+
+static void visit(void *subject)
+{
+    (void)subject;
+    while (!process.is_over)
+        process.went_home += !baton_inside(&work_inside, NULL);
+}
+
+static void kill_and_go_on(void *subject)
+{
+    (void)subject;
+    baton_kill();
+    process.is_over = true;
+    process.outside_steps++;
+    sync_yield();
+    process.outside_steps++;
+}
+
+static void kill_from_inside(void *subject)
+{
+    (void)subject;
+    baton_outside(&kill_and_go_on, NULL);
+    process.outside_steps += 100; /* is never reached */
+}
+
+TEST(a_killed_process_runs_no_further_and_its_visitors_go_home)
+{
+    int visits = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        memset(&process, 0, sizeof process);
+        baton_start(seed);
+        CHECK(baton_inside(&open_process, NULL));
+        struct thread *visitor = thread_start("visitor", &visit, NULL);
+        sleep_until(clock_mono_us() + 300);
+        CHECK(!baton_inside(&kill_from_inside, NULL));
+        int before = process.inside_steps;
+        thread_join(visitor);
+        CHECK(before > 0);
+        CHECK_INT(process.outside_steps, 2);
+        CHECK_INT(process.inside_steps, before);
+        visits += process.went_home;
+        CHECK(baton_has_killed());
+        baton_stop();
+    }
+    CHECK(visits > 0);
+}

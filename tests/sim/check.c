@@ -114,6 +114,8 @@ void check_open(struct check *check)
 
 void check_close(struct check *check)
 {
+    if (!check->db)
+        return;
     for (int i = 0; i < MOMENTS_COUNT; i++)
         sqlite3_finalize(check->moments[i]);
     sqlite3_finalize(check->order);

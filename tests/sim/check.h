@@ -10,7 +10,8 @@ struct check;
 /* Makes it; it reads nothing before check_open. */
 struct check *check_make(struct arena *arena, struct model *model, const struct world *world);
 
-/* Opens and closes its connection to the books; while the shop is open. */
+/* Opens and closes its connection to the books; while the shop is open, or after it was killed. May
+ * be closed twice. */
 void check_open(struct check *check);
 void check_close(struct check *check);
 

@@ -10,6 +10,7 @@
 enum {
     TRIES_MAX = 400,
     ANSWER_WITHIN_US = 120 * 1000 * 1000,
+    LOOK_US = 50 * 1000, /* how often one looks whether the shop is still there */
     TOKEN_LIFE_S = 600,
     TOKEN_LEFT_S = 120,
     HEADERS_SENT_MAX = 8,
@@ -23,8 +24,8 @@ struct exchange {
     struct reply reply;
     struct lock lock;
     struct cond answered;
-    bool is_answered;
-    int stops_before;
+    bool is_answered, is_being_answered;
+    int stops_before, crashes_before;
 };
 
 /* ---- who ---- */
@@ -126,11 +127,12 @@ static void tell_reply(const struct exchange *exchange)
                (long long)peek_int(reply->json, "version"));
 }
 
-/* Runs on the thread that answers: the books are looked at in the very moment. */
-static void on_answer(struct request *request)
+static void hear_answer(void *subject)
 {
-    struct exchange *exchange = request->transport;
+    struct exchange *exchange = subject;
     struct world *world = exchange->client->world;
+    int crashes_before = exchange->crashes_before;
+    exchange->is_being_answered = true;
     read_reply(exchange);
     tell_reply(exchange);
     check_now(exchange->client->check);
@@ -140,7 +142,15 @@ static void on_answer(struct request *request)
     exchange->is_answered = true;
     cond_wake_all(&exchange->answered);
     lock_drop(&exchange->lock); /* from here on it may be gone */
-    world_answered(world);
+    world_answered(world, crashes_before);
+}
+
+/* Runs on the thread that answers: the books are looked at in the very moment. */
+static void on_answer(struct request *request)
+{
+    struct exchange *exchange = request->transport;
+    world_answering(exchange->client->world);
+    baton_outside(hear_answer, exchange);
 }
 
 /* ---- the request ---- */
@@ -217,6 +227,7 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     *exchange = (struct exchange){ .client = client,
                                    .ask = ask,
                                    .stops_before = client->world->stops,
+                                   .crashes_before = client->world->crashes,
                                    .reply.sent_us = clock_mono_us() };
     lock_init(&exchange->lock);
     cond_init(&exchange->answered);
@@ -244,14 +255,35 @@ void client_done(struct exchange *exchange)
 
 const struct reply *client_reply(const struct exchange *exchange) { return &exchange->reply; }
 
+/* The shop was killed before it answered: nobody will. */
+static bool is_lost(const struct exchange *exchange)
+{
+    return !exchange->is_being_answered &&
+           exchange->client->world->crashes != exchange->crashes_before;
+}
+
+/* Nobody knows what became of it. */
+static enum heard hear_nothing(struct exchange *exchange)
+{
+    story_tell("%s: %s %s is cut off", exchange->client->name, method_names[exchange->ask->method],
+               exchange->ask->path);
+    if (exchange->ask->kept)
+        exchange->ask->kept->was_late = true;
+    return HEARD_LATER;
+}
+
 enum heard client_hear(struct exchange *exchange)
 {
     int64_t until_us = clock_mono_us() + ANSWER_WITHIN_US;
     lock_take(&exchange->lock);
-    while (!exchange->is_answered && clock_mono_us() < until_us)
-        cond_wait_until(&exchange->answered, &exchange->lock, until_us);
+    while (!exchange->is_answered && clock_mono_us() < until_us && !is_lost(exchange))
+        cond_wait_until(&exchange->answered, &exchange->lock,
+                        exchange->client->world->plan->crashes > 0 ? clock_mono_us() + LOOK_US
+                                                                   : until_us);
     bool is_answered = exchange->is_answered;
     lock_drop(&exchange->lock);
+    if (!is_answered && is_lost(exchange))
+        return hear_nothing(exchange);
     RULE(is_answered, "answers", "%s: no answer to %s %s in %d s", exchange->client->name,
          method_names[exchange->ask->method], exchange->ask->path, ANSWER_WITHIN_US / 1000000);
     /* The wall clock may have jumped while its token was on the way: it signs in anew. */

@@ -338,7 +338,7 @@ static bool is_kept(const struct ask *ask, const struct reply *reply)
 static bool is_later(const struct reply *reply)
 {
     return reply->status == 503 || reply->status == 504 || reply->status == 507 ||
-           is_word(reply->code, "idempotency.in_flight") ||
+           is_word(reply->code, "db.failed") || is_word(reply->code, "idempotency.in_flight") ||
            is_word(reply->code, "version.conflict");
 }
 

@@ -7,6 +7,7 @@ struct person {
     struct client_of_shop client;
     int asks;
     struct thread *thread;
+    bool has_gone;          /* asks no more */
     const char *address_id; /* of an account that has one; NULL */
 };
 

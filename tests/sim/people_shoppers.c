@@ -292,6 +292,7 @@ static void shopper_run(void *subject)
         else
             place_nonsense(shopper);
     }
+    shopper->has_gone = true;
 }
 
 void shopper_start(struct person *shopper)

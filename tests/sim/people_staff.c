@@ -275,6 +275,7 @@ static void staff_run(void *subject)
         else
             read_ledger(staff);
     }
+    staff->has_gone = true;
 }
 
 void staff_start(struct person *staff)
@@ -333,6 +334,7 @@ static void bank_run(void *subject)
         client_think(&bank->client, bank->client.world->plan->think_us + 2 * TIME_MS);
         tell_again(bank);
     }
+    bank->has_gone = true;
 }
 
 void bank_start(struct person *bank)

@@ -59,6 +59,18 @@ static void set_settings(struct plan *plan, uint64_t *state)
     set(plan, "LOG_LEVEL=error");
 }
 
+/* In half of the runs the shop is killed; in a third its disk is not what it should be. A failed
+ * sync ends the process, so that it counts among the crashes that clients must live with. */
+static void set_crashes(struct plan *plan, uint64_t *state)
+{
+    plan->crashes = between(state, 1, 2) == 1 ? between(state, 1, 4) : 0;
+    if (between(state, 1, 3) == 1) {
+        plan->disk_breaks = between(state, 2, 20);
+        plan->cut_one_in = between(state, 2, 20);
+        plan->crashes += 1;
+    }
+}
+
 struct plan plan_of(uint64_t seed)
 {
     uint64_t state = seed ^ UINT64_C(0x5368306b5df2a1c7);
@@ -81,6 +93,7 @@ struct plan plan_of(uint64_t seed)
         .has_account = between(&state, 1, 8) == 1,
     };
     set_settings(&plan, &state);
+    set_crashes(&plan, &state);
     return plan;
 }
 
@@ -96,6 +109,7 @@ struct plan plan_small(uint64_t seed)
     plan.stock_max = 60;
     plan.think_us = 300 * ms;
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
+    plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
     plan.has_account = false;
     return plan;
 }

@@ -21,6 +21,9 @@ struct plan {
     int burst_max;     /* orders that a shopper sends at once */
     struct plan_bus bus;
     int restarts, wall_jumps, disk_faults;
+    int crashes;      /* the shop is killed, and opened again on what is left */
+    int disk_breaks;  /* reads, writes and syncs that fail */
+    int cut_one_in;   /* reads and writes that the machine cuts short */
     bool has_account; /* one shopper registers and logs in, with an address */
     bool captures_at_confirm;
     int64_t hold_us;

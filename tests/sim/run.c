@@ -14,6 +14,7 @@ struct cast {
     struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank;
     struct run *run;
     struct thread *gremlin;
+    bool gremlin_has_gone;
 };
 
 /* ---- the people ---- */
@@ -41,12 +42,16 @@ static void make_cast(struct run *run, struct cast *cast, struct check *check)
 /* Fills the disk now and then. */
 static void gremlin_run(void *subject)
 {
-    const struct cast *cast = subject;
+    struct cast *cast = subject;
     const struct plan *plan = &cast->run->plan;
-    for (int i = 0; i < plan->disk_faults; i++) {
+    for (int i = 0; i < plan->disk_faults || i < plan->disk_breaks; i++) {
         sleep_until(clock_mono_us() + dice_us(plan->think_us + 4 * TIME_MS));
-        world_fill_disk(cast->run->world);
+        if (i < plan->disk_faults)
+            world_fill_disk(cast->run->world);
+        if (i < plan->disk_breaks)
+            world_break_disk(cast->run->world);
     }
+    cast->gremlin_has_gone = true;
 }
 
 static void start_all(const struct plan *plan, struct cast *cast)
@@ -71,42 +76,110 @@ static void join_all(const struct plan *plan, struct cast *cast)
 
 /* ---- what happens to the shop ---- */
 
+/* A shop that is killed while it opens opens again. */
 static void open_shop(struct run *run, struct check *check)
 {
-    world_open(run->world);
+    while (!world_open(run->world)) {
+        world_bury(run->world, dice_one_in(2));
+        run->outcome.crashes++;
+    }
     check_open(check);
 }
 
-/* Where ours is not the last connection, the databases keep their logs: as after a crash. */
-static void close_shop(struct run *run, struct check *check)
+/* Where ours is not the last connection, the databases keep their logs: as after a crash. False if
+ * the shop was killed meanwhile. */
+static bool close_shop(struct run *run, struct check *check)
 {
     bool keeps_logs = dice_one_in(2);
-    world_stop(run->world);
+    if (!world_stop(run->world))
+        return false;
     if (!keeps_logs)
         check_close(check);
-    world_close(run->world);
-    if (keeps_logs)
-        check_close(check);
+    if (!world_close(run->world))
+        return false;
+    check_close(check);
+    return true;
 }
 
-/* Stops and opens again, and moves the wall clock, at times when people are at work. */
+/* The shop was killed: opens it again on what its disk has kept; maybe it is killed once more while
+ * it recovers. */
+static void recover(struct run *run, struct check *check)
+{
+    check_close(check);
+    run->outcome.crashes++;
+    world_bury(run->world, !dice_one_in(3));
+    sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
+    if (dice_one_in(3))
+        world_crash_at(run->world, CRASH_AT_IO, 1 + dice(40));
+    open_shop(run, check);
+}
+
+/* Waits, and opens the shop again where it is killed meanwhile: a sync may fail at any time. */
+static void watch_for(struct run *run, struct check *check, int64_t us)
+{
+    int64_t until_us = clock_mono_us() + us;
+    while (world_await_crash(run->world, until_us))
+        recover(run, check);
+}
+
+static void restart(struct run *run, struct check *check)
+{
+    if (!close_shop(run, check)) {
+        recover(run, check);
+        return;
+    }
+    sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
+    open_shop(run, check);
+    run->outcome.restarts++;
+}
+
+/* Kills it at a point that comes soon. */
+static void crash(struct run *run, struct check *check)
+{
+    static const int counts[CRASH_POINTS_COUNT] = { 300, 40, 60, 80 };
+    enum crash_point point = (enum crash_point)dice(CRASH_POINTS_COUNT);
+    world_crash_at(run->world, point, 1 + dice(counts[point]));
+    watch_for(run, check, 5 * TIME_SECOND);
+}
+
+/* Stops and opens again, kills, and moves the wall clock, at times when people are at work. */
 static void disturb(struct run *run, struct check *check)
 {
     const struct plan *plan = &run->plan;
     int64_t span_us = plan->think_us * plan->asks_each / 2 + 20 * TIME_MS;
     for (int i = 0; i < plan->restarts; i++) {
-        sleep_until(clock_mono_us() + dice_us(dice_one_in(2) ? span_us : 6 * TIME_MS));
-        close_shop(run, check);
-        sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-        open_shop(run, check);
-        run->outcome.restarts++;
+        watch_for(run, check, dice_us(dice_one_in(2) ? span_us : 6 * TIME_MS));
+        restart(run, check);
+    }
+    for (int i = 0; i < plan->crashes; i++) {
+        watch_for(run, check, dice_us(span_us / plan->crashes));
+        crash(run, check);
     }
     for (int i = 0; i < plan->wall_jumps; i++) {
-        sleep_until(clock_mono_us() + dice_us(span_us));
+        watch_for(run, check, dice_us(span_us));
         int64_t jump_us = dice_us(1200 * TIME_SECOND) - 600 * TIME_SECOND;
         story_tell("the wall clock jumps by %lld s", (long long)(jump_us / TIME_SECOND));
         baton_wall_jump(jump_us);
     }
+}
+
+static bool have_all_gone(const struct plan *plan, const struct cast *cast)
+{
+    bool have_gone = cast->bank.has_gone && cast->gremlin_has_gone;
+    for (int i = 0; i < plan->shoppers_count; i++)
+        have_gone = have_gone && cast->shoppers[i].has_gone;
+    for (int i = 0; i < plan->staff_count; i++)
+        have_gone = have_gone && cast->staff[i].has_gone;
+    return have_gone;
+}
+
+static void see_all_off(struct run *run, struct cast *cast, struct check *check)
+{
+    while (!have_all_gone(&run->plan, cast))
+        watch_for(run, check, 200 * TIME_MS);
+    world_mend(run->world);
+    watch_for(run, check, 0);
+    join_all(&run->plan, cast);
 }
 
 /* Waits until nothing moves any more, with staff doing what only they can do. */
@@ -130,6 +203,7 @@ static void plant(struct run *run, struct check *check, enum planted planted)
 {
     if (planted == PLANTED_ANSWER_EARLY)
         check_plant_early(check);
+    crash_disk_plant_lies(planted == PLANTED_LYING_SYNC);
     run->world->loses_for_ever = planted == PLANTED_EVENT_LOST;
     run->model->flips_answers = planted == PLANTED_ANSWER_OTHER;
     run->model->unmarks_answers = planted == PLANTED_REPEAT_UNMARKED;
@@ -165,10 +239,11 @@ static void perform(struct run *run, enum planted planted)
         shopper_register(&cast->shoppers[0]);
     start_all(&run->plan, cast);
     disturb(run, check);
-    join_all(&run->plan, cast);
+    see_all_off(run, cast, check);
     come_to_rest(run, cast, check);
     people_read_all(cast->shoppers, run->plan.shoppers_count, &cast->staff[0]);
-    close_shop(run, check);
+    bool is_closed = close_shop(run, check);
+    ASSERT(is_closed);
     world_done(run->world);
     run->outcome.virtual_us = clock_mono_us() - began_us;
 }

@@ -10,6 +10,7 @@ enum planted {
     PLANTED_ANSWER_EARLY, /* an answer that is not on disk */
     PLANTED_ANSWER_OTHER, /* a repeat that hears something else */
     PLANTED_REPEAT_UNMARKED,
+    PLANTED_LYING_SYNC, /* a disk that promises and forgets */
     PLANTED_REAL_CLOCK, /* what is done depends on the machine's clock */
 };
 
@@ -17,7 +18,7 @@ enum planted {
 struct outcome {
     uint64_t trace_hash, steps;
     struct sha256 books;
-    int asked, orders, events, restarts;
+    int asked, orders, events, restarts, crashes;
     int64_t virtual_us;
 };
 

@@ -321,6 +321,22 @@ static void run_planted(void *subject)
     dprintf(STDOUT_FILENO, "trace %llu\n", (unsigned long long)run.outcome.trace_hash);
 }
 
+/* Killed, with the power cut, three times. Whichever rule it breaks first. */
+static void run_lying(void *subject)
+{
+    (void)subject;
+    struct arena *arena = arena_open(SIZE_MAX);
+    struct run run;
+    char folder[PATH_BYTES];
+    make_folder(folder);
+    story_open(SEED, false);
+    story_on_abort();
+    struct plan plan = plan_small(SEED);
+    plan.crashes = 3;
+    run_seed(&run, arena, plan, str_of_z(folder), PLANTED_LYING_SYNC);
+    _exit(0);
+}
+
 static void check_planted(struct test *t, enum planted planted, const char *rule)
 {
     alarm(SECONDS_MAX);
@@ -330,6 +346,15 @@ static void check_planted(struct test *t, enum planted planted, const char *rule
 TEST(an_event_that_is_lost_for_ever_is_found)
 {
     check_planted(t, PLANTED_EVENT_LOST, "everything comes to rest");
+}
+
+TEST(a_sync_that_does_nothing_is_found)
+{
+    int status;
+    alarm(SECONDS_MAX);
+    const char *told = told_by(t, run_lying, NULL, &status);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != STORY_EXIT)
+        FAIL("expected a broken rule, got status 0x%x: %.600s", (unsigned)status, told);
 }
 
 TEST(a_repeat_that_hears_something_else_is_found)

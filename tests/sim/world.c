@@ -6,6 +6,9 @@
 #include "os/sync.h"
 #include "tests/sim/dice.h"
 #include "tests/sim/story.h"
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 enum { ANSWERS_LATE_US = 60 * 1000 * 1000 };
 static const int64_t never_us = INT64_C(1000000) * 86400 * 300;
@@ -22,7 +25,7 @@ static const struct conf *conf_of(struct world *world)
     int count = 0;
     str folder = str_format(world->arena, "DATA_DIR=%" STR_F, STR_A(world->folder));
     environment[count++] = (char *)(uintptr_t)str_z(world->arena, folder);
-    environment[count++] = (char *)(uintptr_t) "DATABASE_DURABLE=false";
+    environment[count++] = (char *)(uintptr_t) "DATABASE_DURABLE=true";
     for (int i = 0; i < world->plan->settings_count; i++)
         environment[count++] = (char *)(uintptr_t)world->plan->settings[i];
     environment[count] = NULL;
@@ -44,6 +47,112 @@ static void write_key(struct world *world)
     if (error == OK)
         error = disk_write(arena, path, base64url(arena, str_of(key_seed, sizeof key_seed)), 0600);
     RULE(error == OK, "keys", "%" STR_F, STR_A(err_describe(arena, error)));
+}
+
+/* ---- the crash ---- */
+
+/* From here on nobody gets in, and nobody of the shop goes on. */
+static void crash_now(void *subject)
+{
+    struct world *world = subject;
+    story_tell("THE SHOP IS KILLED");
+    world->is_open = false;
+    world->is_crashed = true;
+    world->crashes++;
+    world->stops++;
+    world->under_way = 0; /* nobody will answer them */
+    baton_kill();
+    cond_wake_all(&world->changed);
+}
+
+static void pass_point(struct world *world, enum crash_point point)
+{
+    world->points[point]++;
+    if (world->is_crashed || world->crash_in[point] == 0 || --world->crash_in[point] > 0)
+        return;
+    baton_outside(crash_now, world);
+}
+
+static enum disk_fault on_disk_op(void *self, enum disk_op op, const char *path)
+{
+    struct world *world = self;
+    size_t len = strlen(path);
+    if (op == DISK_SYNCED && len > 4 && strcmp(path + len - 4, "-wal") == 0)
+        pass_point(world, CRASH_AT_COMMIT);
+    if (op != DISK_READ)
+        pass_point(world, CRASH_AT_IO);
+    if (world->fault_in[op] == 0 || --world->fault_in[op] > 0)
+        return DISK_WORKS;
+    static const char *const ops[] = { "read", "write", "sync", "", "truncation", "removal" };
+    story_tell("the disk fails: a %s of %s", ops[op], strrchr(path, '/'));
+    return world->fault;
+}
+
+/* A failed sync ends the process, by abort(): only then is it the plan that did it. */
+static struct world *world_at_work;
+static struct sigaction abort_before;
+
+static void on_abort(int signal_number)
+{
+    if (crash_disk_has_failed_sync() && world_at_work)
+        baton_outside(crash_now, world_at_work);
+    sigaction(signal_number, &abort_before, NULL);
+    raise(signal_number);
+}
+
+static void watch(struct world *world)
+{
+    crash_disk_install(&(struct disk_watch){ .self = world, .op = on_disk_op });
+    crash_disk_cuts(world->plan->cut_one_in);
+    world_at_work = world;
+    struct sigaction action = { .sa_handler = on_abort };
+    sigaction(SIGABRT, &action, &abort_before);
+}
+
+static void stop_watching(void)
+{
+    sigaction(SIGABRT, &abort_before, NULL);
+    world_at_work = NULL;
+    crash_disk_cuts(0);
+}
+
+void world_crash_at(struct world *world, enum crash_point point, int64_t nth)
+{
+    world->crash_in[point] = nth;
+}
+
+bool world_await_crash(struct world *world, int64_t until_us)
+{
+    lock_take(&world->lock);
+    while (!world->is_crashed && clock_mono_us() < until_us)
+        cond_wait_until(&world->changed, &world->lock, until_us);
+    bool is_crashed = world->is_crashed;
+    lock_drop(&world->lock);
+    return is_crashed;
+}
+
+void world_mend(struct world *world)
+{
+    memset(world->crash_in, 0, sizeof world->crash_in);
+    memset(world->fault_in, 0, sizeof world->fault_in);
+}
+
+void world_bury(struct world *world, bool is_power_cut)
+{
+    ASSERT(world->is_crashed);
+    world_mend(world);
+    int64_t lost = crash_disk_crash(is_power_cut);
+    static const char *const names[] = { "orders", "products", "users", "payments-simulator" };
+    for (int i = 0; i < 4; i++) {
+        char path[300];
+        snprintf(path, sizeof path, "%" STR_F "/%s.db.lock", STR_A(world->folder), names[i]);
+        unlink(path);
+    }
+    world->shop = NULL; /* nobody will ever close it */
+    world->is_crashed = false;
+    story_tell(is_power_cut ? "the power was cut: %lld unsynced sectors are lost"
+                            : "the process is gone, the machine goes on",
+               (long long)lost);
 }
 
 /* ---- the bus ---- */
@@ -105,6 +214,7 @@ static int64_t decide(struct world *world, const struct bus_event *event, bool *
 static int64_t fate(void *self, const char *consumer, const struct bus_event *event, bool *repeat)
 {
     struct world *world = self;
+    pass_point(world, CRASH_AT_MESSAGE);
     note_event(world, event);
     int64_t late_us = decide(world, event, repeat);
     story_tell("  bus to %-8s %" STR_F " #%lld of %" STR_F "%s, %lld ms late", consumer,
@@ -121,6 +231,7 @@ void world_init(struct world *world, struct arena *arena, const struct plan *pla
     world->events = arena_array(arena, struct announced, EVENTS_MAX);
     lock_init(&world->lock);
     cond_init(&world->changed);
+    watch(world);
     write_key(world);
     world->conf = conf_of(world);
 }
@@ -128,64 +239,109 @@ void world_init(struct world *world, struct arena *arena, const struct plan *pla
 void world_done(struct world *world)
 {
     ASSERT(!world->shop && world->under_way == 0);
+    stop_watching();
     cond_done(&world->changed);
     lock_done(&world->lock);
 }
 
-void world_open(struct world *world)
+static void open_inside(void *subject)
 {
+    struct world *world = subject;
     struct bus_faults faults = { .self = world, .fate = fate };
-    world->opening = arena_open(SIZE_MAX);
     err error = shop_open(world->opening, world->conf, &faults, &world->shop);
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
     shop_start(world->shop);
-    lock_take(&world->lock);
-    world->is_open = true;
-    lock_drop(&world->lock);
-    story_tell("the shop is open");
 }
 
-void world_stop(struct world *world)
+bool world_open(struct world *world)
+{
+    world->opening = arena_open(SIZE_MAX);
+    if (!baton_inside(open_inside, world)) {
+        story_tell("it was killed while it opened");
+        return false;
+    }
+    world->is_open = !world->is_crashed;
+    story_tell("the shop is open");
+    return true;
+}
+
+static void stop_inside(void *subject) { shop_stop(((struct world *)subject)->shop); }
+
+bool world_stop(struct world *world)
 {
     story_tell("the shop stops");
     lock_take(&world->lock);
     world->is_open = false;
     world->stops++;
     lock_drop(&world->lock);
-    shop_stop(world->shop);
+    if (!baton_inside(stop_inside, world))
+        return false;
 
     int64_t until_us = clock_mono_us() + ANSWERS_LATE_US;
     lock_take(&world->lock);
-    while (world->under_way > 0 && clock_mono_us() < until_us)
+    while (world->under_way > 0 && clock_mono_us() < until_us && !world->is_crashed)
         cond_wait_until(&world->changed, &world->lock, until_us);
     int left = world->under_way;
     lock_drop(&world->lock);
+    if (world->is_crashed)
+        return false;
     RULE(left == 0, "stop", "%d calls under way were never answered by a shop that stops", left);
+    return true;
 }
 
-void world_close(struct world *world)
+static void close_inside(void *subject) { shop_close(((struct world *)subject)->shop); }
+
+bool world_close(struct world *world)
 {
-    shop_close(world->shop);
+    if (!baton_inside(close_inside, world))
+        return false;
     world->shop = NULL;
     arena_close(world->opening);
     story_tell("the shop is closed");
+    return true;
 }
 
 /* ---- the disk ---- */
+
+struct filling {
+    struct world *world;
+    const char *service;
+    enum db_step step;
+    int nth;
+};
+
+static void fill_inside(void *subject)
+{
+    const struct filling *filling = subject;
+    struct world *world = filling->world;
+    if (world->is_open)
+        db_fail_at(service_db(shop_service(world->shop, str_of_z(filling->service))), filling->step,
+                   filling->nth, DB_FAULT_FULL);
+}
 
 void world_fill_disk(struct world *world)
 {
     static const char *const services[] = { "orders", "products", "orders", "products", "users" };
     static const char *const steps[] = { "begin", "statement", "commit", "read" };
-    const char *service = services[dice(sizeof services / sizeof services[0])];
-    enum db_step step = (enum db_step)dice(DB_STEPS_COUNT);
-    int nth = 1 + dice(step == DB_STEP_STATEMENT ? 40 : 8);
-    lock_take(&world->lock);
-    if (world->is_open)
-        db_fail_at(service_db(shop_service(world->shop, str_of_z(service))), step, nth,
-                   DB_FAULT_FULL);
+    struct filling filling = { .world = world };
+    filling.service = services[dice(sizeof services / sizeof services[0])];
+    filling.step = (enum db_step)dice(DB_STEPS_COUNT);
+    filling.nth = 1 + dice(filling.step == DB_STEP_STATEMENT ? 40 : 8);
+    lock_take(&world->lock); /* so that nobody closes it meanwhile */
+    (void)baton_inside(fill_inside, &filling);
     lock_drop(&world->lock);
-    story_tell("the disk of %s will be full at %s %d", service, steps[step], nth);
+    story_tell("the disk of %s will be full at %s %d", filling.service, steps[filling.step],
+               filling.nth);
+}
+
+void world_break_disk(struct world *world)
+{
+    static const enum disk_op ops[] = { DISK_READ, DISK_WRITE, DISK_WRITE, DISK_WRITE, DISK_SYNC };
+    enum disk_op op = ops[dice(sizeof ops / sizeof ops[0])];
+    if (!world->is_open)
+        return;
+    world->fault = op == DISK_WRITE && dice_one_in(2) ? DISK_ENOSPC : DISK_EIO;
+    world->fault_in[op] = 1 + dice(60);
 }
 
 /* ---- the door ---- */
@@ -196,25 +352,46 @@ static str first_segment(str path)
     return str_cut(&rest, '/');
 }
 
+struct handing {
+    struct world *world;
+    struct request *request;
+    int crashes_before;
+};
+
+static void hand_inside(void *subject)
+{
+    const struct handing *handing = subject;
+    struct world *world = handing->world;
+    if (world->crashes != handing->crashes_before)
+        return;
+    struct service *service = shop_service(world->shop, first_segment(handing->request->path));
+    ASSERT(service);
+    service_handle(service, handing->request);
+}
+
+/* A shop that is killed meanwhile leaves the caller standing at the door. */
 bool world_hand(struct world *world, struct request *request)
 {
+    struct handing handing = { .world = world, .request = request };
     lock_take(&world->lock);
     bool is_open = world->is_open;
     world->under_way += is_open;
+    handing.crashes_before = world->crashes;
     lock_drop(&world->lock);
-    if (!is_open)
-        return false;
-    struct service *service = shop_service(world->shop, first_segment(request->path));
-    ASSERT(service);
-    service_handle(service, request);
-    return true;
+    if (is_open && !baton_inside(hand_inside, &handing))
+        panic_context(NULL);
+    return is_open;
 }
 
-void world_answered(struct world *world)
+void world_answering(struct world *world) { pass_point(world, CRASH_AT_ANSWER); }
+
+void world_answered(struct world *world, int crashes_before)
 {
     lock_take(&world->lock);
-    ASSERT(world->under_way > 0);
-    if (--world->under_way == 0)
-        cond_wake_all(&world->changed);
+    if (world->crashes == crashes_before) {
+        ASSERT(world->under_way > 0);
+        if (--world->under_way == 0)
+            cond_wake_all(&world->changed);
+    }
     lock_drop(&world->lock);
 }

@@ -1,8 +1,10 @@
-/* The whole shop on a folder, under the baton: opened, stopped and opened again; its door for
- * requests; the bus with the faults of the plan. */
+/* The whole shop on a folder, under the baton: opened, stopped and opened again, or killed at a
+ * point that was set before; its door for requests; the bus and the disk with the faults of the
+ * plan. */
 #pragma once
 #include "apps/shop.h"
 #include "base/crypto.h"
+#include "tests/sim/crash_disk.h"
 #include "tests/sim/plan.h"
 
 enum { EVENTS_MAX = 16384, BANK_SECRET_BYTES = 20 };
@@ -12,6 +14,15 @@ struct announced {
     uint64_t key_hash; /* of topic and key */
     int64_t number;
     struct uuid id;
+};
+
+/* Where the shop may be killed. */
+enum crash_point {
+    CRASH_AT_IO,      /* before a write, a sync, a new length, a removal; and right after a sync */
+    CRASH_AT_COMMIT,  /* right after the sync of a log */
+    CRASH_AT_MESSAGE, /* when an event comes to a consumer */
+    CRASH_AT_ANSWER,  /* when an answer is about to leave */
+    CRASH_POINTS_COUNT
 };
 
 struct world {
@@ -25,7 +36,12 @@ struct world {
     struct lock lock;
     struct cond changed;
     bool is_open; /* somebody listens */
-    int under_way, stops;
+    int under_way, stops, crashes;
+    bool is_crashed;                      /* not opened again since */
+    int64_t points[CRASH_POINTS_COUNT];   /* that were passed */
+    int64_t crash_in[CRASH_POINTS_COUNT]; /* 1: at the next; 0: not */
+    int64_t fault_in[DISK_OPS_COUNT];     /* the same for faults of the disk */
+    enum disk_fault fault;
 
     bool faults_on;
     bool loses_for_ever; /* a planted fault */
@@ -43,20 +59,39 @@ extern const char *const world_kid;
 void world_init(struct world *world, struct arena *arena, const struct plan *plan, str folder);
 void world_done(struct world *world);
 
-/* Opens and starts the shop on the folder. */
-void world_open(struct world *world);
+/* Opens and starts the shop on the folder; false if it was killed meanwhile. */
+bool world_open(struct world *world);
 
-/* Stops it cleanly: who waits is answered, nobody listens afterwards; then closes it. */
-void world_stop(struct world *world);
-void world_close(struct world *world);
+/* Stops it cleanly: who waits is answered, nobody listens afterwards; then closes it. False if it
+ * was killed meanwhile. */
+bool world_stop(struct world *world);
+bool world_close(struct world *world);
 
 /* The disk of a service is full for one step, soon. */
 void world_fill_disk(struct world *world);
 
+/* One operation fails soon: a read, a write, or a sync, which ends the process. */
+void world_break_disk(struct world *world);
+
+/* The shop is killed at the nth such point from now on; 0 takes it back. Nobody is told but who
+ * waits for it. */
+void world_crash_at(struct world *world, enum crash_point point, int64_t nth);
+
+/* Waits until it was killed, or until the time; true if it was. */
+bool world_await_crash(struct world *world, int64_t until_us);
+
+/* Takes all crashes and faults of the disk back that have not come yet. */
+void world_mend(struct world *world);
+
+/* What is left of a shop that was killed: its disk after a power cut, or as it had written. */
+void world_bury(struct world *world, bool is_power_cut);
+
 /* Gives a request to the service that its path begins with; false if nobody listens. Whoever
- * answers it calls world_answered. */
+ * answers it calls world_answering before, and world_answered afterwards with the number of crashes
+ * that there had been when it was given. A shop that was killed since answers none. */
 bool world_hand(struct world *world, struct request *request);
-void world_answered(struct world *world);
+void world_answering(struct world *world);
+void world_answered(struct world *world, int crashes_before);
 
 /* The numbers that were announced under a topic and key: how many, and the greatest. */
 void world_announced(const struct world *world, str topic, str key, int *count, int64_t *greatest);

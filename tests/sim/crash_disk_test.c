@@ -1,0 +1,129 @@
+/* The disk of the simulation: what was synced stays, what was not may go. */
+#include "tests/lib/test.h"
+#include "tests/sim/baton.h"
+#include "tests/sim/crash_disk.h"
+#include <sqlite3.h>
+#include <stdio.h>
+
+enum { ROUNDS = 40, PATH_BYTES = 200 };
+
+struct sight {
+    enum disk_op fails;
+    enum disk_fault fault;
+    int in;
+};
+
+static enum disk_fault on_op(void *self, enum disk_op op, const char *path)
+{
+    struct sight *sight = self;
+    (void)path;
+    return op == sight->fails && sight->in > 0 && --sight->in == 0 ? sight->fault : DISK_WORKS;
+}
+
+static struct sight sight;
+
+static sqlite3 *open_at(struct test *t, const char *path, const char *synchronous)
+{
+    sqlite3 *db;
+    crash_disk_install(&(struct disk_watch){ .self = &sight, .op = on_op });
+    CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, "pragma journal_mode=wal", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, synchronous, NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(
+        sqlite3_exec(db, "create table if not exists t (i integer, b blob)", NULL, NULL, NULL),
+        SQLITE_OK);
+    (void)t;
+    return db;
+}
+
+static int add(sqlite3 *db)
+{
+    return sqlite3_exec(db, "insert into t values (1, randomblob(9000))", NULL, NULL, NULL);
+}
+
+static int count_rows(sqlite3 *db)
+{
+    sqlite3_stmt *statement;
+    CHECK_INT(sqlite3_prepare_v2(db, "select count(*) from t", -1, &statement, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_step(statement), SQLITE_ROW);
+    int count = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return count;
+}
+
+/* Commits, crashes, opens again; gives how many of those that were committed are gone. The old
+ * connection stays open, as in a process that was killed. */
+static int lost_after_crashes(struct test *t, const char *synchronous, bool is_power_cut)
+{
+    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    sqlite3 *killed[ROUNDS];
+    int lost = 0;
+    baton_start(7);
+    crash_disk_forget();
+    for (int i = 0, committed = 0; i < ROUNDS; i++) {
+        sqlite3 *db = killed[i] = open_at(t, path, synchronous);
+        int found = count_rows(db);
+        lost += committed - found;
+        committed = found;
+        for (int j = 0; j < 3; j++) {
+            CHECK_INT(add(db), SQLITE_OK);
+            committed++;
+        }
+        CHECK_INT(sqlite3_exec(db, "begin; insert into t values (1, 'x')", NULL, NULL, NULL),
+                  SQLITE_OK);
+        crash_disk_crash(is_power_cut);
+    }
+    for (int i = 0; i < ROUNDS; i++) /* only now, for the sake of the memory */
+        sqlite3_close(killed[i]);
+    baton_stop();
+    return lost;
+}
+
+TEST(a_power_cut_keeps_what_was_synced)
+{
+    CHECK_INT(lost_after_crashes(t, "pragma synchronous=full", true), 0);
+}
+
+TEST(a_power_cut_loses_some_of_what_was_not)
+{
+    CHECK(lost_after_crashes(t, "pragma synchronous=off", true) > 0);
+}
+
+TEST(a_killed_process_leaves_what_it_had_written)
+{
+    CHECK_INT(lost_after_crashes(t, "pragma synchronous=off", false), 0);
+}
+
+TEST(a_planned_fault_comes_once)
+{
+    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    baton_start(1);
+    crash_disk_forget();
+    sqlite3 *db = open_at(t, path, "pragma synchronous=full");
+    sight = (struct sight){ .fails = DISK_WRITE, .fault = DISK_ENOSPC, .in = 1 };
+    CHECK_INT(add(db), SQLITE_FULL);
+    CHECK_INT(add(db), SQLITE_OK);
+    sight = (struct sight){ .fails = DISK_SYNC, .fault = DISK_EIO, .in = 1 };
+    CHECK_INT(add(db) & 0xff, SQLITE_IOERR);
+    CHECK(crash_disk_has_failed_sync());
+    CHECK_INT(add(db), SQLITE_OK);
+    CHECK(!crash_disk_has_failed_sync());
+    CHECK_INT(count_rows(db), 2);
+    sqlite3_close(db);
+    baton_stop();
+}
+
+TEST(calls_that_are_cut_short_change_nothing)
+{
+    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    baton_start(1);
+    crash_disk_forget();
+    sqlite3 *db = open_at(t, path, "pragma synchronous=full");
+    crash_disk_cuts(2);
+    for (int i = 0; i < 20; i++)
+        CHECK_INT(add(db), SQLITE_OK);
+    CHECK_INT(count_rows(db), 20);
+    crash_disk_cuts(0);
+    sqlite3_close(db);
+    baton_stop();
+}
