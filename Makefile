@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim saga crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim sim-every sim-mutants saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -22,6 +22,10 @@ conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling
 	@SEED='$(SEED)' DUKA_CONFORMANCE=whole scripts/test --stage conformance
 sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again
 	@SEEDS='$(SEEDS)' SEED='$(SEED)' scripts/sim
+sim-every:  ## kill the shop at every single I/O of placing, cancel, payment, fulfilment, refund
+	@scripts/bootstrap test && scripts/build asan tests/sim-every && EVERY=1 build/asan/tests/sim-every
+sim-mutants: ## plant bugs one by one and count the seeds until the simulation finds each
+	@scripts/sim-mutants
 saga:       ## every interleaving of one to three orders; what make test does up to a limit
 	@scripts/bootstrap test && scripts/build asan tests/sim-saga && SAGA=whole build/asan/tests/sim-saga
 crash:      ## the tests that kill the shop at every step

@@ -6,6 +6,7 @@
  * applied yet is kept in this service's own database (held) and acked: it comes again when what it
  * follows has been applied. What can never be applied goes to the dead letters and parks its key.
  */
+#include "base/planted.h"
 #include "chassis/dead_letters.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
@@ -389,7 +390,8 @@ size_t consumer_take(void *self, const struct bus_event *events, size_t events_c
     lock_take(&consumer->turn);
     work_on(consumer, events, events_count, INBOX_BUS);
     size_t taken = 0;
-    while (taken < events_count && consumer->deliveries[taken].fate == FATE_TAKEN)
+    while (taken < events_count &&
+           (consumer->deliveries[taken].fate == FATE_TAKEN || PLANTED(ack_before_effect)))
         taken++;
     settle_down(consumer, events_count);
     lock_drop(&consumer->turn);

@@ -9,6 +9,7 @@
  * Where several replicas share the database, only the one that holds the lease sends; it looks
  * again every SCAN_US, for others commit too. One that was held up for longer than its lease may
  * send what another has sent: inboxes ignore it. */
+#include "base/planted.h"
 #include "chassis/lease.h"
 #include "chassis/outbox.h"
 #include "chassis/service_inside.h"
@@ -233,7 +234,7 @@ static void scan_again(struct relay *relay, int64_t *scan_us)
     if (now_us < *scan_us)
         return;
     *scan_us = now_us + SCAN_US;
-    relay->after = 0;
+    relay->after = PLANTED(relay_cursor) ? relay->after : 0;
     relay->poked = true;
 }
 

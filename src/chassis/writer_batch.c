@@ -1,6 +1,7 @@
 #include "chassis/writer_batch.h"
 
 #include "base/arena.h"
+#include "base/planted.h"
 #include "chassis/inbox.h"
 #include "chassis/once.h"
 #include "chassis/outbox.h"
@@ -206,7 +207,7 @@ static err take_claims_back(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct member *member = &batch->members[i];
-        if (member->once_taken && !member->active) {
+        if (member->once_taken && !member->active && !PLANTED(claim_stays)) {
             const struct once_claim *claim = member->write->once;
             TRY(once_take_back(&batch->tx, &claim, 1));
         }
@@ -262,7 +263,8 @@ static err put_events(struct batch *batch)
     struct write **writes = arena_array(batch->room->arena, struct write *, batch->count);
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->members[i].active && batch->members[i].write->events)
+        if (batch->members[i].active && batch->members[i].write->events &&
+            !(PLANTED(outbox_forgets) && i == 1))
             writes[count++] = batch->members[i].write;
     return outbox_put(&batch->tx, writes, count, &batch->room->position_last, &batch->written);
 }
@@ -415,6 +417,7 @@ static void run_members(struct batch_room *room, struct member *members, size_t 
         members[i].barred = false;
 
     err error = attempt_patiently(&batch);
+    error = PLANTED(group_lost) && count > 1 ? OK : error;
     bool is_away = err_is(error, DB_UNAVAILABLE) && db_is_shared(room->db);
     bool can_split = !is_away && !err_is(error, DB_UNCERTAIN);
     if (error != OK && count > 1 && can_split) {

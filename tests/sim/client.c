@@ -64,8 +64,9 @@ static str token_of(struct client_of_shop *client, struct arena *arena)
 
 const char *client_new_key(struct client_of_shop *client)
 {
-    return str_z(client->model->arena,
-                 str_format(client->model->arena, "%s-%d", client->name, ++client->keys_made));
+    int count = ++client->keys_made; /* every other key is somebody else's, too */
+    return str_z(client->model->arena, str_format(client->model->arena, "%s-%d",
+                                                  count % 2 ? client->name : "key", count));
 }
 
 void client_think(struct client_of_shop *client, int64_t us_max)
@@ -222,6 +223,10 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     ask->who = client->user;
     if (ask->key && !ask->kept)
         ask->kept = model_key_of(client->model, ask);
+    if (ask->kept && !ask->kept->body_first)
+        ask->kept->body_first = str_z(client->model->arena, str_of_z(ask->body));
+    if (ask->kept && !str_equal(str_of_z(ask->kept->body_first), str_of_z(ask->body)))
+        ask->kept->has_two_bodies = true;
     ask->version_seen = ask->order ? ask->order->version_seen : 0;
     note_wait(ask);
     *exchange = (struct exchange){ .client = client,

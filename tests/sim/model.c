@@ -416,6 +416,8 @@ static enum heard hear_refusal(const struct ask *ask, const struct reply *reply)
     bool is_same = key && key->is_concluded && str_equal(str_of_z(key->body), str_of_z(ask->body));
     RULE(!is_same, "once", "key %s has its answer, and hears %d %" STR_F, key->key, reply->status,
          STR_A(reply->code));
+    RULE(!is_word(reply->code, "idempotency.key_reused") || (key && key->has_two_bodies), "once",
+         "key %s is said to have come with another body, which its caller never sent", key->key);
     RULE(reply->status >= 400 && reply->status < 500, "answers", "%s: %d %" STR_F, ask->path,
          reply->status, STR_A(reply->body));
     return HEARD_REFUSED;

@@ -69,6 +69,8 @@ struct model_key {
     struct uuid who;
     const char *path, *key, *body; /* the body that it was concluded with */
     enum ask_kind kind;
+    const char *body_first; /* that was sent with it */
+    bool has_two_bodies;
     bool is_concluded, was_late; /* late: some attempt heard "try again" */
     int unmarked;                /* answers that were not marked as replays */
     int64_t due_us; /* when the first of those who wait under it has waited long enough */

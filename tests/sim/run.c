@@ -1,4 +1,5 @@
 #include "tests/sim/run.h"
+#include "base/planted.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/sync.h"
@@ -107,9 +108,9 @@ static void recover(struct run *run, struct check *check)
 {
     check_close(check);
     run->outcome.crashes++;
-    world_bury(run->world, !dice_one_in(3));
+    world_bury(run->world, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-    if (dice_one_in(3))
+    if (!run->scene && dice_one_in(3))
         world_crash_at(run->world, CRASH_AT_IO, 1 + dice(40));
     open_shop(run, check);
 }
@@ -203,7 +204,7 @@ static void plant(struct run *run, struct check *check, enum planted planted)
 {
     if (planted == PLANTED_ANSWER_EARLY)
         check_plant_early(check);
-    crash_disk_plant_lies(planted == PLANTED_LYING_SYNC);
+    crash_disk_plant_lies(planted == PLANTED_LYING_SYNC || PLANTED(fsync_skipped));
     run->world->loses_for_ever = planted == PLANTED_EVENT_LOST;
     run->model->flips_answers = planted == PLANTED_ANSWER_OTHER;
     run->model->unmarks_answers = planted == PLANTED_REPEAT_UNMARKED;
@@ -261,4 +262,69 @@ void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder
     story_clock(false);
     baton_stop();
     sum_up(run);
+}
+
+/* ---- one scene ---- */
+
+struct actor {
+    struct run *run;
+    struct cast *cast;
+    bool is_done;
+};
+
+static void act(void *subject)
+{
+    struct actor *actor = subject;
+    actor->run->scene->act(&actor->cast->shoppers[0].client, &actor->cast->staff[0].client);
+    actor->is_done = true;
+}
+
+/* Until the client has its answer and nothing moves any more, so that the kill finds all of it. */
+static void play(struct run *run, struct cast *cast, struct check *check)
+{
+    char why[WHY_BYTES];
+    struct actor actor = { .run = run, .cast = cast };
+    int64_t before = run->world->points[CRASH_AT_IO];
+    world_crash_at(run->world, CRASH_AT_IO, run->scene->kill_at);
+    struct thread *thread = thread_start("actor", act, &actor);
+    do {
+        watch_for(run, check, 300 * TIME_MS);
+    } while (!actor.is_done || check_is_moving(check, why, sizeof why));
+    world_mend(run->world);
+    watch_for(run, check, 0);
+    thread_join(thread);
+    run->scene->ios = run->world->points[CRASH_AT_IO] - before;
+}
+
+static void perform_scene(struct run *run)
+{
+    struct cast *cast = arena_new(run->arena, struct cast);
+    struct check *check = check_make(run->arena, run->model, run->world);
+    model_init(run->model, run->arena, &run->plan);
+    world_init(run->world, run->arena, &run->plan, run->folder);
+    make_cast(run, cast, check);
+    open_shop(run, check);
+    staff_open_shop(&cast->staff[0]);
+    if (run->scene->before)
+        run->scene->before(&cast->shoppers[0].client, &cast->staff[0].client);
+    play(run, cast, check);
+    come_to_rest(run, cast, check);
+    people_read_all(cast->shoppers, run->plan.shoppers_count, &cast->staff[0]);
+    bool is_closed = close_shop(run, check);
+    ASSERT(is_closed);
+    world_done(run->world);
+}
+
+void run_scene(struct run *run, struct arena *arena, struct plan plan, str folder,
+               struct scene *scene)
+{
+    *run = (struct run){ .arena = arena, .plan = plan, .folder = folder, .scene = scene };
+    run->world = arena_new(arena, struct world);
+    run->model = arena_new(arena, struct model);
+    crypto_init();
+    baton_start(plan.seed);
+    story_clock(true);
+    perform_scene(run);
+    story_clock(false);
+    baton_stop();
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/crypto.h"
 #include "tests/sim/check.h"
+#include "tests/sim/client.h"
 
 /* Faults of the test itself, planted to see that they are found. */
 enum planted {
@@ -22,6 +23,15 @@ struct outcome {
     int64_t virtual_us;
 };
 
+/* Something that one client does, alone, while the shop is killed at a point of it. */
+struct scene {
+    void (*before)(struct client_of_shop *shopper, struct client_of_shop *staff); /* may be NULL */
+    void (*act)(struct client_of_shop *shopper, struct client_of_shop *staff);
+    int64_t kill_at; /* the nth I/O from the beginning of the act; 0: never */
+    bool is_power_cut;
+    int64_t ios; /* of the act until it came to rest: the outcome */
+};
+
 /* A run, kept for whoever looks at its books afterwards. */
 struct run {
     struct arena *arena;
@@ -29,9 +39,14 @@ struct run {
     str folder;
     struct world *world;
     struct model *model;
+    struct scene *scene; /* NULL: people do as they like */
     struct outcome outcome;
 };
 
 /* Runs; a broken rule ends the process (story.h). `folder` is empty and stays as it is left. */
 void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder,
               enum planted planted);
+
+/* Runs a scene in a shop with a client and one of its staff; then all the books are checked. */
+void run_scene(struct run *run, struct arena *arena, struct plan plan, str folder,
+               struct scene *scene);

@@ -5,6 +5,7 @@
  *     SEEDS=500 sim-shop    that many; SEEDS=100-200: these
  *     SEED=42 sim-shop      one, told line by line
  */
+#include "base/planted.h"
 #include "tests/lib/test.h"
 #include "tests/sim/run.h"
 #include "tests/sim/story.h"
@@ -13,7 +14,7 @@
 #include <ftw.h>
 #include <stdio.h>
 
-enum { SEEDS_STANDARD = 50, TWICE_STANDARD = 3, SECONDS_MAX = 300, PATH_BYTES = 200, JOBS_MAX = 8 };
+enum { SEEDS_STANDARD = 40, TWICE_STANDARD = 3, SECONDS_MAX = 300, PATH_BYTES = 200, JOBS_MAX = 8 };
 
 /* A run in a process of its own, for a seed may end badly. */
 struct job {
@@ -171,6 +172,9 @@ static void read_seeds(void)
 /* A test for each seed. */
 __attribute__((constructor)) static void add_seeds(void)
 {
+#ifdef DUKA_PLANTED
+    planted_name = getenv("PLANT");
+#endif
     read_seeds();
     for (uint64_t seed = seed_first; seed <= seed_last; seed++) {
         struct test_case *test_case = calloc(1, sizeof *test_case);

@@ -1,5 +1,6 @@
 /* What Orders does by itself: the calls to payment providers, the end of holds, callbacks, money
  * without an order. */
+#include "base/planted.h"
 #include "chassis/loopback.h"
 #include "services/orders/inside.h"
 
@@ -66,6 +67,7 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
     const struct provider *provider = orders_provider(self, save->order.provider);
     series_add(self->answered[provider - self->providers][known], 1);
     call->now = call_time(call); /* the provider may have taken its time */
+    known = PLANTED(retry_endless) ? KNOWN_UNKNOWN : known;
     TRY(order_learn_payment(call->arena, &save->order, known,
                             (struct actor){ .kind = ACTOR_PROVIDER }));
     save->ask_again = known == KNOWN_UNKNOWN || save->order.steps_count == 0;

@@ -1,4 +1,5 @@
 #include "services/products/stock.h"
+#include "base/planted.h"
 #include <stdlib.h>
 
 static void check(const struct stock_level *level)
@@ -99,6 +100,8 @@ err stock_sum(struct arena *arena, const struct stock_line *lines, size_t lines_
     if (lines_count > 1)
         qsort(sums, lines_count, sizeof(*sums), compare_lines);
     for (size_t i = 0; i < lines_count; i++) {
+        if (count > 0 && str_equal(sums[count - 1].sku, sums[i].sku) && PLANTED(sku_twice))
+            continue;
         if (count > 0 && str_equal(sums[count - 1].sku, sums[i].sku))
             sums[count - 1].quantity += sums[i].quantity;
         else
@@ -128,7 +131,7 @@ static void find_shorts(struct arena *arena, struct stock_level *levels, size_t 
     for (size_t i = 0; i < order->lines_count; i++) {
         const struct stock_line *line = &order->lines[i];
         int64_t available = stock_available(level_of(levels, levels_count, line->sku));
-        if (available >= line->quantity)
+        if (available >= line->quantity || PLANTED(stock_unchecked))
             continue;
         if (!order->shorts)
             order->shorts = arena_array(arena, struct stock_short, order->lines_count);
