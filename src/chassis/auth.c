@@ -379,6 +379,7 @@ static struct identity identity_of(const struct token_claims *claims)
                               .session = claims->session,
                               .version = claims->version,
                               .roles = claims->roles,
+                              .email_verified = claims->email_verified,
                               .expires_at = claims->expires_at };
 }
 

@@ -27,6 +27,7 @@ struct identity {
     struct uuid user, session;
     int64_t version; /* of the account when the token was made */
     unsigned roles;  /* ROLE_BIT_… */
+    bool email_verified;
     time_us expires_at;
 };
 

@@ -70,6 +70,10 @@ static str claims_json(struct arena *arena, str issuer, str audience,
     add_text(&out, &first, STR("sid"), uuid_text(arena, claims->session));
     add_int(&out, &first, STR("ver"), claims->version);
     add_roles(&out, &first, claims->roles);
+    if (claims->email_verified) { /* OpenID Connect's name for it */
+        json_add_name(&out, &first, STR("email_verified"));
+        text_add(&out, STR("true"));
+    }
     add_int(&out, &first, STR("iat"), claims->issued_at / TIME_SECOND);
     add_int(&out, &first, STR("exp"), claims->expires_at / TIME_SECOND);
     text_add_byte(&out, '}');
@@ -216,6 +220,8 @@ static err claims_read(struct arena *arena, const struct json *object, struct to
         return fail(arena, TOKEN_INVALID, "it has no version");
     if (!claim_roles(object, &out->roles))
         return fail(arena, TOKEN_INVALID, "it has no roles");
+    const struct json *verified = json_member(object, STR("email_verified"));
+    out->email_verified = verified && json_kind_of(verified) == JSON_BOOL && json_bool(verified);
     if (!claim_time(object, STR("iat"), &out->issued_at) ||
         !claim_time(object, STR("exp"), &out->expires_at))
         return fail(arena, TOKEN_INVALID, "it does not say how long it holds");

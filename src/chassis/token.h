@@ -16,6 +16,7 @@ struct token_claims {
     struct uuid user, session;
     int64_t version;
     unsigned roles;
+    bool email_verified;
     time_us issued_at, expires_at; /* kept in whole seconds */
 };
 

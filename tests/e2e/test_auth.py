@@ -56,6 +56,14 @@ class World:
         listed = accepted(self.owner.get("/users/me/sessions"))["items"]
         return next(one["id"] for one in listed if not one["current"])
 
+    def reset_token(self):
+        person = self.shop.customer("forgetful")
+        self.anonymous.post("/users/password/forgot", json={"email": person.email})
+        return self.shop.link_token(person.email, "reset-password")
+
+    def verify_token(self):
+        return self.shop.link_token(self.shop.customer("verified").email, "verify-email")
+
     def product(self):
         return self.staff.create_product()["id"]
 
@@ -116,6 +124,25 @@ ROUTES = {
         lambda w: {"json": {"refresh_token": w.owner.at(w.owner.door).log_in().refresh_token}},
         200,
     ),
+    ("POST", "/users/password/forgot"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"email": new_email()}},
+        204,
+    ),
+    ("POST", "/users/password/reset"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"token": w.reset_token(), "password": PASSWORD}},
+        204,
+    ),
+    ("POST", "/users/email/verify"): (
+        "anyone",
+        None,
+        lambda w: {"json": {"token": w.verify_token()}},
+        204,
+    ),
+    ("POST", "/users/me/email/verification"): ("unverified", None, lambda w: {}, 204),
     ("POST", "/users/logout"): ("customer", None, lambda w: {}, 204),
     ("GET", "/users/.well-known/jwks.json"): ("anyone", None, lambda w: {}, 200),
     ("GET", "/users/me"): ("customer", None, lambda w: {}, 200),
@@ -248,10 +275,12 @@ ROUTES = {
 ROLES = ("anonymous", "other", "owner", "staff", "admin")
 
 # What each role hears where it may not: (status, code). None: it may.
+VERIFIED = (409, "user.state")  # the operator made the account
 MISSING, ROLE, HIDDEN = (401, "auth.token_missing"), (403, "auth.role_missing"), (404, "not_found")
 REFUSALS = {
     "anyone": {},
     "customer": {"anonymous": MISSING},
+    "unverified": {"anonymous": MISSING, "staff": VERIFIED, "admin": VERIFIED},
     "own": {"anonymous": MISSING, "other": HIDDEN, "staff": HIDDEN, "admin": HIDDEN},
     "own+staff": {"anonymous": MISSING, "other": HIDDEN},
     "staff": {"anonymous": MISSING, "other": ROLE, "owner": ROLE},

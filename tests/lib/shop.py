@@ -5,6 +5,8 @@ newest of build/{asan,release} is taken.
 """
 
 import contextlib
+import email
+import email.policy
 import itertools
 import json
 import os
@@ -454,6 +456,26 @@ class Shop:
             self.close()
         else:
             self.kill()
+
+    # ---- mail, where it is written to files ----
+
+    def mails_to(self, address):
+        """The mails to an address, oldest first."""
+        found = []
+        for path in sorted((self.data / "mail").glob("*.eml")):
+            message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            if [to.addr_spec for to in message["To"].addresses] == [address]:
+                found.append(message)
+        return found
+
+    def link_token(self, address, page):
+        """The token in the link of the newest mail to an address that leads to a page ("reset-password")."""
+
+        def look():
+            texts = [message.get_body(("plain",)).get_content() for message in self.mails_to(address)]
+            return re.findall(rf"/{page}#token=([\w-]+)", "\n".join(texts))
+
+        return until(look, 20, f"a mail with a link to {page}")[-1]
 
     # ---- the log ----
 

@@ -95,7 +95,7 @@ VENDORS = {
     "yaml.h": ("src/chassis/conf*", "src/services/gateway/*"),
     "amqp*.h": ("src/chassis/bus_rabbitmq*",),
     "librdkafka/*": ("src/chassis/bus_kafka*",),
-    "curl/*": ("src/chassis/fetch*",),
+    "curl/*": ("src/chassis/fetch*", "src/chassis/mailer*"),
     "protobuf-c/*": ("src/chassis/*", "src/services/*"),
 }
 

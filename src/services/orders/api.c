@@ -148,6 +148,8 @@ err orders_create_order(struct orders *self, struct call *call,
     struct order_line *lines;
     struct order_save *save = arena_new(call->arena, struct order_save);
     struct order *order = &save->order;
+    if (self->needs_verified_email && !call->who.email_verified)
+        return fail(call->arena, EMAIL_UNVERIFIED, "this shop takes orders of verified addresses");
     TRY(check_payment(self, call, in->payment));
     TRY(price_lines(self, call, in, &lines));
     TRY(order_place(call->arena, call_new_id(call), call->who.user, lines, in->n_lines, call->now,

@@ -22,6 +22,7 @@ struct orders {
     struct timer *payments;
     int64_t hold_us, payment_timeout_us;
     bool capture_at_confirm;
+    bool needs_verified_email;
     time_us swept_to; /* how far payments without an order have been looked for */
     struct series *reached[ORDER_CANCELLED + 1];
     struct series *settle_time;

@@ -191,6 +191,7 @@ static err read_settings(struct orders *self, struct arena *arena, const struct 
     if (!self->capture_at_confirm && !str_equal(capture, STR("fulfil")))
         return fail(arena, SETTING_INVALID,
                     "PAYMENT_CAPTURE is \"%" STR_F "\"; allowed: confirm, fulfil", STR_A(capture));
+    self->needs_verified_email = conf_int(conf, CONF_ORDER_NEEDS_VERIFIED_EMAIL) != 0;
     self->hold_us = conf_int(conf, CONF_HOLD_TIME) * TIME_MS;
     self->payment_timeout_us = conf_int(conf, CONF_PAYMENT_TIMEOUT) * TIME_MS;
     return OK;

@@ -23,6 +23,18 @@ static err answer_nothing(struct call *call)
     return call_answer(call, message_new(call->arena, &duka_empty_spec));
 }
 
+/* Too many: when to come back. */
+static err fail_wait(struct call *call, time_us wait)
+{
+    struct err_value *error = arena_new(call->arena, struct err_value);
+    *error =
+        (struct err_value){ .code = RATE_LIMIT_EXCEEDED,
+                            .detail = STR("too many of these for this account"),
+                            .place = ERR_PLACE,
+                            .retry_after_s = (int32_t)((wait + TIME_SECOND - 1) / TIME_SECOND) };
+    return error;
+}
+
 /* The hash of a password that the policy takes. Slow: on a password lane only. */
 static err hash_password(struct users *self, struct call *call, ProtobufCBinaryData field,
                          str email_key, unsigned roles, str *out)
@@ -39,8 +51,17 @@ static err hash_password(struct users *self, struct call *call, ProtobufCBinaryD
 struct account_form {
     ProtobufCBinaryData email, password, name, phone;
     unsigned roles;
+    bool is_verified;
     str what;
 };
+
+/* A mail that verifies the address of an account. */
+static const struct mail_job *verification_mail(struct call *call, const struct user *user)
+{
+    struct mail_job *job = users_new_mail(call, MAIL_VERIFY);
+    job->user = user->id;
+    return job;
+}
 
 static err create_user(struct users *self, struct call *call, const struct account_form *form)
 {
@@ -60,11 +81,16 @@ static err create_user(struct users *self, struct call *call, const struct accou
                                           .name = text_of(form->name),
                                           .phone = text_of(form->phone),
                                           .roles = form->roles,
-                                          .password_hash = password_hash },
+                                          .password_hash = password_hash,
+                                          .is_verified = form->is_verified },
                       call->now);
     struct user_adding *adding = arena_new(call->arena, struct user_adding);
     *adding = (struct user_adding){ .user = user, .what = form->what };
-    call_write(call, store_add_users, adding);
+    struct write *write = call_write(call, store_add_users, adding);
+    if (!form->is_verified && mailer_is_on(self->mailer)) {
+        adding->mail = verification_mail(call, user);
+        users_send_after(self, call, write, adding->mail);
+    }
     return answer_user(call, user);
 }
 
@@ -82,6 +108,7 @@ static str access_token(struct users *self, struct call *call, const struct user
                                    .session = session,
                                    .version = user->version,
                                    .roles = user->roles,
+                                   .email_verified = user->verified_at != 0,
                                    .issued_at = call->now,
                                    .expires_at = call->now + self->access_ttl };
     return token_make(call->arena, str_of_z(key.kid), &key.pair, self->issuer, self->audience,
@@ -110,19 +137,64 @@ err users_register(struct users *self, struct call *call, const Users__RegisterR
     return create_user(self, call, &form);
 }
 
+/* ---- wrong passwords ----
+ *
+ * They are counted by account, whether there is one or not. When there were too many, those who
+ * come from elsewhere wait; who has logged in from an address before is counted there alone. So
+ * nobody can try for long, and nobody can keep the owner out. */
+
+static const struct throttle_rule known_rule = { 1, 30 * 86400 * TIME_SECOND };
+
+struct login_pace {
+    struct throttle_key account, place, known; /* place: of this account from this address */
+    bool is_known;                             /* somebody who logged in came from there */
+};
+
+static struct login_pace login_pace_of(struct users *self, struct call *call, str account)
+{
+    str address = call->request ? call->request->client_address : STR("");
+    struct login_pace pace = {
+        .account = throttle_key_of(self->throttle, STR("login"), account, STR("")),
+        .place = throttle_key_of(self->throttle, STR("login from"), account, address),
+        .known = throttle_key_of(self->throttle, STR("known"), account, address),
+    };
+    pace.is_known = throttle_wait(self->throttle, pace.known, &known_rule, call->now) > 0;
+    return pace;
+}
+
+static err check_pace(struct users *self, struct call *call, const struct login_pace *pace)
+{
+    struct throttle_key key = pace->is_known ? pace->place : pace->account;
+    time_us wait = throttle_wait(self->throttle, key, &self->failures_rule, call->now);
+    return wait > 0 ? fail_wait(call, wait) : OK;
+}
+
+static void count_failure(struct users *self, struct call *call, const struct login_pace *pace)
+{
+    throttle_count(self->throttle, pace->account, &self->failures_rule, call->now);
+    throttle_count(self->throttle, pace->place, &self->failures_rule, call->now);
+}
+
 /* Whether there is such an account does not show: the same work, the same words. */
-static err check_credentials(struct call *call, const Users__LoginRequest *in, struct user *user)
+static err check_credentials(struct users *self, struct call *call, const Users__LoginRequest *in,
+                             struct user *user)
 {
     struct email email;
     bool found = false;
-    if (email_parse(call->arena, text_of(in->email), &email) == OK)
+    bool is_address = email_parse(call->arena, text_of(in->email), &email) == OK;
+    struct login_pace pace = login_pace_of(self, call, is_address ? email.key : text_of(in->email));
+    TRY(check_pace(self, call, &pace));
+    if (is_address)
         TRY(store_find_user_by_email(call, email.key, user, &found));
     call_read_end(call);
 
     str password = password_normal(call->arena, text_of(in->password));
     str hash = found ? user->password_hash : password_hash_of_nobody();
-    if (!password_verify(hash, password) || !found)
+    if (!password_verify(hash, password) || !found) {
+        count_failure(self, call, &pace);
         return fail(call->arena, CREDENTIALS_INVALID, "the address or the password is not right");
+    }
+    throttle_count(self->throttle, pace.known, &known_rule, call->now);
     if (user->status != USER_STATUS_ACTIVE)
         return fail(call->arena, USER_SUSPENDED, "the account is suspended");
     return OK;
@@ -131,7 +203,7 @@ static err check_credentials(struct call *call, const Users__LoginRequest *in, s
 err users_login(struct users *self, struct call *call, const Users__LoginRequest *in)
 {
     struct user user;
-    TRY(check_credentials(call, in, &user));
+    TRY(check_credentials(self, call, in, &user));
 
     struct session_adding *adding = arena_new(call->arena, struct session_adding);
     adding->session = session_begin(call_new_id(call), user.id, call->now, self->refresh_ttl);
@@ -193,6 +265,80 @@ err users_refresh(struct users *self, struct call *call, const Users__RefreshReq
     return call_answer(call, tokens_view(call->arena, access, refresh, self->access_ttl));
 }
 
+/* ---- anyone who reads the mail of an address ---- */
+
+/* Whether one more mail may go to this address: asked for by anyone, read by its owner. */
+static time_us mail_wait(struct users *self, struct call *call, str kind, str email_key)
+{
+    struct throttle_key key = throttle_key_of(self->throttle, kind, email_key, STR(""));
+    time_us wait = throttle_wait(self->throttle, key, &self->mails_rule, call->now);
+    if (wait == 0)
+        throttle_count(self->throttle, key, &self->mails_rule, call->now);
+    return wait;
+}
+
+/* The account is looked up by the lane that sends: here nothing depends on whether there is one. */
+err users_forgot_password(struct users *self, struct call *call,
+                          const Users__ForgotPasswordRequest *in)
+{
+    struct email email;
+    TRY(email_parse(call->arena, text_of(in->email), &email));
+    if (!mailer_is_on(self->mailer) || mail_wait(self, call, STR("reset"), email.key) > 0)
+        return answer_nothing(call);
+
+    struct mail_job *job = users_new_mail(call, MAIL_RESET);
+    job->email_key = email.key;
+    users_send_after(self, call, call_write(call, store_add_mails, job), job);
+    return answer_nothing(call);
+}
+
+/* The account that a link was sent to. */
+static err find_by_link(struct call *call, ProtobufCBinaryData token, enum mail_kind kind,
+                        struct user *user)
+{
+    struct sha256 hash;
+    struct uuid id;
+    bool found = false;
+    if (refresh_token_hash(call->arena, text_of(token), &hash))
+        TRY(store_find_mail_token(call, &hash, kind, &id, &found));
+    if (found)
+        TRY(store_find_user(call, id, user));
+    if (!found || (kind == MAIL_RESET && user->status != USER_STATUS_ACTIVE))
+        return fail_field(call->arena, LINK_INVALID, STR("/token"),
+                          "it is unknown, was used, or has expired");
+    return OK;
+}
+
+/* Two who use one link at once both find it; the second one's write finds another version. */
+err users_reset_password(struct users *self, struct call *call,
+                         const Users__ResetPasswordRequest *in)
+{
+    str password_hash;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(find_by_link(call, in->token, MAIL_RESET, user));
+    TRY(hash_password(self, call, in->password, user->email_key, user->roles, &password_hash));
+
+    user_reset_password(user, password_hash, call->now);
+    save_user(call, &(struct user_saving){ .user = user,
+                                           .what = STR("password"),
+                                           .reason = STR(""),
+                                           .ends_sessions = true,
+                                           .revokes = true,
+                                           .verifies = true,
+                                           .resets = true });
+    return answer_nothing(call);
+}
+
+err users_verify_email(struct users *self, struct call *call, const Users__VerifyEmailRequest *in)
+{
+    (void)self;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(find_by_link(call, in->token, MAIL_VERIFY, user));
+    user_verify(user, call->now);
+    save_user(call, &(struct user_saving){ .user = user, .verifies = true });
+    return answer_nothing(call);
+}
+
 err users_keys(struct users *self, struct call *call, const Users__KeysRequest *in)
 {
     (void)in;
@@ -248,10 +394,17 @@ err users_change_password(struct users *self, struct call *call,
     call_read_end(call);
     if (user->status != USER_STATUS_ACTIVE) /* a token of before lives for some seconds */
         return fail(call->arena, USER_SUSPENDED, "the account is suspended");
+    struct throttle_key key = throttle_key_of(self->throttle, STR("old password"),
+                                              uuid_text(call->arena, user->id), STR(""));
+    time_us wait = throttle_wait(self->throttle, key, &self->failures_rule, call->now);
+    if (wait > 0)
+        return fail_wait(call, wait);
     if (!password_verify(user->password_hash,
-                         password_normal(call->arena, text_of(in->old_password))))
+                         password_normal(call->arena, text_of(in->old_password)))) {
+        throttle_count(self->throttle, key, &self->failures_rule, call->now);
         return fail_field(call->arena, PASSWORD_WRONG, STR("/old_password"),
                           "it is not the password in use");
+    }
     TRY(hash_password(self, call, in->password, user->email_key, user->roles, &password_hash));
 
     user_set_password(user, password_hash, call->now);
@@ -260,6 +413,25 @@ err users_change_password(struct users *self, struct call *call,
                                            .reason = STR(""),
                                            .ends_sessions = true,
                                            .session_kept = call->who.session });
+    return answer_nothing(call);
+}
+
+err users_send_verification(struct users *self, struct call *call,
+                            const Users__SendVerificationRequest *in)
+{
+    (void)in;
+    struct user user;
+    TRY(store_find_user(call, call->who.user, &user));
+    if (user.verified_at != 0)
+        return fail(call->arena, USER_STATE, "the address is verified already");
+    time_us wait = mail_wait(self, call, STR("verify"), user.email_key);
+    if (wait > 0)
+        return fail_wait(call, wait);
+    if (!mailer_is_on(self->mailer))
+        return answer_nothing(call);
+    const struct mail_job *job = verification_mail(call, &user);
+    struct write *write = call_write(call, store_add_mails, (void *)(uintptr_t)job);
+    users_send_after(self, call, write, job);
     return answer_nothing(call);
 }
 
@@ -495,6 +667,7 @@ err users_operator_create_user(struct users *self, struct call *call,
                                  .password = in->password,
                                  .name = in->name,
                                  .roles = ROLE_BIT_STAFF,
+                                 .is_verified = true, /* the operator vouches for it */
                                  .what = STR("created") };
     if (in->n_roles > 0)
         TRY(roles_of(call->arena, in->roles, in->n_roles, &form.roles));

@@ -1,8 +1,9 @@
 #include "services/users/jobs.h"
+#include "chassis/obs.h"
 #include "services/users/inside.h"
 #include "services/users/store.h"
 
-enum { SWEEP_ROUNDS_MAX = 50 }; /* at a tick: the timers' thread has other work */
+enum { SWEEP_ROUNDS_MAX = 50, MAILS_A_TICK = 256 }; /* the timers' thread has other work */
 
 err users_follow(void *subject, struct call *call)
 {
@@ -40,5 +41,159 @@ err users_sweep(void *subject, struct call *call)
     TRY(store_sweep_due(call, &sweep, &sweep.left));
     for (int round = 0; sweep.left && round < SWEEP_ROUNDS_MAX; round++)
         TRY(job_write(call, write_new(call->arena, store_sweep_sessions, &sweep)));
+    return OK;
+}
+
+/* ---- mails ---- */
+
+struct mail_job *users_new_mail(struct call *call, enum mail_kind kind)
+{
+    struct mail_job *job = arena_new(call->arena, struct mail_job);
+    *job = (struct mail_job){
+        .id = call_new_id(call), .kind = kind, .created_at = call->now, .due_at = call->now
+    };
+    return job;
+}
+
+/* Which mail to give to which lanes. */
+struct mail_given {
+    struct users *self;
+    struct uuid id;
+};
+
+static void give_mail(struct write *write)
+{
+    const struct mail_given *given = write->after_subject;
+    lanes_give(given->self->mail_lanes, given->id);
+}
+
+void users_send_after(struct users *self, struct call *call, struct write *write,
+                      const struct mail_job *job)
+{
+    struct mail_given *given = arena_new(call->arena, struct mail_given);
+    *given = (struct mail_given){ self, job->id };
+    write->after = give_mail;
+    write->after_subject = given;
+}
+
+static void count_mail(const struct mail_job *job, const char *outcome)
+{
+    series_add(metric_series(METRIC_MAILS, mail_kind_word(job->kind), outcome, NULL), 1);
+}
+
+/* Whom it is for; false where there is nobody, or nothing to say any more. */
+static err find_recipient(struct call *call, const struct mail_job *job, struct user *user,
+                          bool *found)
+{
+    if (uuid_is_nil(job->user)) {
+        TRY(store_find_user_by_email(call, job->email_key, user, found));
+    } else {
+        err error = store_find_user(call, job->user, user);
+        *found = error == OK;
+        if (error != OK && !err_is(error, NOT_FOUND))
+            return error;
+    }
+    if (*found && job->kind == MAIL_RESET)
+        *found = user->status == USER_STATUS_ACTIVE;
+    if (*found && job->kind == MAIL_VERIFY)
+        *found = user->verified_at == 0;
+    return OK;
+}
+
+/* A new token for each try: only its digest is kept, so one that was made before cannot be sent
+ * again. It works before it leaves. Behind '#', so that no server on the way logs it. */
+static err make_link(struct users *self, struct call *call, const struct mail_job *job,
+                     struct uuid user, str *url, str *until)
+{
+    uint8_t bytes[REFRESH_TOKEN_BYTES];
+    call_random(call, bytes, sizeof bytes);
+    struct mail_token *token = arena_new(call->arena, struct mail_token);
+    *token = (struct mail_token){ .hash = sha256_of(str_of(bytes, sizeof bytes)),
+                                  .user = user,
+                                  .kind = job->kind,
+                                  .expires_at = call->now + self->link_ttl[job->kind] };
+    TRY(job_write(call, write_new(call->arena, store_add_mail_tokens, token)));
+    *url = str_format(call->arena, "%" STR_F "/%s#token=%" STR_F, STR_A(self->storefront_url),
+                      job->kind == MAIL_RESET ? "reset-password" : "verify-email",
+                      STR_A(refresh_token_of(call->arena, bytes)));
+    *until = time_text(call->arena, token->expires_at / TIME_SECOND * TIME_SECOND);
+    return OK;
+}
+
+static err write_mail(struct users *self, struct call *call, const struct mail_job *job,
+                      const struct user *user, struct mail *out)
+{
+    struct arena *arena = call->arena;
+    str values[VARS_COUNT] = { [VAR_SHOP] = self->shop_name,
+                               [VAR_NAME] = user->name.len > 0 ? user->name : user->email,
+                               [VAR_REASON] = job->reason };
+    if (self->link_ttl[job->kind] > 0)
+        TRY(make_link(self, call, job, user->id, &values[VAR_URL], &values[VAR_UNTIL]));
+    struct mail_template text = mail_template_fill(arena, &self->templates[job->kind], values);
+    *out = (struct mail){ .message_id = str_format(arena, "%" STR_F "@%" STR_F,
+                                                   STR_A(uuid_text(arena, job->id)),
+                                                   STR_A(mailer_domain(self->mailer))),
+                          .from = mailer_from(self->mailer),
+                          .to = user->email,
+                          .subject = text.subject,
+                          .text = text.text,
+                          .html = text.html,
+                          .date = job->created_at };
+    return OK;
+}
+
+/* Writes down how it went: done with, put off, or given up. */
+static void settle_mail(struct users *self, struct call *call, struct mail_job *job,
+                        enum mailer_verdict verdict, str why)
+{
+    call->now = call_time(call);
+    job->tries++;
+    if (verdict == MAILER_SENT) {
+        count_mail(job, "sent");
+        call_write(call, store_drop_mails, job);
+        return;
+    }
+    bool refused = verdict == MAILER_REFUSED;
+    bool hopeless = mail_is_hopeless(job, refused, self->mail_keep, call->now);
+    count_mail(job, hopeless ? "dropped" : refused ? "refused" : "later");
+    LOG(LOG_WARN, hopeless ? "mail.given_up" : "mail.put_off",
+        LOG_TEXT("mail_id", uuid_text(call->arena, job->id)),
+        LOG_TEXT("kind", str_of_z(mail_kind_word(job->kind))), LOG_NUMBER("tries", job->tries),
+        LOG_TEXT("why", why));
+    job->due_at = mail_next_try(job->tries, self->mail_pause, call->now);
+    call_write(call, hopeless ? store_drop_mails : store_put_off_mails, job);
+}
+
+err users_run_mail(void *subject, struct call *call, struct uuid id)
+{
+    struct users *self = subject;
+    struct mail_job *job = arena_new(call->arena, struct mail_job);
+    struct user user;
+    struct mail mail;
+    bool found;
+    TRY(store_find_mail(call, id, job, &found));
+    if (!found || job->due_at > call->now)
+        return OK; /* done meanwhile, or another try of it was */
+    TRY(find_recipient(call, job, &user, &found));
+    call_read_end(call);
+    if (!found) {
+        call_write(call, store_drop_mails, job);
+        return OK;
+    }
+    str why;
+    TRY(write_mail(self, call, job, &user, &mail));
+    enum mailer_verdict verdict = mailer_send(self->mailer, call->arena, &mail, &why);
+    settle_mail(self, call, job, verdict, why);
+    return OK;
+}
+
+err users_give_due_mails(void *subject, struct call *call)
+{
+    struct users *self = subject;
+    struct uuid *ids;
+    size_t count;
+    TRY(store_list_due_mails(call, MAILS_A_TICK, &ids, &count));
+    for (size_t i = 0; i < count; i++)
+        lanes_give(self->mail_lanes, ids[i]);
     return OK;
 }

@@ -2,7 +2,19 @@
 #pragma once
 #include "chassis/call.h"
 
-enum { FOLLOW_TICK_MS = 1000, KEYS_TICK_MS = 10000, SWEEP_TICK_MS = 5000 };
+enum {
+    FOLLOW_TICK_MS = 1000,
+    KEYS_TICK_MS = 10000,
+    SWEEP_TICK_MS = 5000,
+    MAILS_TICK_MS = 1000,
+};
+
+/* What a mail lane does: writes the mail, sends it, and is done with it or puts it off. */
+err users_run_mail(void *self, struct call *call, struct uuid id);
+
+/* Gives the lanes what is due: what waits for another try, was left by a crash, or found no room.
+ */
+err users_give_due_mails(void *self, struct call *call);
 
 /* Hands revocations that are new, and the keys, to what checks tokens in this process. */
 err users_follow(void *self, struct call *call);

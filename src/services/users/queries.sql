@@ -4,37 +4,39 @@
 
 -- user_by_id: one
 -- id uuid -> id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text,
--- version int64, created_at time, updated_at time
-select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+-- version int64, created_at time, updated_at time, verified_at time?
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at, verified_at
 from users where id = $1;
 
 -- user_by_email: maybe
 -- email_key text -> id uuid, email text, email_key text, name text, phone text, roles int32, status text,
--- password_hash text, version int64, created_at time, updated_at time
-select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+-- password_hash text, version int64, created_at time, updated_at time, verified_at time?
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at, verified_at
 from users where email_key = $1;
 
 -- users_page: many
 -- created_at time, id uuid, roles int32, status text, email_key text, limit_rows int32 ->
 -- id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text,
--- version int64, created_at time, updated_at time
+-- version int64, created_at time, updated_at time, verified_at time?
 -- Newest first, from a place on. No roles, no status, no address: not asked for.
-select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at
+select id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at, verified_at
 from users
 where (created_at, id) < ($1, $2) and (roles & $3) = $3 and ($4 = '' or status = $4) and ($5 = '' or email_key = $5)
 order by created_at desc, id desc limit $6;
 
 -- user_insert: run
 -- id uuid, email text, email_key text, name text, phone text, roles int32, status text, password_hash text, version int64,
--- created_at time, updated_at time
-insert into users (id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+-- created_at time, updated_at time, verified_at time?
+insert into users (id, email, email_key, name, phone, roles, status, password_hash, version, created_at, updated_at,
+    verified_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict (email_key) do nothing;
 
 -- user_update: run
 -- id uuid, version_before int64, name text, phone text, roles int32, status text, password_hash text, version int64,
--- updated_at time
-update users set name = $3, phone = $4, roles = $5, status = $6, password_hash = $7, version = $8, updated_at = $9
+-- updated_at time, verified_at time?
+update users set name = $3, phone = $4, roles = $5, status = $6, password_hash = $7, version = $8, updated_at = $9,
+    verified_at = $10
 where id = $1 and version = $2;
 
 -- admins_besides: one
@@ -159,7 +161,49 @@ select coalesce(max(position), 0) from revocations;
 -- position int64, limit_rows int32 -> position int64, user_id uuid, session_id uuid?, version_min int64, at time
 select position, user_id, session_id, version_min, at from revocations where position > $1 order by position limit $2;
 
+-- ==== mails ====
+
+-- mail_insert: run
+-- id uuid, kind text, user_id uuid?, email_key text, about uuid?, total_minor int64, currency currency?, reason text,
+-- tries int32, created_at time, due_at time
+insert into mail_jobs (id, kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- mail_by_id: maybe
+-- id uuid -> kind text, user_id uuid?, email_key text, about uuid?, total_minor int64, currency currency?, reason text,
+-- tries int32, created_at time, due_at time
+select kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at from mail_jobs where id = $1;
+
+-- mails_due: many
+-- now time, limit_rows int32 -> id uuid
+select id from mail_jobs where due_at <= $1 order by due_at limit $2;
+
+-- mail_put_off: run
+-- id uuid, tries int32, due_at time
+update mail_jobs set tries = $2, due_at = $3 where id = $1;
+
+-- mail_delete: run
+-- id uuid
+delete from mail_jobs where id = $1;
+
+-- mail_token_insert: run
+-- hash bytes, user_id uuid, kind text, expires_at time
+insert into mail_tokens (hash, user_id, kind, expires_at)
+select $1, $2, $3, $4 where exists (select 1 from users where id = $2);
+
+-- mail_token_by_hash: maybe
+-- hash bytes, kind text, now time -> user_id uuid
+select user_id from mail_tokens where hash = $1 and kind = $2 and expires_at > $3;
+
+-- mail_tokens_delete: run
+-- user_id uuid, kind text
+delete from mail_tokens where user_id = $1 and kind = $2;
+
 -- ==== sweeping ====
+
+-- mail_tokens_sweep: run
+-- expired_before time, limit_rows int32
+delete from mail_tokens where hash in (select hash from mail_tokens where expires_at < $1 order by expires_at limit $2);
 
 -- refresh_sweep: run
 -- expired_before time, limit_rows int32
@@ -179,4 +223,4 @@ where position in (select position from revocations where at < $1 order by at li
 -- expired_before time, revoked_before time -> due bool
 -- So that an idle shop writes nothing.
 select exists (select 1 from refresh_tokens where expires_at < $1) or exists (select 1 from sessions where expires_at < $1)
-    or exists (select 1 from revocations where at < $2);
+    or exists (select 1 from revocations where at < $2) or exists (select 1 from mail_tokens where expires_at < $1);

@@ -1,9 +1,12 @@
 #include "services/users/service.h"
 #include "chassis/obs.h"
+#include "gen/mail_sources.h"
 #include "gen/users.h"
 #include "gen/users.sql.h"
 #include "services/users/inside.h"
 #include "services/users/jobs.h"
+
+enum { THROTTLE_KEYS_MAX = 16384 };
 
 static str path_or(struct arena *arena, const struct conf *conf, enum setting setting,
                    const char *scheme, const char *name)
@@ -37,6 +40,44 @@ static err open_keys(struct arena *arena, struct users *self, const struct conf 
     return OK;
 }
 
+/* ---- mails ---- */
+
+static err read_templates(struct arena *arena, struct users *self, const struct conf *conf)
+{
+    for (size_t i = 0; i < mail_sources_count; i++) {
+        const struct mail_source *source = &mail_sources[i];
+        enum mail_kind kind;
+        str text, html;
+        if (!mail_kind_of(str_of_z(source->name), &kind))
+            continue;
+        TRY(mailer_template(self->arena, conf, source->name, "txt",
+                            str_of(source->text, source->text_len), &text));
+        TRY(mailer_template(self->arena, conf, source->name, "html",
+                            str_of(source->html, source->html_len), &html));
+        TRY(mail_template_read(arena, source->name, text, html, &self->templates[kind]));
+    }
+    for (int kind = 0; kind < MAIL_KINDS_COUNT; kind++)
+        ASSERT(self->templates[kind].text.ptr);
+    return OK;
+}
+
+static err open_mails(struct arena *arena, struct users *self, const struct conf *conf)
+{
+    self->shop_name = conf_text(conf, CONF_SHOP_NAME);
+    self->storefront_url = conf_text(conf, CONF_STOREFRONT_URL);
+    self->link_ttl[MAIL_VERIFY] = conf_int(conf, CONF_EMAIL_VERIFY_TTL) * TIME_MS;
+    self->link_ttl[MAIL_RESET] = conf_int(conf, CONF_PASSWORD_RESET_TTL) * TIME_MS;
+    self->mail_pause = conf_int(conf, CONF_MAIL_RETRY) * TIME_MS;
+    self->mail_keep = conf_int(conf, CONF_MAIL_KEEP) * TIME_MS;
+    self->mails_rule =
+        (struct throttle_rule){ conf_int(conf, CONF_MAILS_AN_ADDRESS), 3600 * TIME_SECOND };
+    self->failures_rule =
+        (struct throttle_rule){ conf_int(conf, CONF_LOGIN_FAILURES), 15 * 60 * TIME_SECOND };
+    self->throttle = throttle_open(THROTTLE_KEYS_MAX);
+    TRY(read_templates(arena, self, conf));
+    return mailer_open(arena, conf, &self->mailer);
+}
+
 static err open_service(struct arena *arena, struct users *self, const struct conf *conf)
 {
     struct service_config config = {
@@ -51,6 +92,8 @@ static err open_service(struct arena *arena, struct users *self, const struct co
     service_every(self->service, "users.follow", FOLLOW_TICK_MS, users_follow);
     service_every(self->service, "users.keys", KEYS_TICK_MS, users_reload_keys);
     service_every(self->service, "users.sweep", SWEEP_TICK_MS, users_sweep);
+    service_every(self->service, "users.mails", MAILS_TICK_MS, users_give_due_mails);
+    self->mail_lanes = lanes_open(self->service, "mail", users_run_mail);
     return OK;
 }
 
@@ -72,6 +115,8 @@ err users_open(struct arena *arena, const struct house *house, struct users **ou
         .refresh_ttl = conf_int(conf, CONF_REFRESH_TOKEN_TTL) * TIME_MS,
     };
     err error = open_keys(arena, self, conf);
+    if (error == OK)
+        error = open_mails(arena, self, conf);
     if (error == OK)
         error = open_service(arena, self, conf);
     if (error != OK) {
@@ -103,19 +148,25 @@ void users_start(struct users *self)
     ASSERT(self);
     follow_first(self);
     service_start(self->service);
+    lanes_start(self->mail_lanes, (int)conf_int(self->house->conf, CONF_MAIL_LANES));
 }
 
 void users_stop(struct users *self)
 {
-    if (self)
-        service_stop(self->service);
+    if (!self)
+        return;
+    service_stop(self->service);
+    lanes_stop(self->mail_lanes);
 }
 
 void users_close(struct users *self)
 {
     if (!self)
         return;
+    lanes_close(self->mail_lanes);
     service_close(self->service);
+    mailer_close(self->mailer);
+    throttle_close(self->throttle);
     keys_close(self->keys);
     arena_close(self->arena);
 }

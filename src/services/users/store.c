@@ -25,7 +25,8 @@ static enum user_status status_of(str word)
                     .password_hash = (row)->password_hash, \
                     .version = (row)->version,             \
                     .created_at = (row)->created_at,       \
-                    .updated_at = (row)->updated_at })
+                    .updated_at = (row)->updated_at,       \
+                    .verified_at = (row)->verified_at })
 
 static str hash_bytes(const struct sha256 *hash) { return str_of(hash->bytes, sizeof hash->bytes); }
 
@@ -190,7 +191,8 @@ err store_add_users(struct tx *tx, struct write *const *writes, size_t count, er
                                             .password_hash = user->password_hash,
                                             .version = user->version,
                                             .created_at = user->created_at,
-                                            .updated_at = user->updated_at };
+                                            .updated_at = user->updated_at,
+                                            .verified_at = user->verified_at };
     }
     TRY(sql_user_insert_many(tx, rows, count, added));
 
@@ -198,14 +200,17 @@ err store_add_users(struct tx *tx, struct write *const *writes, size_t count, er
     for (size_t i = 0; i < count; i++) {
         const struct user_adding *adding = writes[i]->subject;
         outcomes[i] = OK;
-        if (added[i] == 0)
+        if (added[i] == 0) {
             outcomes[i] = fail(writes[i]->arena, EMAIL_TAKEN, "another account has this address");
-        else
-            logs[logs_count++] = (struct sql_user_log_insert){ .user_id = adding->user->id,
-                                                               .version = 1,
-                                                               .at = adding->user->created_at,
-                                                               .what = adding->what,
-                                                               .reason = STR("") };
+            continue;
+        }
+        if (adding->mail)
+            TRY(store_add_mail(tx, adding->mail));
+        logs[logs_count++] = (struct sql_user_log_insert){ .user_id = adding->user->id,
+                                                           .version = 1,
+                                                           .at = adding->user->created_at,
+                                                           .what = adding->what,
+                                                           .reason = STR("") };
     }
     return sql_user_log_insert_many(tx, logs, logs_count, NULL);
 }
@@ -234,7 +239,8 @@ static err update_user(struct tx *tx, const struct write *write, err *outcome)
                                    .status = STATUS_WORDS[user->status],
                                    .password_hash = user->password_hash,
                                    .version = user->version,
-                                   .updated_at = user->updated_at };
+                                   .updated_at = user->updated_at,
+                                   .verified_at = user->verified_at };
     int64_t changed;
     TRY(sql_user_update(tx, &row, &changed));
     if (changed == 0)
@@ -260,6 +266,10 @@ static err note_change(struct tx *tx, const struct user_saving *saving)
         TRY(end_other_sessions(tx, saving));
     else if (saving->ends_sessions)
         TRY(sql_sessions_end_all(tx, &(struct sql_sessions_end_all){ user->id, tx->now }, NULL));
+    if (saving->verifies)
+        TRY(store_drop_mail_tokens(tx, user->id, MAIL_VERIFY));
+    if (saving->resets)
+        TRY(store_drop_mail_tokens(tx, user->id, MAIL_RESET));
     if (saving->revokes)
         TRY(sql_revocation_insert(tx,
                                   &(struct sql_revocation_insert){ .user_id = user->id,
@@ -442,7 +452,7 @@ err store_sweep_sessions(struct tx *tx, struct write *const *writes, size_t coun
 {
     for (size_t i = 0; i < count; i++) {
         struct sweep *sweep = writes[i]->subject;
-        int64_t tokens, sessions = 0, revocations;
+        int64_t tokens, sessions = 0, revocations, links;
         TRY(sql_refresh_sweep(
             tx, &(struct sql_refresh_sweep){ sweep->expired_before, SWEEP_ROWS_MAX }, &tokens));
         if (tokens < SWEEP_ROWS_MAX)
@@ -452,8 +462,10 @@ err store_sweep_sessions(struct tx *tx, struct write *const *writes, size_t coun
         TRY(sql_revocations_sweep(
             tx, &(struct sql_revocations_sweep){ sweep->revoked_before, SWEEP_ROWS_MAX },
             &revocations));
-        sweep->left =
-            tokens == SWEEP_ROWS_MAX || sessions == SWEEP_ROWS_MAX || revocations == SWEEP_ROWS_MAX;
+        TRY(sql_mail_tokens_sweep(
+            tx, &(struct sql_mail_tokens_sweep){ sweep->expired_before, SWEEP_ROWS_MAX }, &links));
+        sweep->left = links == SWEEP_ROWS_MAX || tokens == SWEEP_ROWS_MAX ||
+                      sessions == SWEEP_ROWS_MAX || revocations == SWEEP_ROWS_MAX;
         outcomes[i] = OK;
     }
     return OK;

@@ -3,6 +3,7 @@
 #pragma once
 #include "chassis/call.h"
 #include "services/users/address.h"
+#include "services/users/mails.h"
 #include "services/users/session.h"
 #include "services/users/user.h"
 
@@ -48,7 +49,8 @@ err store_list_revocations(struct call *call, int64_t since, struct revocation *
 /* A new account; EMAIL_TAKEN where there is one. */
 struct user_adding {
     const struct user *user;
-    str what; /* "registered" or "created" */
+    str what;                    /* "registered" or "created" */
+    const struct mail_job *mail; /* to the new account; NULL: none */
 };
 err store_add_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
@@ -63,6 +65,7 @@ struct user_saving {
     bool ends_sessions;
     struct uuid session_kept; /* the one that goes on; nil: none, all end */
     bool revokes;             /* tokens of earlier versions */
+    bool verifies, resets;    /* links of that kind are spent */
 };
 err store_save_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
@@ -95,10 +98,41 @@ err store_add_addresses(struct tx *tx, struct write *const *writes, size_t count
 err store_save_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 err store_drop_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
+/* ---- mails: store_mails.c ---- */
+
+/* A mail that is to be sent, if it still is. */
+err store_find_mail(struct call *call, struct uuid id, struct mail_job *out, bool *found);
+
+/* Mails that are due now, the longest first. */
+err store_list_due_mails(struct call *call, int32_t rows_max, struct uuid **out, size_t *count);
+
+/* Whose link of that kind this is the token of. */
+err store_find_mail_token(struct call *call, const struct sha256 *hash, enum mail_kind kind,
+                          struct uuid *user, bool *found);
+
+/* Parts of other writes: a mail that follows from them; links that work no more. */
+err store_add_mail(struct tx *tx, const struct mail_job *job);
+err store_drop_mail_tokens(struct tx *tx, struct uuid user, enum mail_kind kind);
+
+/* Batches over `const struct mail_job`: to be sent; put off, with its tries and due_at; done with.
+ */
+err store_add_mails(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_put_off_mails(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_drop_mails(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* A link that will be sent. */
+struct mail_token {
+    struct sha256 hash;
+    struct uuid user;
+    enum mail_kind kind;
+    time_us expires_at;
+};
+err store_add_mail_tokens(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
 /* Deletes up to SWEEP_ROWS_MAX of each that nobody can use any more; `left` tells whether there may
  * be more. */
 struct sweep {
-    time_us expired_before; /* sessions and refresh tokens */
+    time_us expired_before; /* sessions, refresh tokens, links */
     time_us revoked_before;
     bool left;
 };

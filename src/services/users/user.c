@@ -208,7 +208,8 @@ struct user user_make(const struct user_new *new, time_us now)
                          .password_hash = new->password_hash,
                          .version = 1,
                          .created_at = now,
-                         .updated_at = now };
+                         .updated_at = now,
+                         .verified_at = new->is_verified ? now : 0 };
     check_invariant(&user);
     return user;
 }
@@ -244,6 +245,21 @@ void user_set_password(struct user *user, str password_hash, time_us now)
     ASSERT(user);
     user->password_hash = password_hash;
     user->status = USER_STATUS_ACTIVE;
+    changed(user, now);
+}
+
+void user_reset_password(struct user *user, str password_hash, time_us now)
+{
+    ASSERT(user);
+    user->password_hash = password_hash;
+    user_verify(user, now);
+}
+
+void user_verify(struct user *user, time_us now)
+{
+    ASSERT(user);
+    if (user->verified_at == 0)
+        user->verified_at = now;
     changed(user, now);
 }
 

@@ -24,6 +24,7 @@ struct user {
     str password_hash;
     int64_t version; /* grows by one with each change; tokens carry it */
     time_us created_at, updated_at;
+    time_us verified_at; /* when mail to the address was answered; 0: not yet */
 };
 
 /* ---- the e-mail address ---- */
@@ -76,6 +77,7 @@ struct user_new {
     str name, phone;
     unsigned roles;
     str password_hash;
+    bool is_verified; /* the operator vouches for the address */
 };
 
 /* A new, active account of version 1. */
@@ -91,6 +93,13 @@ err user_set_roles(struct arena *arena, struct user *user, unsigned roles, time_
 
 /* Gives it another password, and lets it log in again where it was suspended. */
 void user_set_password(struct user *user, str password_hash, time_us now);
+
+/* The same for somebody who answered a mail: the address is verified too, and who is suspended
+ * stays so. */
+void user_reset_password(struct user *user, str password_hash, time_us now);
+
+/* Mail to the address was answered. */
+void user_verify(struct user *user, time_us now);
 
 /* Changes the profile. */
 void user_set_profile(struct user *user, str name, str phone, time_us now);

@@ -65,6 +65,7 @@ Users__User *user_view(struct arena *arena, const struct user *user)
     message->version = user->version;
     message->created_at = field_of_time(arena, user->created_at);
     message->updated_at = field_of_time(arena, user->updated_at);
+    message->email_verified = user->verified_at != 0;
     return message;
 }
 

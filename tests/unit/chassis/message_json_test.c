@@ -158,7 +158,7 @@ TEST(numbers_words_and_times_go_through_json_and_back)
 {
     str json = STR("{\"id\":\"x\",\"email\":\"\\\"a\\\"@b.c\",\"name\":\"Größe\",\"roles\":["
                    "\"customer\",\"admin\"],\"status\":\"active\",\"version\":-9223372036854775808,"
-                   "\"created_at\":\"2026-01-31T09:30:00.123456Z\"}");
+                   "\"created_at\":\"2026-01-31T09:30:00.123456Z\",\"email_verified\":true}");
 
     CHECK_STR(again(t->arena, &users_user_spec, json), json);
 }
@@ -169,7 +169,8 @@ TEST(a_word_that_nobody_set_is_left_out)
 
     user->status = (Users__UserStatus)99; /* of a newer neighbour */
     CHECK_STR(written(t->arena, &users_user_spec, user),
-              "{\"id\":\"\",\"email\":\"\",\"name\":\"\",\"roles\":[],\"version\":0}");
+              "{\"id\":\"\",\"email\":\"\",\"name\":\"\",\"roles\":[],\"version\":0,"
+              "\"email_verified\":false}");
 }
 
 TEST(what_is_internal_is_never_written)

@@ -29,7 +29,7 @@ TEST(an_account_is_shown_whole_but_for_its_password)
               "{\"id\":\"00000000-0000-0000-0000-000000000001\",\"email\":\"Amina@example.com\","
               "\"name\":\"Amina\",\"phone\":\"+254 1\",\"roles\":[\"customer\",\"admin\"],"
               "\"status\":\"active\",\"version\":1,\"created_at\":\"1970-01-01T00:16:40Z\","
-              "\"updated_at\":\"1970-01-01T00:16:40Z\"}");
+              "\"updated_at\":\"1970-01-01T00:16:40Z\",\"email_verified\":false}");
 }
 
 TEST(a_suspended_account_says_so)
