@@ -312,6 +312,17 @@ void db_maintain(struct db *db)
 {
     ASSERT(db);
     db->driver->maintain(db);
+    if (!__atomic_load_n(&db->forgets, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&db->forgets, false, __ATOMIC_RELAXED);
+    if (db->driver->forget && !db->driver->forget(db))
+        db_forget(db);
+}
+
+void db_forget(struct db *db)
+{
+    ASSERT(db);
+    __atomic_store_n(&db->forgets, true, __ATOMIC_RELAXED);
 }
 
 err db_backup(struct db *db, struct arena *arena, str path)

@@ -178,6 +178,11 @@ bool tx_is_gone(const struct tx *tx);
  * Writer only. */
 void db_maintain(struct db *db);
 
+/* Asks that what was deleted or overwritten until now is also gone from the files: the log is
+ * folded in and cut to nothing after the next commit, or after a later one where readers are in the
+ * way. (Freed places are always filled with zeros.) Any thread. */
+void db_forget(struct db *db);
+
 /* Copies what is committed to a new file, which must not be there yet, while the database is in
  * use: on any thread, in a snapshot of its own. */
 err db_backup(struct db *db, struct arena *arena, str path);

@@ -16,6 +16,7 @@ struct db {
     void (*on_fatal)(const char *what);
     int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
+    bool forgets;           /* atomic: the log is to be cut */
     bool faults_armed;      /* atomic */
     struct lock faults_lock;
     struct db_fault_plan {
@@ -63,6 +64,7 @@ struct db_driver {
     bool (*is_gone)(struct db *db);
 
     void (*maintain)(struct db *db);
+    bool (*forget)(struct db *db); /* true when done; NULL: there is nothing to do */
     err (*backup)(struct db *db, struct arena *arena, str path);
     struct db_stats (*stats)(struct db *db);
     void (*limit_bytes)(struct db *db, int64_t bytes_max);

@@ -10,9 +10,9 @@
 enum { LIFE_BYTES_MAX = 16 * 1024 * 1024 };
 
 static const char *const WRITER_PRAGMAS[] = {
-    "pragma journal_mode=wal",   "pragma foreign_keys=on", "pragma temp_store=memory",
-    "pragma cache_size=-4096",   "pragma mmap_size=0",     "pragma journal_size_limit=8388608",
-    "pragma trusted_schema=off",
+    "pragma journal_mode=wal",   "pragma foreign_keys=on",  "pragma temp_store=memory",
+    "pragma cache_size=-4096",   "pragma mmap_size=0",      "pragma journal_size_limit=8388608",
+    "pragma trusted_schema=off", "pragma secure_delete=on",
 };
 
 static const char *const READER_PRAGMAS[] = {
@@ -358,17 +358,17 @@ static bool sqlite_is_gone(struct db *db) { return sqlite3_get_autocommit(of(db)
 
 /* ---- the log ---- */
 
-static void checkpoint(struct db_sqlite *self, int mode)
+static bool checkpoint(struct db_sqlite *self, int mode)
 {
     int code = sqlite3_wal_checkpoint_v2(self->writer->handle, NULL, mode, NULL, NULL);
     if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
         db_fatal(&self->db, "fsync failed: what is on disk cannot be known; start again");
-    /* Busy readers, a full disk: what is not folded in now is folded in later. */
+    return code == SQLITE_OK; /* busy readers, a full disk: folded in later */
 }
 
 /* Keeps new readers out until those at work have ended, so that the log can begin anew. It has more
  * patience than they: one that holds a snapshot and waits for another gives up first. */
-static void restart_log(struct db_sqlite *self)
+static bool restart_log(struct db_sqlite *self, int mode)
 {
     int64_t deadline_us = clock_mono_us() + 3 * SQLITE_READER_WAIT_US;
     lock_take(&self->pool_lock);
@@ -378,13 +378,16 @@ static void restart_log(struct db_sqlite *self)
         ;
     lock_drop(&self->pool_lock);
 
-    checkpoint(self, SQLITE_CHECKPOINT_RESTART);
+    bool done = checkpoint(self, mode);
 
     lock_take(&self->pool_lock);
     self->readers_paused = false;
     cond_wake_all(&self->pool_changed);
     lock_drop(&self->pool_lock);
+    return done;
 }
+
+static bool sqlite_forget(struct db *db) { return restart_log(of(db), SQLITE_CHECKPOINT_TRUNCATE); }
 
 static void sqlite_maintain(struct db *db)
 {
@@ -393,7 +396,7 @@ static void sqlite_maintain(struct db *db)
         return;
     checkpoint(self, SQLITE_CHECKPOINT_PASSIVE);
     if (self->wal_frames >= SQLITE_RESTART_FRAMES)
-        restart_log(self);
+        (void)restart_log(self, SQLITE_CHECKPOINT_RESTART);
     self->checkpoint_at_frames = self->wal_frames + SQLITE_CHECKPOINT_FRAMES;
 }
 
@@ -465,6 +468,7 @@ const struct db_driver db_sqlite_driver = {
     .rollback = &sqlite_rollback,
     .is_gone = &sqlite_is_gone,
     .maintain = &sqlite_maintain,
+    .forget = &sqlite_forget,
     .backup = &sqlite_backup,
     .stats = &sqlite_stats,
     .limit_bytes = &sqlite_limit_bytes,

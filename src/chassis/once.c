@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/crypto.h"
+#include "chassis/answer.h"
 #include "gen/chassis.sql.h"
 
 #include <stdlib.h>
@@ -185,4 +186,30 @@ err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped
     ASSERT(tx && rows_max > 0 && dropped);
     struct sql_once_sweep params = { .before = before, .rows_max = rows_max };
     return sql_once_sweep(tx, &params, dropped);
+}
+
+/* ---- forgetting ---- */
+
+err once_find_about(struct db_reader *reader, struct arena *arena, str text, int32_t rows_max,
+                    struct sha256_bytes **names, size_t *count)
+{
+    ASSERT(reader && arena && text.len > 0 && names && count);
+    struct sql_once_about_row *rows;
+    TRY(sql_once_about(reader, arena, &(struct sql_once_about){ text, rows_max }, &rows, count));
+    *names = arena_array(arena, struct sha256_bytes, *count);
+    for (size_t i = 0; i < *count; i++)
+        memcpy((*names)[i].bytes, rows[i].name.ptr, sizeof(*names)[i].bytes);
+    return OK;
+}
+
+err once_forget(struct tx *tx, const struct sha256_bytes *names, size_t count)
+{
+    ASSERT(tx && (names || count == 0));
+    struct answer gone = answer_of_error(
+        tx->arena, fail(tx->arena, NOT_FOUND, "the person that this was about is gone"));
+    for (size_t i = 0; i < count; i++) {
+        struct sql_once_forget row = { bytes_of(&names[i]), gone.message };
+        TRY(sql_once_forget(tx, &row, NULL));
+    }
+    return OK;
 }

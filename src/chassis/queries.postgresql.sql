@@ -7,3 +7,7 @@ insert into leases (name, holder, until)
 values ($1, $2, coalesce((extract(epoch from clock_timestamp()) * 1000000)::bigint, $3) + $4)
 on conflict (name) do update set holder = excluded.holder, until = excluded.until
 where leases.holder = excluded.holder or leases.until < (extract(epoch from clock_timestamp()) * 1000000)::bigint;
+
+-- once_about: many
+-- text bytes, rows_max int32 -> name bytes
+select name from once where position($1 in answer) > 0 limit $2;

@@ -66,6 +66,14 @@ select body_hash, subject, status, problem, answer, answered_at from once where 
 -- A subject is claimed by one key: by the call that made it.
 select status, problem, answer, answered_at from once where subject = $1;
 
+-- once_about: many
+-- text bytes, rows_max int32 -> name bytes
+select name from once where instr(answer, $1) > 0 limit $2;
+
+-- once_forget: run
+-- name bytes, problem bytes
+update once set status = 0, problem = true, answer = $2 where name = $1;
+
 -- once_sweep: run
 -- before time, rows_max int32
 -- Rows lie in the order of time: this reads from the front and stops at the first young one.

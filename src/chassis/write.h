@@ -158,5 +158,13 @@ err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *
 err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid subject,
                       struct answer *answer);
 
+/* Kept answers that hold `text` (the id of somebody who is to be forgotten), at most `rows_max`:
+ * their names, for once_forget. Reads the whole table. */
+err once_find_about(struct db_reader *reader, struct arena *arena, str text, int32_t rows_max,
+                    struct sha256_bytes **names, size_t *count);
+
+/* Puts NOT_FOUND in the place of answers: a repeat of the key hears that. */
+err once_forget(struct tx *tx, const struct sha256_bytes *names, size_t count);
+
 /* Drops keys that were claimed before that time, at most `rows_max` of them, the oldest first. */
 err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);

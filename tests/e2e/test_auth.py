@@ -78,6 +78,11 @@ class World:
     def user(self):
         return self.shop.customer("subject").id
 
+    def leaver(self, role):
+        """Somebody of a role who may be erased."""
+        is_customer = role in ("other", "owner")
+        return self.shop.customer("leaver") if is_customer else self.shop.new_account(role)
+
     def suspended(self):
         user = self.user()
         accepted(self.staff.post(f"/users/{user}/suspend", json={}))
@@ -152,6 +157,7 @@ ROUTES = {
         lambda w: {"json": {}, "headers": {"If-Match": "*"}},
         200,
     ),
+    ("DELETE", "/users/me"): ("customer", None, lambda w: {}, 204),
     ("PUT", "/users/me/password"): (
         "customer",
         None,
@@ -310,7 +316,9 @@ def check_route(world, method, path, door):
     maker = getattr(world, subject) if subject else None
     uses_up = method != "GET"
     for role in ROLES:
-        person = world.caller = getattr(world, role).at(door)
+        leaves = (method, path) == ("DELETE", "/users/me") and role not in REFUSALS[access]
+        person = world.leaver(role) if leaves else getattr(world, role)
+        person = world.caller = person.at(door)
         refusal = REFUSALS[access].get(role)
         about = ""
         if maker:

@@ -122,6 +122,7 @@ class Call:
         access, subject, request_of, self.success = ROUTES[method, path]
         roles = {"anyone": "owner", "customer": "owner", "own": "owner", "own+staff": "owner"}
         ends = path in ("/users/logout", "/users/me/password") or access == "unverified"
+        ends = ends or (method, path) == ("DELETE", "/users/me")
         self.person = world.shop.customer() if ends else getattr(world, roles.get(access, "admin"))
         world.caller = self.person
         self.request = request_of(world)

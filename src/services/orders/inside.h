@@ -20,7 +20,7 @@ struct orders {
     struct recent *recent;
     struct lanes *lanes;
     struct timer *payments;
-    int64_t hold_us, payment_timeout_us;
+    int64_t hold_us, payment_timeout_us, forget_again_us;
     bool capture_at_confirm;
     bool needs_verified_email;
     time_us swept_to; /* how far payments without an order have been looked for */
@@ -61,3 +61,4 @@ err orders_expire_holds(void *self, struct call *call);
 err orders_send_callbacks(void *self, struct call *call);
 err orders_sweep_orphans(void *self, struct call *call);
 err orders_sweep_payment_events(void *self, struct call *call);
+err orders_forget_people(void *self, struct call *call);

@@ -9,6 +9,7 @@ enum {
     EXPIRED_A_TICK = 100,
     LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
     SWEEPS_A_TICK = 100,
+    ERASURES_A_TICK = 20,
 };
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
 static const int64_t events_kept_us = 30 * 86400 * INT64_C(1000000);
@@ -206,6 +207,54 @@ err orders_sweep_payment_events(void *subject, struct call *call)
         TRY(job_write(call, write_new(call->arena, store_sweep_payment_events, sweep)));
         if (sweep->dropped < SWEEP_COUNT)
             break;
+    }
+    return OK;
+}
+
+/* ---- people who are to be forgotten ---- */
+
+static void forget_in_files(struct write *write) { db_forget(service_db(write->after_subject)); }
+
+/* What is ready goes now. Then once more when the last token of the person has ended, for an order
+ * that was placed meanwhile; and for as long as there are orders to be shipped. */
+static err forget_person(struct orders *self, struct call *call, const struct erasure *due)
+{
+    struct erasure *erasure = arena_copy(call->arena, due, sizeof *due);
+    struct db_reader *reader;
+    TRY(call_reader(call, &reader));
+    TRY(store_find_forgettable(reader, call->arena, erasure));
+    call_read_end(call);
+
+    bool goes_on = erasure->orders_count == FORGET_COUNT || erasure->answers_count == FORGET_COUNT;
+    time_us last_token_at = erasure->asked_at + self->forget_again_us;
+    if (goes_on)
+        erasure->due_at = call->now;
+    else if (call->now < last_token_at)
+        erasure->due_at = last_token_at;
+    else if (erasure->is_rest_open)
+        erasure->due_at = call->now + self->forget_again_us;
+    struct write *write = write_new(call->arena, store_forget_orders, erasure);
+    write->after = forget_in_files;
+    write->after_subject = self->service;
+    return job_write(call, write);
+}
+
+err orders_forget_people(void *subject, struct call *call)
+{
+    struct db_reader *reader;
+    struct erasure *found, due[ERASURES_A_TICK];
+    size_t count;
+    time_us next_at;
+    TRY(call_reader(call, &reader));
+    TRY(store_find_erasures(reader, call->arena, call->now, ERASURES_A_TICK, &found, &count,
+                            &next_at));
+    if (count == 0)
+        job_rest(call, next_at);
+    else
+        memcpy(due, found, count * sizeof due[0]); /* each begins with an empty arena */
+    for (size_t i = 0; i < count; i++) {
+        service_job_reset(call);
+        TRY(forget_person(subject, call, &due[i]));
     }
     return OK;
 }

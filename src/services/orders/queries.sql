@@ -115,3 +115,46 @@ select at from payment_events where provider = $1 and event_id = $2;
 -- payment_events_sweep: run
 -- before time, count int32
 delete from payment_events where (provider, event_id) in (select provider, event_id from payment_events where at < $1 limit $2);
+
+-- erasure_insert: run
+-- customer uuid, now time
+insert into erasures (customer, asked_at, due_at) values ($1, $2, $2) on conflict do nothing;
+
+-- erasures_due: many
+-- now time, count int32 -> customer uuid, asked_at time
+select customer, asked_at from erasures where due_at <= $1 order by due_at limit $2;
+
+-- erasures_next: one
+-- -> due_at time?
+select min(due_at) from erasures;
+
+-- erasure_put_off: run
+-- customer uuid, due_at time
+update erasures set due_at = $2 where customer = $1;
+
+-- erasure_drop: run
+-- customer uuid
+delete from erasures where customer = $1;
+
+-- orders_to_forget: many
+-- customer uuid, count int32 -> id uuid, ready bool
+-- Those that nobody needs an address for any more, first.
+select id, status = 'rejected' or status = 'cancelled' or status = 'completed' or
+    (status = 'confirmed' and fulfilment <> 'none' and fulfilment <> 'partial') as ready
+from orders where customer = $1 and forgotten = 0 order by ready desc, created_at, id limit $2;
+
+-- order_forget: run
+-- id uuid, nothing bytes
+-- The reason stays where it is a word of ours.
+update orders set address = $2, payment_token = '', forgotten = 1, version = version + 1,
+    reason = case when exists (select 1 from timeline where order_id = $1 and (actor = 'customer' or actor = 'staff')
+        and timeline.reason = orders.reason) then 'forgotten' else reason end
+where id = $1 and forgotten = 0;
+
+-- steps_forget: run
+-- id uuid
+update timeline set reason = '' where order_id = $1 and (actor = 'customer' or actor = 'staff') and reason <> '';
+
+-- fulfilments_forget: run
+-- id uuid
+update fulfilments set tracking = '' where order_id = $1 and tracking <> '';

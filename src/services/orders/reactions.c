@@ -30,3 +30,12 @@ err orders_on_stock_refused(struct orders *self, struct call *call,
     save->shorts_count = in->n_lines;
     return orders_hand_over(self, call, save, store_save_orders);
 }
+
+err orders_on_user_erased(struct orders *self, struct call *call, const Users__UserErased *in)
+{
+    (void)self;
+    struct erasure *erasure = arena_new(call->arena, struct erasure);
+    erasure->customer = uuid_of_field(in->user_id);
+    call_write(call, store_add_erasures, erasure);
+    return OK;
+}

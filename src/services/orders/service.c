@@ -6,7 +6,8 @@ enum {
     PAYMENTS_TICK_MS = 250,
     HOLDS_TICK_MS = 500,
     CALLBACKS_TICK_MS = 250,
-    EVENTS_SWEEP_TICK_MS = 60000
+    EVENTS_SWEEP_TICK_MS = 60000,
+    ERASURES_TICK_MS = 2000
 };
 
 /* ---- what the entry points share ---- */
@@ -192,6 +193,7 @@ static err read_settings(struct orders *self, struct arena *arena, const struct 
         return fail(arena, SETTING_INVALID,
                     "PAYMENT_CAPTURE is \"%" STR_F "\"; allowed: confirm, fulfil", STR_A(capture));
     self->needs_verified_email = conf_int(conf, CONF_ORDER_NEEDS_VERIFIED_EMAIL) != 0;
+    self->forget_again_us = conf_int(conf, CONF_ERASURE_INTERVAL) * TIME_MS;
     self->hold_us = conf_int(conf, CONF_HOLD_TIME) * TIME_MS;
     self->payment_timeout_us = conf_int(conf, CONF_PAYMENT_TIMEOUT) * TIME_MS;
     return OK;
@@ -207,6 +209,7 @@ static void open_timers(struct orders *self, const struct conf *conf)
     service_every(self->service, "orphans", sweep_ms, orders_sweep_orphans);
     service_every(self->service, "payment-events", EVENTS_SWEEP_TICK_MS,
                   orders_sweep_payment_events);
+    service_every(self->service, "erasures", ERASURES_TICK_MS, orders_forget_people);
 }
 
 static void open_metrics(struct orders *self)

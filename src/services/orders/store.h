@@ -95,3 +95,30 @@ struct event_sweep {
 };
 err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
                                err *outcomes);
+
+/* ---- people who are to be forgotten: store_forget.c ---- */
+
+enum { FORGET_COUNT = 100 };
+struct erasure {
+    struct uuid customer;
+    time_us asked_at;
+    struct uuid *orders; /* that are forgotten now */
+    size_t orders_count;
+    bool is_rest_open;            /* others are still to be shipped */
+    struct sha256_bytes *answers; /* kept under idempotency keys */
+    size_t answers_count;
+    time_us due_at; /* when to look again; 0: it is done */
+};
+
+/* Erasures that are due, and when the first of all is: INT64_MAX where there is none. */
+err store_find_erasures(struct db_reader *reader, struct arena *arena, time_us now,
+                        int32_t count_max, struct erasure **out, size_t *count, time_us *next_at);
+
+/* Fills in what can be forgotten now: at most FORGET_COUNT orders, and as many answers. */
+err store_find_forgettable(struct db_reader *reader, struct arena *arena, struct erasure *erasure);
+
+/* Subjects: struct erasure. Asked for; and done as far as it says. */
+err store_add_erasures(struct tx *tx, struct write *const *writes, size_t writes_count,
+                       err *outcomes);
+err store_forget_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
+                        err *outcomes);

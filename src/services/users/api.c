@@ -385,6 +385,26 @@ err users_update_me(struct users *self, struct call *call, const Users__UpdateMe
     return answer_user(call, user);
 }
 
+/* What was deleted leaves the files too. */
+static void forget(struct write *write) { db_forget(service_db(write->after_subject)); }
+
+err users_erase_me(struct users *self, struct call *call, const Users__EraseMeRequest *in)
+{
+    (void)in;
+    struct user *user = arena_new(call->arena, struct user);
+    TRY(store_find_user(call, call->who.user, user));
+    struct user gone = *user;
+    gone.status = USER_STATUS_SUSPENDED; /* what it comes to, for those who count admins */
+    struct user_saving saving = { .user = user, .takes_admin = user_takes_admin(user, &gone) };
+
+    struct write *write =
+        call_write(call, store_erase_users, arena_copy(call->arena, &saving, sizeof saving));
+    write_announce(write, &users_event_user_erased, user_erased_event(call->arena, user->id));
+    write->after = forget;
+    write->after_subject = self->service;
+    return answer_nothing(call);
+}
+
 err users_change_password(struct users *self, struct call *call,
                           const Users__ChangePasswordRequest *in)
 {

@@ -195,5 +195,10 @@ err users_give_due_mails(void *subject, struct call *call)
     TRY(store_list_due_mails(call, MAILS_A_TICK, &ids, &count));
     for (size_t i = 0; i < count; i++)
         lanes_give(self->mail_lanes, ids[i]);
+    if (count > 0)
+        return OK;
+    time_us next_at;
+    TRY(store_next_mail(call, &next_at));
+    job_rest(call, next_at);
     return OK;
 }

@@ -47,6 +47,34 @@ select count(*) from users where (roles & 4) <> 0 and status = 'active' and id <
 -- user_id uuid, version int64, at time, what text, actor uuid?, reason text
 insert into user_log (user_id, version, at, what, actor, reason) values ($1, $2, $3, $4, $5, $6);
 
+-- user_version: maybe
+-- id uuid -> version int64
+select version from users where id = $1;
+
+-- user_log_erase: run
+-- user_id uuid
+delete from user_log where user_id = $1;
+
+-- sessions_erase: run
+-- user_id uuid
+delete from sessions where user_id = $1;
+
+-- addresses_erase: run
+-- user_id uuid
+delete from addresses where user_id = $1;
+
+-- mail_tokens_erase: run
+-- user_id uuid
+delete from mail_tokens where user_id = $1;
+
+-- mails_erase: run
+-- user_id uuid, email_key text
+delete from mail_jobs where user_id = $1 or email_key = $2;
+
+-- user_erase: run
+-- user_id uuid
+delete from users where id = $1;
+
 -- ==== sessions ====
 
 -- refresh_by_hash: maybe
@@ -177,6 +205,10 @@ select kind, user_id, email_key, about, total_minor, currency, reason, tries, cr
 -- mails_due: many
 -- now time, limit_rows int32 -> id uuid
 select id from mail_jobs where due_at <= $1 order by due_at limit $2;
+
+-- mails_next: one
+-- -> due_at time?
+select min(due_at) from mail_jobs;
 
 -- mail_put_off: run
 -- id uuid, tries int32, due_at time

@@ -216,7 +216,7 @@ err store_add_users(struct tx *tx, struct write *const *writes, size_t count, er
 }
 
 /* Under the lock: two admins who suspend each other at the same time cannot both. */
-static err check_admins_left(struct tx *tx, const struct write *write, err *outcome)
+err store_check_admins_left(struct tx *tx, const struct write *write, err *outcome)
 {
     const struct user_saving *saving = write->subject;
     struct sql_admins_besides_row row;
@@ -292,7 +292,7 @@ err store_save_users(struct tx *tx, struct write *const *writes, size_t count, e
 {
     for (size_t i = 0; i < count; i++) {
         outcomes[i] = OK;
-        TRY(check_admins_left(tx, writes[i], &outcomes[i]));
+        TRY(store_check_admins_left(tx, writes[i], &outcomes[i]));
         if (outcomes[i] == OK)
             TRY(update_user(tx, writes[i], &outcomes[i]));
         if (outcomes[i] == OK)

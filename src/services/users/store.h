@@ -46,6 +46,10 @@ err store_list_revocations(struct call *call, int64_t since, struct revocation *
 
 /* ---- writing: batch functions, and what they work on ---- */
 
+/* Erases the account of a user_saving, as it was read, with all that belongs to it; its tokens are
+ * refused from now on. VERSION_CONFLICT where it has changed meanwhile. */
+err store_erase_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
 /* A new account; EMAIL_TAKEN where there is one. */
 struct user_adding {
     const struct user *user;
@@ -98,6 +102,9 @@ err store_add_addresses(struct tx *tx, struct write *const *writes, size_t count
 err store_save_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 err store_drop_addresses(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
+/* Part of such writes: USER_STATE as the outcome where a user_saving takes away the last admin. */
+err store_check_admins_left(struct tx *tx, const struct write *write, err *outcome);
+
 /* ---- mails: store_mails.c ---- */
 
 /* A mail that is to be sent, if it still is. */
@@ -105,6 +112,9 @@ err store_find_mail(struct call *call, struct uuid id, struct mail_job *out, boo
 
 /* Mails that are due now, the longest first. */
 err store_list_due_mails(struct call *call, int32_t rows_max, struct uuid **out, size_t *count);
+
+/* When the first of all is due; INT64_MAX where there is none. */
+err store_next_mail(struct call *call, time_us *at);
 
 /* Whose link of that kind this is the token of. */
 err store_find_mail_token(struct call *call, const struct sha256 *hash, enum mail_kind kind,

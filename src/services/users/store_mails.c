@@ -42,6 +42,16 @@ err store_list_due_mails(struct call *call, int32_t rows_max, struct uuid **out,
     return OK;
 }
 
+err store_next_mail(struct call *call, time_us *at)
+{
+    struct db_reader *reader;
+    struct sql_mails_next_row row;
+    TRY(call_reader(call, &reader));
+    TRY(sql_mails_next(reader, call->arena, &row));
+    *at = row.due_at ? row.due_at : INT64_MAX;
+    return OK;
+}
+
 err store_find_mail_token(struct call *call, const struct sha256 *hash, enum mail_kind kind,
                           struct uuid *user, bool *found)
 {

@@ -167,6 +167,15 @@ Users__Revocation **revocations_view(struct arena *arena, const struct revocatio
     return messages;
 }
 
+Users__UserErased *user_erased_event(struct arena *arena, struct uuid user)
+{
+    Users__UserErased *event = arena_new(arena, Users__UserErased);
+    *event = (Users__UserErased)USERS__USER_ERASED__INIT;
+    event->user_id = field_of_uuid(arena, user);
+    event->number = 1;
+    return event;
+}
+
 /* ---- addresses ---- */
 
 Users__SavedAddress *address_view(struct arena *arena, const struct address *address)

@@ -30,6 +30,9 @@ Users__Key **keys_view(struct arena *arena, const struct auth_key *keys, size_t 
 Users__Revocation **revocations_view(struct arena *arena, const struct revocation *revocations,
                                      size_t count);
 
+/* The one event of an account: it is gone. */
+Users__UserErased *user_erased_event(struct arena *arena, struct uuid user);
+
 /* Addresses, and back: the fields of the message under this id and account. */
 Users__SavedAddress *address_view(struct arena *arena, const struct address *address);
 Users__AddressList *address_list_view(struct arena *arena, const struct address *addresses,
