@@ -229,7 +229,9 @@ void *arena_grow(struct arena *arena, void *ptr, size_t bytes_old, size_t bytes_
     ASSERT(ptr || bytes_old == 0);
 
     size_t more = bytes_new - bytes_old;
-    bool in_place = ptr && ptr == arena->latest && more <= (size_t)(arena->end - arena->cursor);
+    /* Of nothing there may be several at one place. */
+    bool in_place =
+        bytes_old > 0 && ptr == arena->latest && more <= (size_t)(arena->end - arena->cursor);
 
     if (in_place) {
         if (more > arena->bytes_max - arena->used)

@@ -239,3 +239,13 @@ TEST(a_text_takes_integers_to_their_limits)
     text_add_int(&text, INT64_MIN);
     CHECK_STR(text_str(&text), "0 -1 9223372036854775807 -9223372036854775808");
 }
+
+TEST(texts_that_begin_empty_in_one_arena_do_not_share_their_bytes)
+{
+    struct text one = text_init(t->arena, 0), other = text_init(t->arena, 0);
+    text_add(&one, STR("first"));
+    text_add(&other, STR("other"));
+    text_add(&one, STR(" and more"));
+    CHECK_STR(text_str(&one), "first and more");
+    CHECK_STR(text_str(&other), "other");
+}
