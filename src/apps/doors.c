@@ -1,5 +1,6 @@
 #include "apps/doors.h"
 
+#include "apps/care.h"
 #include "chassis/admin.h"
 #include "chassis/obs.h"
 #include "chassis/setting.h"
@@ -34,6 +35,7 @@ struct doors {
     struct gateway *gateway;
     struct door doors[SERVICES_COUNT];
     struct admin *admin;
+    struct care *care;
     int open; /* of the public ones, while they close */
     void (*closed)(void *subject);
     void *closed_subject;
@@ -164,11 +166,14 @@ static void open_admin(struct doors *self)
         checks[i] = (struct admin_check){ door->name, is_service_ready, door->service };
         services[i] = door->service;
     }
-    self->admin = admin_open(&(struct admin_config){ .conf = self->conf,
-                                                     .checks = checks,
-                                                     .checks_count = SERVICES_COUNT,
-                                                     .services = services,
-                                                     .services_count = SERVICES_COUNT });
+    struct admin_config config = { .conf = self->conf,
+                                   .checks = checks,
+                                   .checks_count = SERVICES_COUNT,
+                                   .services = services,
+                                   .services_count = SERVICES_COUNT };
+    self->care = care_open(self->shop);
+    care_actions(self->care, &config);
+    self->admin = admin_open(&config);
 }
 
 static int64_t ask_queue(void *workers) { return workers_queue_length(workers); }
@@ -315,6 +320,7 @@ void doors_free(struct doors *doors)
     if (!doors)
         return;
     ASSERT(!doors->admin && doors->open == 0);
+    care_close(doors->care);
     gateway_close(doors->gateway);
     arena_close(doors->memory);
 }

@@ -225,6 +225,49 @@ static uint32_t body_bytes_max(void *self, struct request *request, bool *refuse
     return spec->body_bytes_max;
 }
 
+/* ---- Actions ---- */
+
+struct action_work {
+    struct work work;
+    const struct admin_action *action;
+    struct request *request;
+};
+
+static void run_action(struct work *work)
+{
+    struct action_work *own =
+        (struct action_work *)((char *)work - offsetof(struct action_work, work));
+    err error = own->action->run(own->action->self, own->request);
+    if (error)
+        response_problem(own->request, error);
+    request_respond(own->request);
+}
+
+/* True where the path is an action's: it is run, or refused. */
+static bool act(const struct admin *admin, struct request *request)
+{
+    const struct admin_action *found = NULL;
+
+    for (int i = 0; i < admin->config.actions_count && request->operator_socket; i++)
+        if (str_equal(request->path, str_of_z(admin->config.actions[i].path)))
+            found = &admin->config.actions[i];
+    if (!found)
+        return false;
+    request->route = found->path;
+    struct action_work *own = arena_new(request->arena, struct action_work);
+    *own = (struct action_work){ .work.run = run_action, .action = found, .request = request };
+    err error = request->method == found->method
+                    ? OK
+                    : fail(request->arena, METHOD_NOT_ALLOWED, "This action has another method.");
+    if (!error && !workers_submit(admin->config.workers, &own->work, WORK_URGENT))
+        error = fail(request->arena, CALL_OVERLOADED, "Too many actions wait.");
+    if (error) {
+        response_problem(request, error);
+        request_respond(request);
+    }
+    return true;
+}
+
 void admin_handle(struct admin *admin, struct request *request)
 {
     ASSERT(admin && request && request->arena);
@@ -232,6 +275,8 @@ void admin_handle(struct admin *admin, struct request *request)
     const struct call_spec *spec;
     struct service *service = service_at(admin, request, &spec);
     request_identify(request);
+    if (act(admin, request))
+        return;
     if (service) {
         service_handle(service, request);
         return;

@@ -17,12 +17,24 @@ struct admin_check {
     void *subject;
 };
 
+/* Something that the operator asks for by the socket and that takes its time: run on a worker of
+ * its own, it fills the response. */
+struct admin_action {
+    enum http_method method;
+    const char *path; /* "/operator/backup" */
+    err (*run)(void *self, struct request *request);
+    void *self;
+};
+
 struct admin_config {
     const struct conf *conf;
     const struct admin_check *checks;
     int checks_count;
     struct service *const *services; /* whose calls under /operator the socket takes */
     int services_count;
+    const struct admin_action *actions;
+    int actions_count;
+    struct workers *workers; /* that run the actions; the caller's */
 };
 
 struct admin;

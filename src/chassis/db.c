@@ -328,7 +328,36 @@ void db_forget(struct db *db)
 err db_backup(struct db *db, struct arena *arena, str path)
 {
     ASSERT(db && arena && path.len > 0);
-    return db->driver->backup(db, arena, path);
+    struct db_backup *backup = NULL;
+    err error = db_backup_begin(db, arena, &backup);
+    if (error == OK)
+        error = db_backup_run(backup, arena, path);
+    db_backup_end(backup);
+    return error;
+}
+
+err db_backup_begin(struct db *db, struct arena *arena, struct db_backup **out)
+{
+    ASSERT(db && arena && out);
+    return db->driver->backup_begin(db, arena, out);
+}
+
+err db_backup_run(struct db_backup *backup, struct arena *arena, str path)
+{
+    ASSERT(backup && arena && path.len > 0);
+    return backup->db->driver->backup_run(backup, arena, path);
+}
+
+void db_backup_end(struct db_backup *backup)
+{
+    if (backup)
+        backup->db->driver->backup_end(backup);
+}
+
+err db_check(struct db *db, struct arena *arena)
+{
+    ASSERT(db && arena);
+    return db->driver->check(db, arena);
 }
 
 struct db_stats db_stats_of(struct db *db)

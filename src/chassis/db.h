@@ -187,6 +187,17 @@ void db_forget(struct db *db);
  * use: on any thread, in a snapshot of its own. */
 err db_backup(struct db *db, struct arena *arena, str path);
 
+/* The same in steps: the snapshot is that of `begin`, however long it takes until `run` copies it.
+ * `end` accepts NULL. */
+struct db_backup;
+err db_backup_begin(struct db *db, struct arena *arena, struct db_backup **out);
+err db_backup_run(struct db_backup *backup, struct arena *arena, str path);
+void db_backup_end(struct db_backup *backup);
+
+/* Reads all of it and looks whether pages, indexes and references agree. Fails with DB_CORRUPT,
+ * saying what does not. */
+err db_check(struct db *db, struct arena *arena);
+
 /* For metrics. */
 struct db_stats {
     int64_t commits, reads, wal_bytes, file_bytes;

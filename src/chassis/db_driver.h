@@ -32,6 +32,11 @@ struct db_reader {
     bool begun; /* the snapshot is taken */
 };
 
+/* A driver embeds it as the first member of its own. */
+struct db_backup {
+    struct db *db;
+};
+
 /* Where rows go: one into `out`, or as many as there are into an array of the arena. */
 struct db_rows {
     bool many;
@@ -65,7 +70,10 @@ struct db_driver {
 
     void (*maintain)(struct db *db);
     bool (*forget)(struct db *db); /* true when done; NULL: there is nothing to do */
-    err (*backup)(struct db *db, struct arena *arena, str path);
+    err (*backup_begin)(struct db *db, struct arena *arena, struct db_backup **out);
+    err (*backup_run)(struct db_backup *backup, struct arena *arena, str path);
+    void (*backup_end)(struct db_backup *backup);
+    err (*check)(struct db *db, struct arena *arena);
     struct db_stats (*stats)(struct db *db);
     void (*limit_bytes)(struct db *db, int64_t bytes_max);
 };

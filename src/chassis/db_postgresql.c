@@ -429,12 +429,29 @@ static bool postgresql_is_gone(struct db *db)
 
 static void postgresql_maintain(struct db *db) { (void)db; }
 
-static err postgresql_backup(struct db *db, struct arena *arena, str path)
+static err postgresql_backup_begin(struct db *db, struct arena *arena, struct db_backup **out)
 {
+    (void)db;
+    (void)out;
+    return fail(arena, OS_FAILED, "a server's database is backed up by its own tools: pg_dump");
+}
+
+/* Never reached: no backup begins. */
+static err postgresql_backup_run(struct db_backup *backup, struct arena *arena, str path)
+{
+    (void)backup;
     (void)path;
-    return fail(arena, SETTING_INVALID,
-                "%s is PostgreSQL's to keep: use pg_dump, or its archive of the log",
-                of(db)->place);
+    return fail(arena, OS_FAILED, "no backup has begun");
+}
+
+static void postgresql_backup_end(struct db_backup *backup) { (void)backup; }
+
+/* The server looks after its pages by itself. */
+static err postgresql_check(struct db *db, struct arena *arena)
+{
+    (void)db;
+    (void)arena;
+    return OK;
 }
 
 static struct db_stats postgresql_stats(struct db *db)
@@ -463,7 +480,10 @@ const struct db_driver db_postgresql_driver = {
     .rollback = &postgresql_rollback,
     .is_gone = &postgresql_is_gone,
     .maintain = &postgresql_maintain,
-    .backup = &postgresql_backup,
+    .backup_begin = &postgresql_backup_begin,
+    .backup_run = &postgresql_backup_run,
+    .backup_end = &postgresql_backup_end,
+    .check = &postgresql_check,
     .stats = &postgresql_stats,
     .limit_bytes = &postgresql_limit_bytes,
 };

@@ -402,6 +402,8 @@ static void sqlite_maintain(struct db *db)
 
 /* ---- the rest ---- */
 
+enum { SQLITE_SAID_BYTES = 300 };
+
 /* Copies all pages in one snapshot, so that neither the writer nor the readers wait. */
 static err copy_pages(struct db_connection *from, struct db_connection *to, struct arena *arena)
 {
@@ -413,22 +415,72 @@ static err copy_pages(struct db_connection *from, struct db_connection *to, stru
     return code == SQLITE_OK ? OK : sqlite_error(to, arena, code, "backup");
 }
 
-static err sqlite_backup(struct db *db, struct arena *arena, str path)
+struct sqlite_backup {
+    struct db_backup head; /* first */
+    struct db_connection from;
+};
+
+static err sqlite_backup_begin(struct db *db, struct arena *arena, struct db_backup **out)
 {
+    struct sqlite_backup *backup = arena_new(arena, struct sqlite_backup);
+    *backup = (struct sqlite_backup){ .head.db = db, .from.owner = of(db) };
+    TRY(connection_open(&backup->from, arena, SQLITE_OPEN_READONLY));
+    int code = sqlite3_exec(backup->from.handle, "begin; select count(*) from sqlite_schema", NULL,
+                            NULL, NULL);
+    if (code != SQLITE_OK) {
+        err error = sqlite_error(&backup->from, arena, code, "begin the backup");
+        connection_close(&backup->from);
+        return error;
+    }
+    *out = &backup->head;
+    return OK;
+}
+
+static err sqlite_backup_run(struct db_backup *head, struct arena *arena, str path)
+{
+    struct sqlite_backup *backup = (struct sqlite_backup *)head;
     if (disk_exists(arena, path))
         return fail(arena, OS_FAILED, "%" STR_F " is there already: name a new file", STR_A(path));
     TRY(disk_write(arena, path, STR(""), 0600));
 
-    struct db_connection from = { .owner = of(db) }, to = { .owner = of(db) };
-    err error = connection_open(&from, arena, SQLITE_OPEN_READONLY);
-    if (error == OK) {
-        int code = sqlite3_open_v2(str_z(arena, path), &to.handle,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL);
-        error = code == SQLITE_OK ? copy_pages(&from, &to, arena)
+    struct db_connection to = { .owner = of(head->db) };
+    int code = sqlite3_open_v2(str_z(arena, path), &to.handle,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL);
+    err error = code == SQLITE_OK ? copy_pages(&backup->from, &to, arena)
                                   : sqlite_error(&to, arena, code, "open the backup");
-    }
-    connection_close(&from);
     connection_close(&to);
+    return error;
+}
+
+static void sqlite_backup_end(struct db_backup *head)
+{
+    connection_close(&((struct sqlite_backup *)head)->from);
+}
+
+/* Keeps the first thing that is said to be wrong. */
+static int on_check_row(void *said, int count, char **values, char **names)
+{
+    char *out = said;
+    (void)names;
+    if (count > 0 && values[0] && !*out && strcmp(values[0], "ok") != 0)
+        snprintf(out, SQLITE_SAID_BYTES, "%s", values[0]);
+    return 0;
+}
+
+static err sqlite_check_all(struct db *db, struct arena *arena)
+{
+    static const char *const pragmas[] = { "pragma integrity_check(1)",
+                                           "pragma foreign_key_check" };
+    struct db_connection connection = { .owner = of(db) };
+    char said[SQLITE_SAID_BYTES] = "";
+    TRY(connection_open(&connection, arena, SQLITE_OPEN_READONLY));
+    int code = SQLITE_OK;
+    for (int i = 0; i < 2 && code == SQLITE_OK; i++)
+        code = sqlite3_exec(connection.handle, pragmas[i], on_check_row, said, NULL);
+    err error = code == SQLITE_OK ? OK : sqlite_error(&connection, arena, code, "check");
+    if (error == OK && *said)
+        error = fail(arena, DB_CORRUPT, "%s", said);
+    connection_close(&connection);
     return error;
 }
 
@@ -469,7 +521,10 @@ const struct db_driver db_sqlite_driver = {
     .is_gone = &sqlite_is_gone,
     .maintain = &sqlite_maintain,
     .forget = &sqlite_forget,
-    .backup = &sqlite_backup,
+    .backup_begin = &sqlite_backup_begin,
+    .backup_run = &sqlite_backup_run,
+    .backup_end = &sqlite_backup_end,
+    .check = &sqlite_check_all,
     .stats = &sqlite_stats,
     .limit_bytes = &sqlite_limit_bytes,
 };

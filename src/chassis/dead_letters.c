@@ -199,3 +199,20 @@ err dead_letters_backlog(struct db_reader *reader, struct arena *arena, struct b
     *out = (struct backlog){ .rows_count = row.rows_count, .oldest_at = row.oldest_at };
     return OK;
 }
+
+err events_of_key(struct db_reader *reader, struct arena *arena, str key, int32_t rows_max,
+                  struct event_known **events, size_t *count)
+{
+    ASSERT(reader && arena && rows_max > 0 && events && count);
+    struct sql_events_of_key params = { .key = key, .rows_max = rows_max };
+    struct sql_events_of_key_row *rows;
+    TRY(sql_events_of_key(reader, arena, &params, &rows, count));
+    *events = arena_array(arena, struct event_known, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*events)[i] = (struct event_known){ .place = rows[i].place,
+                                             .topic = rows[i].topic,
+                                             .type = rows[i].type,
+                                             .number = rows[i].number,
+                                             .at = rows[i].at };
+    return OK;
+}

@@ -57,3 +57,14 @@ err dead_letters_backlog(struct db_reader *reader, struct arena *arena, struct b
 
 /* Drops letters that were skipped before that time, at most `rows_max`. */
 err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max);
+
+/* What a service knows of a key, for the operator: events that wait in its outbox ("outbox"), that
+ * came early ("held"), that were put aside ("dead", "requeued", "skipped"), and the last number
+ * that took effect ("applied"). */
+struct event_known {
+    str place, topic, type;
+    int64_t number;
+    time_us at;
+};
+err events_of_key(struct db_reader *reader, struct arena *arena, str key, int32_t rows_max,
+                  struct event_known **events, size_t *count);

@@ -529,6 +529,23 @@ static err admit_grpc(struct task *task)
     return OK;
 }
 
+/* Who can open the operator's socket may do what staff may. */
+static void take_operator(struct identity *who, const struct request *request)
+{
+    who->operator_ = request->operator_socket;
+    if (who->operator_)
+        who->roles |= ROLE_BIT_STAFF | ROLE_BIT_ADMIN;
+}
+
+/* The operator is nobody's customer, but may look at what customers see. */
+static err allow(struct auth *auth, struct arena *arena, const struct call_spec *spec,
+                 const struct identity *who)
+{
+    if (who->operator_ && spec->access == ACCESS_CUSTOMER && spec->method == HTTP_GET)
+        return OK;
+    return auth_allow(auth, arena, spec->access, who);
+}
+
 static err admit(struct task *task)
 {
     struct call *call = &task->call;
@@ -538,8 +555,8 @@ static err admit(struct task *task)
     err stranger = auth_check(auth, call->arena, authorization, clock_wall_us(), &call->who);
     if (stranger != OK && call->spec->access != ACCESS_ANYONE)
         return stranger; /* a stale token does not keep anyone from browsing or logging in */
-    call->who.operator_ = request->operator_socket;
-    TRY(auth_allow(auth, call->arena, call->spec->access, &call->who));
+    take_operator(&call->who, request);
+    TRY(allow(auth, call->arena, call->spec, &call->who));
     TRY(binding_read_headers(call, request));
     TRY(binding_read(call, &task->match, request, &task->in));
     return request->grpc ? admit_grpc(task) : OK;
@@ -668,7 +685,7 @@ err service_stream(struct service *service, struct request *request, const struc
                               clock_wall_us(), &who);
     if (stranger != OK && spec->access != ACCESS_ANYONE)
         return stranger;
-    who.operator_ = request->operator_socket;
+    take_operator(&who, request);
     TRY(auth_allow(auth, request->arena, spec->access, &who));
     TRY(binding_check_type(request->arena, request, str_of_z(spec->body_type)));
     spool_begin(service, request);

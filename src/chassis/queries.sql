@@ -247,3 +247,13 @@ and number in (select number from spool_chunks where spool = $1 order by number 
 -- spool_drop: run
 -- id uuid
 delete from spools where id = $1;
+
+-- ---- what is known of a key, for the operator ----
+
+-- events_of_key: many
+-- key text, rows_max int32 -> place text, topic text, number int64, type text, at time
+select 'outbox' as place, topic, number, type, at from outbox where key = $1
+union all select 'held', topic, number, type, at from inbox_held where key = $1
+union all select state, topic, number, type, at from dead_letters where key = $1
+union all select 'applied', topic, number, '', at from inbox_heads where key = $1
+order by topic, number limit $2;

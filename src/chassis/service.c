@@ -345,3 +345,13 @@ struct writer *service_writer(struct service *service) { return service->writer;
 const char *service_name(const struct service *service) { return service->spec->name; }
 void *service_self(struct service *service) { return service->config.self; }
 bool service_ready(struct service *service) { return service && service->started; }
+
+bool service_hears_state(const struct service *service, str type)
+{
+    const struct service_spec *spec = service->spec;
+    for (int i = 0; i < spec->reactions_count; i++)
+        if (spec->reactions[i].event->state &&
+            str_equal(str_of_z(spec->reactions[i].event->name), type))
+            return true;
+    return false;
+}

@@ -110,5 +110,9 @@ struct writer *service_writer(struct service *service);
 const char *service_name(const struct service *service);
 void *service_self(struct service *service);
 
+/* Whether events of that type ("products.v1.VariantPriced") carry state for this service: the last
+ * number wins. */
+bool service_hears_state(const struct service *service, str type);
+
 /* True when it can serve: database open, writer alive. */
 bool service_ready(struct service *service);

@@ -14,6 +14,8 @@ struct dial {
     str path;
     int fd;
     int64_t deadline_us;
+    int64_t timeout_ms; /* of a step */
+    bool is_broken;     /* the other side takes no more */
 };
 
 static err fail_errno(const struct dial *self, const char *step)
@@ -39,7 +41,7 @@ static err wait_for(const struct dial *self, short events)
     }
 }
 
-static err send_all(const struct dial *self, str bytes)
+static err send_all(struct dial *self, str bytes)
 {
     while (bytes.len > 0) {
         ssize_t sent = send(self->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -47,9 +49,10 @@ static err send_all(const struct dial *self, str bytes)
             bytes = str_slice(bytes, (size_t)sent, bytes.len);
         else if (errno == EAGAIN)
             TRY(wait_for(self, POLLOUT));
-        else if (errno == EPIPE || errno == ECONNRESET)
+        else if (errno == EPIPE || errno == ECONNRESET) {
+            self->is_broken = true;
             return OK; /* it answers before it has heard all: what it says is read next */
-        else if (errno != EINTR)
+        } else if (errno != EINTR)
             return fail_errno(self, "writing to");
     }
     return OK;
@@ -96,7 +99,7 @@ static err connect_to(const struct dial *self)
     return fail_errno(self, "connecting to");
 }
 
-static err exchange(const struct dial *self, str bytes, size_t answer_bytes_max, str *answer)
+static err exchange(struct dial *self, str bytes, size_t answer_bytes_max, str *answer)
 {
     TRY(connect_to(self));
     TRY(send_all(self, bytes));
@@ -117,4 +120,71 @@ err dial_unix(struct arena *arena, str path, str bytes, size_t answer_bytes_max,
     err error = exchange(&self, bytes, answer_bytes_max, answer);
     close(self.fd);
     return error;
+}
+
+/* ---- step by step ---- */
+
+err dial_open(struct arena *arena, str path, int64_t timeout_ms, struct dial **out)
+{
+    ASSERT(arena && path.len > 0 && timeout_ms > 0 && out);
+
+    struct dial *self = arena_new(arena, struct dial);
+    *self = (struct dial){ .arena = arena,
+                           .path = path,
+                           .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                           .timeout_ms = timeout_ms };
+    if (self->fd < 0)
+        return fail_errno(self, "a socket for");
+    err error = connect_to(self);
+    if (error != OK) {
+        close(self->fd);
+        return error;
+    }
+    *out = self;
+    return OK;
+}
+
+err dial_send(struct dial *dial, str bytes, bool *closed)
+{
+    ASSERT(dial && closed);
+
+    dial->deadline_us = clock_mono_us() + dial->timeout_ms * TIME_MS;
+    dial->is_broken = false;
+    err error = send_all(dial, bytes);
+    *closed = dial->is_broken;
+    return error;
+}
+
+err dial_receive(struct dial *dial, char *bytes, size_t room, int64_t wait_ms, size_t *len,
+                 bool *waited)
+{
+    ASSERT(dial && bytes && room > 0 && len && waited);
+
+    int64_t deadline_us = clock_mono_us() + wait_ms * TIME_MS;
+    *len = 0;
+    *waited = false;
+    for (;;) {
+        ssize_t got = recv(dial->fd, bytes, room, MSG_DONTWAIT);
+        if (got >= 0) {
+            *len = (size_t)got;
+            return OK;
+        }
+        if (errno == ECONNRESET)
+            return OK;
+        if (errno != EAGAIN && errno != EINTR)
+            return fail_errno(dial, "reading from");
+        int64_t left_us = deadline_us - clock_mono_us();
+        struct pollfd one = { .fd = dial->fd, .events = POLLIN };
+        *waited = left_us <= 0;
+        if (*waited)
+            return OK;
+        if (poll(&one, 1, (int)(left_us / TIME_MS) + 1) < 0 && errno != EINTR)
+            return fail_errno(dial, "waiting for");
+    }
+}
+
+void dial_close(struct dial *dial)
+{
+    if (dial)
+        close(dial->fd);
 }

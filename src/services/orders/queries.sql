@@ -158,3 +158,17 @@ update timeline set reason = '' where order_id = $1 and (actor = 'customer' or a
 -- fulfilments_forget: run
 -- id uuid
 update fulfilments set tracking = '' where order_id = $1 and tracking <> '';
+
+-- ---- the books, for dukactl check ----
+
+-- book_orders: many
+-- id uuid, rows_max int32 -> id uuid, status text, payment text, reason text, total_minor int64,
+-- captured_minor int64, refunded_minor int64
+select id, status, payment, reason, total_minor, captured_minor, refunded_minor
+from orders where id > $1 order by id limit $2;
+
+-- book_lines: many
+-- order_id uuid -> sku text, quantity int64, shipped int64, total_minor int64
+select sku, cast(sum(quantity) as bigint), cast(sum(shipped) as bigint),
+    cast(sum(quantity * unit_minor) as bigint)
+from order_lines where order_id = $1 group by sku order by sku;

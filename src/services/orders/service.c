@@ -289,3 +289,5 @@ void orders_close(struct orders *self)
     client_close(self->products);
     arena_close(self->arena);
 }
+
+struct db *orders_simulator_db(struct orders *self) { return simulator_db(self->simulator); }

@@ -421,3 +421,27 @@ select number from facts where name = $1;
 -- fact_save: run
 -- name text, number int64
 insert into facts (name, number) values ($1, $2) on conflict (name) do update set number = $2;
+
+-- ---- the books, for dukactl check ----
+
+-- book_reservations: many
+-- order_id uuid, rows_max int32 -> order_id uuid, state text
+select order_id, state from reservations where order_id > $1 order by order_id limit $2;
+
+-- book_holds: many
+-- order_id uuid -> sku text, quantity int64, shipped int64, returned int64, released int64
+select sku, quantity, shipped, returned, released from holds where order_id = $1 order by sku;
+
+-- book_stock: many
+-- sku text, rows_max int32 -> sku text, on_hand int64, reserved int64, ledger_sum int64,
+-- ledger_last int64
+select s.sku, s.on_hand, s.reserved,
+    cast(coalesce((select sum(delta) from ledger l where l.sku = s.sku), 0) as bigint) as ledger_sum,
+    coalesce((select on_hand_after from ledger l where l.sku = s.sku order by l.number desc limit 1), 0)
+        as ledger_last
+from stock s where s.sku > $1 order by s.sku limit $2;
+
+-- book_open_holds: many
+-- -> sku text, units int64
+select sku, cast(sum(quantity - shipped - released) as bigint) as units from holds
+group by sku having sum(quantity - shipped - released) <> 0 order by sku;

@@ -293,6 +293,36 @@ TEST(admin_takes_calls_of_operators_and_staff_on_the_socket_only)
     CHECK_STR(inline_header(&answer, "allow"), "POST");
 }
 
+static err say(void *self, struct request *request)
+{
+    struct fixture *fixture = self;
+    if (request->body.len > 0)
+        return fail(request->arena, FIELD_INVALID, "as the test says");
+    request->response = (struct response){ .status = 200,
+                                           .content_type = STR("text/plain"),
+                                           .body = fixture->is_open ? STR("open") : STR("shut") };
+    return OK;
+}
+
+TEST(admin_runs_actions_on_a_worker_for_who_comes_by_the_socket)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    struct workers *workers = workers_open("action", 1, 8);
+    struct admin_action actions[] = { { HTTP_POST, "/operator/say", say, fixture } };
+    struct admin *admin = admin_open(&(struct admin_config){
+        .conf = fixture->house->conf, .actions = actions, .actions_count = 1, .workers = workers });
+    struct inline_client near = inline_client(t, fixture->house, handle, admin), socket = near;
+    socket.operator_ = true;
+    struct answer_seen answer = inline_request(&socket, "POST", "/operator/say", NULL, STR_NONE);
+    CHECK_STATUS(answer, 200);
+    CHECK_STR(answer.body, "open");
+    CHECK_PROBLEM(inline_post(&socket, "/operator/say", "{}"), 422, "field.invalid");
+    CHECK_PROBLEM(inline_get(&socket, "/operator/say"), 405, "route.method_not_allowed");
+    CHECK_PROBLEM(inline_post(&near, "/operator/say", "{}"), 404, "route.unknown");
+    workers_close(workers);
+    admin_close(admin, 0, NULL, NULL);
+}
+
 /* ---- Sockets ---- */
 
 static void run_loop(void *loop) { loop_run(loop); }

@@ -403,3 +403,42 @@ TEST(a_file_that_may_not_grow_is_full_and_goes_on_when_it_may)
     shelf_do(shelf, put_two, NULL);
     CHECK_INT(shelf_sum(shelf), 14);
 }
+
+TEST(a_backup_is_the_moment_it_began_at_however_late_it_is_copied)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct db_backup *backup;
+    add_cups(shelf, 9);
+    str path = str_format(t->arena, "%s/copy.db", shelf->folder);
+    CHECK_OK(db_backup_begin(shelf->db, t->arena, &backup));
+    for (int i = 0; i < 50; i++)
+        add_cups(shelf, 1);
+    CHECK_OK(db_backup_run(backup, t->arena, path));
+    db_backup_end(backup);
+    db_backup_end(NULL);
+    CHECK_INT(shelf_counter(shelf, "cup"), 59);
+
+    shelf->url = str_format(t->arena, "sqlite:%" STR_F, STR_A(path));
+    shelf_reopen(shelf, true);
+    CHECK_INT(shelf_counter(shelf, "cup"), 9);
+    CHECK_OK(db_check(shelf->db, t->arena));
+}
+
+TEST(a_database_with_a_page_of_noise_is_found_by_a_check)
+{
+    struct shelf *shelf = shelf_open(t);
+    for (int i = 0; i < 20; i++)
+        add_cups(shelf, i);
+    CHECK_OK(db_check(shelf->db, t->arena));
+    str whole;
+    shelf_reopen(shelf, true);
+    CHECK_OK(db_check(shelf->db, t->arena));
+    CHECK_OK(disk_read(t->arena, path_of(shelf, ""), 64 << 20, &whole));
+    CHECK(whole.len > 4 * 4096);
+    char *noisy = arena_copy(t->arena, whole.ptr, whole.len);
+    memset(noisy + 4096, 0x55, 2 * 4096); /* behind the schema */
+    int fd = open(str_z(t->arena, path_of(shelf, "")), O_WRONLY);
+    CHECK(fd >= 0 && pwrite(fd, noisy, whole.len, 0) == (ssize_t)whole.len);
+    close(fd);
+    CHECK_ERR(db_check(shelf->db, t->arena), DB_CORRUPT);
+}

@@ -253,3 +253,26 @@ TEST(the_sweeper_drops_what_was_skipped_long_ago_only)
     CHECK_INT(count, 1);
     CHECK_STR(letters[0].event.key, "8");
 }
+
+TEST(what_is_known_of_a_key_is_listed_with_its_place)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_start(shelf);
+    put(shelf, "7", 1, "why");
+    put(shelf, "7", 2, "");
+    put(shelf, "8", 1, "why");
+    shelf_stop(shelf);
+
+    struct event_known *events;
+    struct db_reader *reader;
+    size_t count;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK_OK(events_of_key(reader, t->arena, STR("7"), 10, &events, &count));
+    CHECK_INT(count, 2);
+    CHECK_STR(events[1].place, "dead");
+    CHECK_STR(events[1].type, "orders.v1.OrderPlaced");
+    CHECK_INT(events[1].number, 2);
+    CHECK_OK(events_of_key(reader, t->arena, STR("9"), 10, &events, &count));
+    CHECK_INT(count, 0);
+    db_read_end(reader);
+}

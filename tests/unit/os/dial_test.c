@@ -127,3 +127,34 @@ TEST(a_path_too_long_for_a_socket_is_an_error_that_says_what_to_do)
     CHECK_ERR(error, OS_FAILED);
     CHECK(str_find(error->detail, STR("DATA_DIR")) > 0);
 }
+
+/* ---- Step by step ---- */
+
+TEST(a_dial_is_sent_to_and_received_from_in_steps)
+{
+    struct server server = { .words = "hello ", .repeats = 2, .says_nothing = true };
+    struct dial *dial;
+    char room[64], heard[64];
+    size_t len, all = 0;
+    bool waited, closed;
+    server_start(t, &server);
+    CHECK_ERR(dial_open(t->arena, str_format(t->arena, "%s/none", test_folder(t)), 1000, &dial),
+              UPSTREAM_UNAVAILABLE);
+    CHECK_OK(dial_open(t->arena, server.path, 10000, &dial));
+    CHECK_OK(dial_send(dial, STR("one "), &closed));
+    CHECK_OK(dial_send(dial, STR("two."), &closed));
+    CHECK(!closed);
+    CHECK_OK(dial_receive(dial, room, sizeof room, 1, &len, &waited));
+    CHECK(waited && len == 0); /* it thinks before it speaks */
+    do {
+        CHECK_OK(dial_receive(dial, room, sizeof room, 10000, &len, &waited));
+        CHECK(!waited && all + len < sizeof heard);
+        memcpy(heard + all, room, len);
+        all += len;
+    } while (len > 0);
+    CHECK_STR(str_of(heard, all), "hello hello ");
+    dial_close(dial);
+    dial_close(NULL);
+    server_stop(&server);
+    CHECK_STR(str_of_z(server.heard), "one two.");
+}

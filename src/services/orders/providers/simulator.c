@@ -386,3 +386,5 @@ void simulator_close(struct simulator *simulator)
     db_close(simulator->db);
     arena_close(simulator->arena);
 }
+
+struct db *simulator_db(struct simulator *simulator) { return simulator->db; }

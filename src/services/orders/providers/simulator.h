@@ -23,5 +23,6 @@ err simulator_open(struct arena *arena, str database_url, str secret, struct sim
 
 /* Brings its tables up to what this program knows: db_migrate. */
 err simulator_migrate(struct arena *arena, str database_url, int *applied);
+struct db *simulator_db(struct simulator *simulator); /* for backups */
 struct provider simulator_provider(struct simulator *simulator);
 void simulator_close(struct simulator *simulator); /* accepts NULL */

@@ -1,0 +1,272 @@
+#include "apps/care.h"
+
+#include "apps/backup.h"
+#include "base/json.h"
+#include "chassis/dead_letters.h"
+#include "chassis/write.h"
+
+enum {
+    CARE_BYTES_MAX = 1024 * 1024,
+    ACTIONS_WAITING_MAX = 8,
+    LETTERS_MAX = 1000,
+    EVENTS_MAX = 200,
+    SERVICES = 3,
+    ACTIONS = 5
+};
+
+struct care {
+    struct arena *memory; /* holds this struct */
+    struct shop *shop;
+    struct workers *workers;
+    struct admin_action actions[ACTIONS];
+};
+
+static const char *const NAMES[SERVICES] = { "users", "products", "orders" };
+
+/* ---- JSON in and out ---- */
+
+static void add_text(struct text *out, bool *first, str name, str value)
+{
+    json_add_name(out, first, name);
+    json_add_string(out, value.ptr ? value : STR(""));
+}
+
+static void add_number(struct text *out, bool *first, str name, int64_t value)
+{
+    json_add_name(out, first, name);
+    text_add_int(out, value);
+}
+
+static err answer(struct request *request, const struct text *json)
+{
+    request->response = (struct response){ .status = 200,
+                                           .content_type = STR("application/json"),
+                                           .body = text_str(json) };
+    response_add(&request->response, STR("Cache-Control"), STR("no-store"));
+    return OK;
+}
+
+static err text_of_body(struct arena *arena, const struct json *body, str name, str *out)
+{
+    const struct json *value = json_member(body, name);
+    if (!value || json_kind_of(value) != JSON_STRING)
+        return fail_field(arena, FIELD_INVALID, str_format(arena, "/%" STR_F, STR_A(name)),
+                          "it must be a text");
+    *out = json_string(value);
+    return OK;
+}
+
+static err service_of_body(const struct care *care, struct arena *arena, const struct json *body,
+                           struct service **out)
+{
+    str name;
+    TRY(text_of_body(arena, body, STR("service"), &name));
+    *out = shop_service(care->shop, name);
+    return *out ? OK : fail(arena, NOT_FOUND, "there is no service %" STR_F, STR_A(name));
+}
+
+/* ---- dead letters ---- */
+
+static void add_letter(struct arena *arena, struct text *out, const char *service,
+                       const struct dead_letter *letter)
+{
+    bool first = true;
+    text_add(out, out->ptr[out->len - 1] == '[' ? STR("{") : STR(",{"));
+    add_text(out, &first, STR("service"), str_of_z(service));
+    add_text(out, &first, STR("topic"), letter->event.topic);
+    add_text(out, &first, STR("key"), letter->event.key);
+    add_number(out, &first, STR("number"), letter->event.number);
+    add_text(out, &first, STR("type"), letter->event.type);
+    add_text(out, &first, STR("event_id"), uuid_text(arena, letter->event.id));
+    add_text(out, &first, STR("state"), letter->state);
+    add_number(out, &first, STR("tries"), letter->tries);
+    add_text(out, &first, STR("error"), letter->error);
+    add_text(out, &first, STR("at"), time_text(arena, letter->at));
+    text_add_byte(out, '}');
+}
+
+static err list_letters(void *self, struct request *request)
+{
+    const struct care *care = self;
+    struct arena *arena = request->arena;
+    struct text out = text_init(arena, 4096);
+    text_add(&out, STR("{\"items\":["));
+    for (int i = 0; i < SERVICES; i++) {
+        struct service *service = shop_service(care->shop, str_of_z(NAMES[i]));
+        struct dead_letter_place after = { STR(""), STR(""), 0 };
+        struct dead_letter *letters;
+        struct db_reader *reader;
+        size_t count;
+        TRY(db_read_begin(service_db(service), arena, &reader));
+        err error = dead_letters_list(reader, arena, &after, LETTERS_MAX, &letters, &count);
+        db_read_end(reader);
+        TRY(error);
+        for (size_t j = 0; j < count; j++)
+            add_letter(arena, &out, NAMES[i], &letters[j]);
+    }
+    text_add(&out, STR("]}"));
+    return answer(request, &out);
+}
+
+static err write_and_answer(struct service *service, struct request *request, struct write *write)
+{
+    err outcome;
+    enum write_end end = writer_submit_and_wait(service_writer(service), write, &outcome);
+    if (outcome != OK)
+        return err_copy(request->arena, outcome);
+    struct text out = text_init(request->arena, 32);
+    text_add(&out, end == WRITE_REPEATED ? STR("{\"done\":false}") : STR("{\"done\":true}"));
+    return answer(request, &out);
+}
+
+static err requeue_letters(void *self, struct request *request)
+{
+    struct arena *arena = request->arena;
+    struct dead_letter_place *place = arena_new(arena, struct dead_letter_place);
+    struct service *service;
+    const struct json *body;
+    TRY(json_read(arena, request->body, &body));
+    TRY(service_of_body(self, arena, body, &service));
+    TRY(text_of_body(arena, body, STR("topic"), &place->topic));
+    TRY(text_of_body(arena, body, STR("key"), &place->key));
+    return write_and_answer(service, request, write_new(arena, dead_letters_requeue, place));
+}
+
+/* The type of the event that lies at a place. */
+static err find_type(struct service *service, struct arena *arena, struct dead_letter_place place,
+                     str *type)
+{
+    struct dead_letter_place before = { place.topic, place.key, place.number - 1 };
+    struct dead_letter *letters;
+    struct db_reader *reader;
+    size_t count;
+    TRY(db_read_begin(service_db(service), arena, &reader));
+    err error = dead_letters_list(reader, arena, &before, 1, &letters, &count);
+    db_read_end(reader);
+    TRY(error);
+    if (count == 0 || !str_equal(letters[0].event.topic, place.topic) ||
+        !str_equal(letters[0].event.key, place.key) || letters[0].event.number != place.number)
+        return fail(arena, NOT_FOUND, "no letter %lld lies under %" STR_F " %" STR_F,
+                    (long long)place.number, STR_A(place.topic), STR_A(place.key));
+    *type = letters[0].event.type;
+    return OK;
+}
+
+static err skip_letter(void *self, struct request *request)
+{
+    struct arena *arena = request->arena;
+    struct dead_letter_place place;
+    struct service *service;
+    const struct json *body, *number;
+    TRY(json_read(arena, request->body, &body));
+    TRY(service_of_body(self, arena, body, &service));
+    TRY(text_of_body(arena, body, STR("topic"), &place.topic));
+    TRY(text_of_body(arena, body, STR("key"), &place.key));
+    number = json_member(body, STR("number"));
+    if (!number || !json_int64(number, &place.number) || place.number < 1)
+        return fail_field(arena, FIELD_INVALID, STR("/number"), "it must be a number from 1 on");
+    str type;
+    TRY(find_type(service, arena, place, &type));
+    return write_and_answer(service, request,
+                            dead_letter_skip(arena, place, service_hears_state(service, type)));
+}
+
+/* ---- what is known of a key ---- */
+
+static err list_events(void *self, struct request *request)
+{
+    const struct care *care = self;
+    struct arena *arena = request->arena;
+    struct text out = text_init(arena, 1024);
+    str key = request->query;
+    if (!str_starts(key, STR("key=")))
+        return fail(arena, QUERY_MALFORMED, "give ?key=");
+    key = str_slice(key, 4, key.len);
+    text_add(&out, STR("{\"items\":["));
+    for (int i = 0; i < SERVICES; i++) {
+        struct service *service = shop_service(care->shop, str_of_z(NAMES[i]));
+        struct event_known *events;
+        struct db_reader *reader;
+        size_t count;
+        TRY(db_read_begin(service_db(service), arena, &reader));
+        err error = events_of_key(reader, arena, key, EVENTS_MAX, &events, &count);
+        db_read_end(reader);
+        TRY(error);
+        for (size_t j = 0; j < count; j++) {
+            bool first = true;
+            text_add(&out, out.ptr[out.len - 1] == '[' ? STR("{") : STR(",{"));
+            add_text(&out, &first, STR("service"), str_of_z(NAMES[i]));
+            add_text(&out, &first, STR("place"), events[j].place);
+            add_text(&out, &first, STR("topic"), events[j].topic);
+            add_number(&out, &first, STR("number"), events[j].number);
+            add_text(&out, &first, STR("type"), events[j].type);
+            add_text(&out, &first, STR("at"), time_text(arena, events[j].at));
+            text_add_byte(&out, '}');
+        }
+    }
+    text_add(&out, STR("]}"));
+    return answer(request, &out);
+}
+
+/* ---- backups ---- */
+
+static err make_backup(void *self, struct request *request)
+{
+    const struct care *care = self;
+    struct arena *arena = request->arena;
+    struct backup_made made;
+    const struct json *body;
+    str path;
+    TRY(json_read(arena, request->body, &body));
+    TRY(text_of_body(arena, body, STR("path"), &path));
+    if (!str_starts(path, STR("/")))
+        return fail_field(arena, FIELD_INVALID, STR("/path"), "it must be absolute");
+    err error = backup_make(arena, care->shop, path, &made);
+    if (err_is(error, OS_FAILED)) /* the operator may read why */
+        return fail_over(arena, BACKUP_FAILED, error, "%" STR_F, STR_A(error->detail));
+    TRY(error);
+    struct text out = text_init(arena, 128);
+    bool first = true;
+    text_add_byte(&out, '{');
+    add_text(&out, &first, STR("path"), path);
+    add_number(&out, &first, STR("bytes"), made.bytes);
+    add_number(&out, &first, STR("paused_us"), made.paused_us);
+    text_add_byte(&out, '}');
+    return answer(request, &out);
+}
+
+/* ---- its life ---- */
+
+struct care *care_open(struct shop *shop)
+{
+    ASSERT(shop);
+    struct arena *memory = arena_open(CARE_BYTES_MAX);
+    struct care *care = arena_new(memory, struct care);
+    *care = (struct care){
+        .memory = memory,
+        .shop = shop,
+        .workers = workers_open("operator", 1, ACTIONS_WAITING_MAX),
+        .actions = { { HTTP_GET, "/operator/dead-letters", list_letters, care },
+                     { HTTP_POST, "/operator/dead-letters/requeue", requeue_letters, care },
+                     { HTTP_POST, "/operator/dead-letters/skip", skip_letter, care },
+                     { HTTP_GET, "/operator/events", list_events, care },
+                     { HTTP_POST, "/operator/backup", make_backup, care } },
+    };
+    return care;
+}
+
+void care_actions(struct care *care, struct admin_config *config)
+{
+    ASSERT(care && config);
+    config->actions = care->actions;
+    config->actions_count = ACTIONS;
+    config->workers = care->workers;
+}
+
+void care_close(struct care *care)
+{
+    if (!care)
+        return;
+    workers_close(care->workers);
+    arena_close(care->memory);
+}

@@ -1,0 +1,191 @@
+/* What opens a shop's files, under its lock: migrate, check, restore. */
+#include "apps/backup.h"
+#include "apps/books.h"
+#include "apps/ctl.h"
+
+#include "os/disk.h"
+#include "os/disk_stream.h"
+
+#include <stdio.h>
+
+static const char *const FILES[] = { "users.db", "products.db", "orders.db",
+                                     "payments-simulator.db" };
+enum { FILES_COUNT = 4 };
+
+static str below(const struct tool *tool, str folder, const char *name)
+{
+    return str_format(tool->arena, "%" STR_F "/%s", STR_A(folder), name);
+}
+
+static str data_dir(const struct tool *tool) { return conf_text(tool->conf, CONF_DATA_DIR); }
+
+static err take_lock(const struct tool *tool, struct disk_lock **out)
+{
+    TRY(disk_make_dirs(tool->arena, data_dir(tool)));
+    return disk_lock_take(tool->arena, below(tool, data_dir(tool), "duka.lock"), out);
+}
+
+/* ---- check ---- */
+
+static void on_fault(void *self, str what)
+{
+    (void)self;
+    ctl_progress_end();
+    printf("%" STR_F "\n", STR_A(what));
+}
+
+static int check_folder(struct tool *tool, str folder)
+{
+    struct books books;
+    struct books_found found;
+    err error = books_open(tool->arena, tool->conf, folder, &books);
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    books.fault = on_fault;
+    error = books_check(tool->arena, &books, &found);
+    books_close(&books);
+    ctl_progress_end();
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    printf("%lld orders, %lld SKUs, %lld events waiting, %lld dead letters: %lld faults\n",
+           (long long)found.orders, (long long)found.skus, (long long)found.pending,
+           (long long)found.dead, (long long)found.faults);
+    return found.faults > 0 ? CTL_FAULTS : CTL_OK;
+}
+
+int ctl_check(struct tool *tool)
+{
+    struct disk_lock *lock = NULL;
+    if (!disk_exists(tool->arena, data_dir(tool)))
+        return ctl_complain(CTL_REFUSED, "there is no %" STR_F, STR_A(data_dir(tool)));
+    err error = take_lock(tool, &lock);
+    int code = error == OK ? check_folder(tool, data_dir(tool)) : ctl_complain_error(tool, error);
+    disk_lock_drop(lock);
+    return code;
+}
+
+/* On SQLite each database has a lock of its own, which a shop that runs holds. */
+int ctl_migrate(struct tool *tool)
+{
+    struct migrated done = { 0 };
+    err error = shop_migrate(tool->arena, tool->conf, &done);
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    printf("users %d, products %d, orders %d migrations applied\n", done.users, done.products,
+           done.orders);
+    return CTL_OK;
+}
+
+/* ---- restore ---- */
+
+/* Empties a folder of ours: what a restore that was interrupted left. */
+static err clear(const struct tool *tool, str folder)
+{
+    str *names;
+    size_t count;
+    if (!disk_exists(tool->arena, folder))
+        return OK;
+    TRY(disk_list(tool->arena, folder, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        str path = below(tool, folder, str_z(tool->arena, names[i]));
+        if (str_equal(names[i], STR("keys")))
+            TRY(clear(tool, path));
+        else
+            TRY(disk_remove(tool->arena, path));
+    }
+    return OK;
+}
+
+static err move(const struct tool *tool, str from, str to, const char *name)
+{
+    str old = below(tool, from, name);
+    return disk_exists(tool->arena, old) ? disk_rename(tool->arena, old, below(tool, to, name))
+                                         : OK;
+}
+
+/* A database with its log, for the log belongs to it. */
+static err move_all(const struct tool *tool, str from, str to)
+{
+    for (int i = 0; i < FILES_COUNT; i++) {
+        str log = str_format(tool->arena, "%s-wal", FILES[i]);
+        str index = str_format(tool->arena, "%s-shm", FILES[i]);
+        TRY(move(tool, from, to, str_z(tool->arena, log)));
+        TRY(disk_remove(tool->arena, below(tool, from, str_z(tool->arena, index))));
+        TRY(move(tool, from, to, FILES[i]));
+    }
+    str *names, keys = below(tool, from, "keys"), target = below(tool, to, "keys");
+    size_t count;
+    if (!disk_exists(tool->arena, keys))
+        return OK;
+    TRY(disk_make_dirs(tool->arena, target));
+    TRY(disk_list(tool->arena, keys, &names, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(move(tool, keys, target, str_z(tool->arena, names[i])));
+    return OK;
+}
+
+static bool has_data(const struct tool *tool)
+{
+    bool found = false;
+    for (int i = 0; i < FILES_COUNT; i++)
+        found = found || disk_exists(tool->arena, below(tool, data_dir(tool), FILES[i]));
+    return found;
+}
+
+static err unpack(struct tool *tool, str scratch)
+{
+    TRY(clear(tool, scratch));
+    return backup_unpack(tool->arena, str_of_z(tool->operands[0]), scratch);
+}
+
+static err take_place(struct tool *tool, str scratch, bool replaces)
+{
+    str before = below(tool, data_dir(tool), "before-restore");
+    if (replaces) {
+        TRY(clear(tool, before));
+        TRY(disk_make_dirs(tool->arena, before));
+        TRY(move_all(tool, data_dir(tool), before));
+    }
+    TRY(move_all(tool, scratch, data_dir(tool)));
+    return clear(tool, scratch);
+}
+
+static int restore(struct tool *tool)
+{
+    bool replaces = has_data(tool);
+    str scratch = below(tool, data_dir(tool), "restore.tmp");
+    if (replaces && !ctl_value(tool, "replace"))
+        return ctl_complain(CTL_REFUSED,
+                            "%" STR_F " holds a shop's data already; --replace moves it aside",
+                            STR_A(data_dir(tool)));
+    err error = unpack(tool, scratch);
+    if (error != OK) {
+        (void)!clear(tool, scratch);
+        return ctl_complain_error(tool, error);
+    }
+    int code = check_folder(tool, scratch);
+    if (code != CTL_OK) {
+        (void)!clear(tool, scratch);
+        return ctl_complain(code, "nothing was restored");
+    }
+    error = take_place(tool, scratch, replaces);
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    printf("restored into %" STR_F "\n", STR_A(data_dir(tool)));
+    return CTL_OK;
+}
+
+int ctl_restore(struct tool *tool)
+{
+    static const enum setting urls[] = { CONF_DATABASE_URL_USERS, CONF_DATABASE_URL_PRODUCTS,
+                                         CONF_DATABASE_URL_ORDERS };
+    struct disk_lock *lock = NULL;
+    for (int i = 0; i < 3; i++)
+        if (conf_text(tool->conf, urls[i]).len > 0)
+            return ctl_complain(CTL_USAGE,
+                                "restore fills DATA_DIR: DATABASE_URL_… must not be set");
+    err error = take_lock(tool, &lock);
+    int code = error == OK ? restore(tool) : ctl_complain_error(tool, error);
+    disk_lock_drop(lock);
+    return code;
+}

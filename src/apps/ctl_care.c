@@ -1,0 +1,240 @@
+/* What runs, and what an operator looks into: ready, config, explain, dead letters, backup. */
+#include "apps/ctl.h"
+
+#include "os/clock.h"
+#include "os/disk_stream.h"
+#include "os/sync.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ASK_TIMEOUT_MS = 30000, READY_TIMEOUT_S = 60, READY_PAUSE_MS = 100, PATH_BYTES_MAX = 4096 };
+
+int ctl_ready(struct tool *tool)
+{
+    int64_t timeout_s;
+    if (!ctl_number(tool, "timeout", 0, 86400, READY_TIMEOUT_S, &timeout_s))
+        return CTL_USAGE;
+    int64_t deadline_us = clock_mono_us() + timeout_s * TIME_SECOND;
+    for (;;) {
+        struct arena *arena = arena_open(ARENA_CHUNK_BYTES * 64);
+        struct asked asked;
+        err error =
+            ask_operator(arena, tool->socket, "GET", "/readyz", STR_NONE, ASK_TIMEOUT_MS, &asked);
+        bool is_ready = error == OK && asked.status == 200;
+        bool is_over = clock_mono_us() >= deadline_us;
+        int code = CTL_OK;
+        if (is_ready)
+            puts("ready");
+        else if (is_over)
+            code = error != OK ? ctl_complain_error(tool, error)
+                               : ctl_complain(CTL_REFUSED, "the shop is not ready (status %d)",
+                                              asked.status);
+        arena_close(arena);
+        if (is_ready || is_over)
+            return code;
+        sleep_until(clock_mono_us() + READY_PAUSE_MS * TIME_MS);
+    }
+}
+
+int ctl_config(struct tool *tool)
+{
+    str shown = conf_show(tool->arena, tool->conf);
+    printf("%" STR_F, STR_A(shown));
+    return CTL_OK;
+}
+
+/* ---- explain ---- */
+
+static void tell_money(const char *what, const struct json *money)
+{
+    if (money && json_kind_of(money) == JSON_OBJECT)
+        printf("  %-12s%" STR_F " %" STR_F " (minor units)\n", what,
+               STR_A(ctl_text(money, "amount")), STR_A(ctl_text(money, "currency")));
+}
+
+static void tell_order(const struct json *order)
+{
+    const struct json *lines = json_member(order, STR("lines"));
+    printf("order %" STR_F "\n  %-12s%" STR_F ", payment %" STR_F ", fulfilment %" STR_F "\n",
+           STR_A(ctl_text(order, "id")), "status", STR_A(ctl_text(order, "status")),
+           STR_A(ctl_text(order, "payment_status")), STR_A(ctl_text(order, "fulfilment_status")));
+    if (json_member(order, STR("reason")))
+        printf("  %-12s%" STR_F "\n", "reason", STR_A(ctl_text(order, "reason")));
+    printf("  %-12s%" STR_F "\n", "version", STR_A(ctl_text(order, "version")));
+    tell_money("total", json_member(order, STR("total")));
+    if (!lines || json_kind_of(lines) != JSON_ARRAY)
+        return;
+    struct json_walk walk = json_walk_of(lines);
+    while (json_next(&walk))
+        printf("  %-12s%" STR_F " of %" STR_F "\n", "line", STR_A(ctl_text(walk.value, "quantity")),
+               STR_A(ctl_text(walk.value, "sku")));
+}
+
+static void tell_timeline(const struct json *timeline)
+{
+    const struct json *items = json_member(timeline, STR("items"));
+    puts("timeline");
+    if (!items || json_kind_of(items) != JSON_ARRAY)
+        return;
+    struct json_walk walk = json_walk_of(items);
+    while (json_next(&walk)) {
+        bool has_reason = json_member(walk.value, STR("reason")) != NULL &&
+                          ctl_text(walk.value, "reason").len > 0;
+        printf("  %-29" STR_F "%-22" STR_F "%" STR_F "%s%" STR_F "\n",
+               STR_A(ctl_text(walk.value, "at")), STR_A(ctl_text(walk.value, "what")),
+               STR_A(ctl_text(walk.value, "actor")), has_reason ? ": " : "",
+               STR_A(has_reason ? ctl_text(walk.value, "reason") : STR("")));
+    }
+}
+
+static void tell_events(const struct json *events)
+{
+    const struct json *items = json_member(events, STR("items"));
+    puts("events");
+    if (!items || json_kind_of(items) != JSON_ARRAY)
+        return;
+    struct json_walk walk = json_walk_of(items);
+    while (json_next(&walk))
+        printf("  %-10" STR_F "%-10" STR_F "%-14" STR_F "number %" STR_F " %" STR_F "\n",
+               STR_A(ctl_text(walk.value, "service")), STR_A(ctl_text(walk.value, "place")),
+               STR_A(ctl_text(walk.value, "topic")), STR_A(ctl_text(walk.value, "number")),
+               STR_A(ctl_text(walk.value, "type")));
+}
+
+static int ask_about(struct tool *tool, const char *before, const char *after,
+                     const struct json **answer)
+{
+    str path = str_format(tool->arena, "%s%s%s", before, tool->operands[0], after);
+    return ctl_ask(tool, "GET", str_z(tool->arena, path), STR_NONE, answer);
+}
+
+int ctl_explain(struct tool *tool)
+{
+    const struct json *order, *timeline, *events;
+    for (const char *c = tool->operands[0]; *c; c++)
+        if (!strchr("0123456789abcdefABCDEF-", *c))
+            return ctl_complain(CTL_USAGE, "%s is no order's id", tool->operands[0]);
+    int code = ask_about(tool, "/orders/", "", &order);
+    if (code == 0)
+        code = ask_about(tool, "/orders/", "/timeline", &timeline);
+    if (code == 0)
+        code = ask_about(tool, "/operator/events?key=", "", &events);
+    if (code != 0)
+        return code;
+    tell_order(order);
+    tell_timeline(timeline);
+    tell_events(events);
+    return CTL_OK;
+}
+
+/* ---- dead letters ---- */
+
+int ctl_letters_list(struct tool *tool)
+{
+    const struct json *answer;
+    int count = 0;
+    int code = ctl_ask(tool, "GET", "/operator/dead-letters", STR_NONE, &answer);
+    if (code != 0)
+        return code;
+    struct json_walk walk = json_walk_of(json_member(answer, STR("items")));
+    for (; json_next(&walk); count++)
+        printf("%" STR_F " %" STR_F " %" STR_F " %" STR_F "  %" STR_F ", %" STR_F ", %" STR_F
+               " tries  %" STR_F "\n",
+               STR_A(ctl_text(walk.value, "service")), STR_A(ctl_text(walk.value, "topic")),
+               STR_A(ctl_text(walk.value, "key")), STR_A(ctl_text(walk.value, "number")),
+               STR_A(ctl_text(walk.value, "type")), STR_A(ctl_text(walk.value, "state")),
+               STR_A(ctl_text(walk.value, "tries")), STR_A(ctl_text(walk.value, "error")));
+    fprintf(stderr, "%d dead letters\n", count);
+    return CTL_OK;
+}
+
+static int change_letters(struct tool *tool, const char *path, const char *done)
+{
+    struct text json = text_init(tool->arena, 512);
+    const struct json *answer;
+    bool first = true;
+    text_add_byte(&json, '{');
+    ctl_add(&json, &first, "service", str_of_z(tool->operands[0]));
+    ctl_add(&json, &first, "topic", str_of_z(tool->operands[1]));
+    ctl_add(&json, &first, "key", str_of_z(tool->operands[2]));
+    if (tool->operands_count > 3) {
+        int64_t number;
+        if (!str_to_int64(str_of_z(tool->operands[3]), 1, INT64_MAX, &number))
+            return ctl_complain(CTL_USAGE, "NUMBER is a number from 1 on");
+        json_add_name(&json, &first, STR("number"));
+        text_add_int(&json, number);
+    }
+    text_add_byte(&json, '}');
+    int code = ctl_ask(tool, "POST", path, text_str(&json), &answer);
+    if (code == 0)
+        puts(done);
+    return code;
+}
+
+int ctl_letters_requeue(struct tool *tool)
+{
+    return change_letters(tool, "/operator/dead-letters/requeue",
+                          "requeued: they are tried again, in order");
+}
+
+int ctl_letters_skip(struct tool *tool)
+{
+    return change_letters(tool, "/operator/dead-letters/skip",
+                          "skipped; those behind it are tried again");
+}
+
+/* ---- backup ---- */
+
+struct waiting {
+    struct arena *arena;
+    str part;
+    int64_t total;
+};
+
+static void on_waiting(void *self)
+{
+    struct waiting *waiting = self;
+    ctl_progress("backing up", disk_bytes(waiting->arena, waiting->part), waiting->total);
+}
+
+/* About how large it will be. */
+static int64_t databases_bytes(const struct tool *tool)
+{
+    static const char *const names[] = { "users", "products", "orders", "payments-simulator" };
+    str folder = conf_text(tool->conf, CONF_DATA_DIR);
+    int64_t bytes = 0;
+    for (int i = 0; i < 4; i++)
+        bytes += disk_bytes(tool->arena,
+                            str_format(tool->arena, "%" STR_F "/%s.db", STR_A(folder), names[i]));
+    return bytes > 0 ? bytes : 1;
+}
+
+int ctl_backup(struct tool *tool)
+{
+    char folder[PATH_BYTES_MAX];
+    const char *name = tool->operands[0];
+    if (*name != '/' && !getcwd(folder, sizeof folder))
+        return ctl_complain(CTL_REFUSED, "the current directory has no name");
+    str path = *name == '/' ? str_of_z(name) : str_format(tool->arena, "%s/%s", folder, name);
+    struct waiting waiting = { .arena = tool->arena,
+                               .part = str_format(tool->arena, "%" STR_F ".part", STR_A(path)),
+                               .total = databases_bytes(tool) };
+    struct text json = text_init(tool->arena, 512);
+    const struct json *answer;
+    struct asked asked;
+    bool first = true;
+    text_add_byte(&json, '{');
+    ctl_add(&json, &first, "path", path);
+    text_add_byte(&json, '}');
+    err error = ask_patiently(tool->arena, tool->socket, "POST", "/operator/backup",
+                              text_str(&json), on_waiting, &waiting, &asked);
+    ctl_progress_end();
+    int code = ctl_asked(tool, error, &asked, &answer);
+    if (code == 0)
+        printf("%" STR_F " bytes in %" STR_F "; writers stood still for %" STR_F " us\n",
+               STR_A(ctl_text(answer, "bytes")), STR_A(ctl_text(answer, "path")),
+               STR_A(ctl_text(answer, "paused_us")));
+    return code;
+}
