@@ -21,7 +21,8 @@ static const struct {
 enum { CODES_COUNT = sizeof CODES / sizeof CODES[0] };
 
 static const char ABOUT[] =
-    "Asks the shop that runs on DATA_DIR (./data unless set) by its socket DATA_DIR/duka.sock. Only "
+    "Asks the shop that runs on DATA_DIR (./data unless set) by its socket DATA_DIR/duka.sock. "
+    "Only "
     "migrate, restore and check open files, and only while no shop runs on them. Settings stand in "
     "the environment, in the file that DUKA_CONFIG names, or first: dukactl --data-dir /srv/duka "
     "ready.";

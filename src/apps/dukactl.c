@@ -43,7 +43,8 @@ const struct ctl_command CTL_COMMANDS[] = {
       1,
       1,
       "Imports a product CSV in Shopify's format",
-      "Waits until the job is done; lines that were refused are told on standard error and make the "
+      "Waits until the job is done; lines that were refused are told on standard error and make "
+      "the "
       "exit code 1. The job goes on in the shop when dukactl is stopped.",
       { { "currency", "CODE", "Of the prices; SHOP_CURRENCY unless given." },
         { "no-wait", NULL, "Tell the job's id and go." } },

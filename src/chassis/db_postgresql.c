@@ -431,9 +431,10 @@ static void postgresql_maintain(struct db *db) { (void)db; }
 
 static err postgresql_backup_begin(struct db *db, struct arena *arena, struct db_backup **out)
 {
-    (void)db;
     (void)out;
-    return fail(arena, OS_FAILED, "a server's database is backed up by its own tools: pg_dump");
+    return fail(arena, SETTING_INVALID,
+                "%s is PostgreSQL's to keep: use pg_dump, or its archive of the log",
+                of(db)->place);
 }
 
 /* Never reached: no backup begins. */
@@ -447,7 +448,7 @@ static err postgresql_backup_run(struct db_backup *backup, struct arena *arena, 
 static void postgresql_backup_end(struct db_backup *backup) { (void)backup; }
 
 /* The server looks after its pages by itself. */
-static err postgresql_check(struct db *db, struct arena *arena)
+static err postgresql_check_all(struct db *db, struct arena *arena)
 {
     (void)db;
     (void)arena;
@@ -483,7 +484,7 @@ const struct db_driver db_postgresql_driver = {
     .backup_begin = &postgresql_backup_begin,
     .backup_run = &postgresql_backup_run,
     .backup_end = &postgresql_backup_end,
-    .check = &postgresql_check,
+    .check = &postgresql_check_all,
     .stats = &postgresql_stats,
     .limit_bytes = &postgresql_limit_bytes,
 };
