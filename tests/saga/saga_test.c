@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STATES_A_TEST = 300000, CHILD_SECONDS_MAX = 110 };
+enum { STATES_A_TEST = 150000, CHILD_SECONDS_MAX = 110 };
 
 static bool is_whole_asked(void)
 {

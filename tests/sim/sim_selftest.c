@@ -160,7 +160,8 @@ static const struct change changes[] = {
       "insert into orders select randomblob(16), customer, status, payment, fulfilment,"
       " total_minor,"
       " currency, captured_minor, refunded_minor, provider, payment_token, address, reason,"
-      " hold_until, event_number, version, created_at, updated_at from orders where payment ="
+      " hold_until, event_number, version, created_at, updated_at, forgotten from orders where"
+      " payment ="
       " 'none'"
       " limit 1" },
     { "an order of somebody else", "an order is what was asked for", "orders",

@@ -14,7 +14,7 @@
 #include <ftw.h>
 #include <stdio.h>
 
-enum { SEEDS_STANDARD = 40, TWICE_STANDARD = 3, SECONDS_MAX = 300, PATH_BYTES = 200, JOBS_MAX = 8 };
+enum { SEEDS_STANDARD = 16, TWICE_STANDARD = 3, SECONDS_MAX = 300, PATH_BYTES = 200, JOBS_MAX = 8 };
 
 /* A run in a process of its own, for a seed may end badly. */
 struct job {
