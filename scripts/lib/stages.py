@@ -203,6 +203,9 @@ def on_postgresql(program):
 # Modules of the e2e suite that ask of a database what the others ask: on PostgreSQL they run in `make test-wire` only.
 NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "openapi", "printed_lines", "refusals", "tls", "tokens")
 
+# And those that never do: dukactl's backup and check read files of SQLite, and floods of HTTP/2 are to be answered whole.
+NOT_FOR_POSTGRESQL = ("dukactl", "http2")
+
 
 def wire_programs(word):
     """What only real servers can show: suite wire and tests/wire; the data room and the whole shop on PostgreSQL."""
@@ -211,8 +214,9 @@ def wire_programs(word):
         if program.name == "wire-data":
             on_postgresql(program)
     shop = [on_postgresql(program) for program in pytest_programs("e2e", word, "release", "e2e-postgresql")]
-    for program in shop if os.environ.get("WIRE") != "whole" else []:
-        program.command += [f"--ignore=tests/e2e/test_{name}.py" for name in NOT_OF_THE_DATABASE]
+    left_out = NOT_FOR_POSTGRESQL + (() if os.environ.get("WIRE") == "whole" else NOT_OF_THE_DATABASE)
+    for program in shop:
+        program.command += [f"--ignore=tests/e2e/test_{name}.py" for name in left_out]
     return shop + rooms + pytest_programs("wire", word, "asan")
 
 

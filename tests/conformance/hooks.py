@@ -22,6 +22,7 @@ BEYOND_THE_SCHEMA = {
     "auth.credentials_invalid": None,
     "auth.refresh_invalid": None,
     "password.wrong": None,
+    "link.invalid": None,  # a link that no mail carried
     "password.weak": None,  # a list of common ones
     "payment.declined": None,
     "payment.provider_unknown": None,
