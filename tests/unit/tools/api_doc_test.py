@@ -4,6 +4,8 @@ import re
 import sys
 import unittest
 
+import counted
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 STATEMENT = re.compile(r"^- \*\*(\d+)\.(\d+)\*\* (.*?)(?=^- \*\*|^## |\Z)", re.M | re.S)
 NAMED = re.compile(r"`([a-z0-9_/]+\.(?:py|c)) (\w+)`")
@@ -71,18 +73,5 @@ class ApiDoc(unittest.TestCase):
         self.assertEqual(named - known, set())
 
 
-def main():
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    suite = unittest.TestSuite()
-    for group in unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]):
-        for case in group:
-            if word in case.id() or word in __file__:
-                suite.addTest(case)
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    bad, skipped = len(result.failures) + len(result.errors), len(result.skipped)
-    print(f"counts: passed={result.testsRun - bad - skipped} failed={bad} skipped={skipped}")
-    sys.exit(1 if bad else 0)
-
-
 if __name__ == "__main__":
-    main()
+    counted.main(sys.modules[__name__])

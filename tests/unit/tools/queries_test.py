@@ -11,6 +11,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "queries"))
 
+import counted  # noqa: E402
 import generate  # noqa: E402
 
 CUPS = """create table cups (
@@ -237,18 +238,5 @@ class PostgreSQL(unittest.TestCase):
         self.assertIn("same numbers and names", said)
 
 
-def main():
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    suite = unittest.TestSuite()
-    for group in unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]):
-        for case in group:
-            if word in case.id() or word in __file__:
-                suite.addTest(case)
-    result = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-    bad, skipped = len(result.failures) + len(result.errors), len(result.skipped)
-    print(f"counts: passed={result.testsRun - bad - skipped} failed={bad} skipped={skipped}")
-    sys.exit(1 if bad else 0)
-
-
 if __name__ == "__main__":
-    main()
+    counted.main(sys.modules[__name__])
