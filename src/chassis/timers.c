@@ -92,11 +92,12 @@ void job_rest(struct call *call, time_us until)
     call->rests_until_ = until;
 }
 
-/* Lies down, unless something was committed since the job began. */
+/* Lies down, unless it was poked, or something was committed, since the job began. */
 static void lie_down(struct timers *timers, struct timer *timer, int64_t rest_us, int64_t stirs)
 {
     lock_take(&timers->lock);
-    timer->rests_to_us = clock_mono_us() + rest_us;
+    bool is_poked = timer->due_us == 0;
+    timer->rests_to_us = is_poked ? 0 : clock_mono_us() + rest_us;
     __atomic_store_n(&timers->resting, true, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&timers->stirs, __ATOMIC_SEQ_CST) != stirs)
         wake_all(timers);

@@ -210,3 +210,13 @@ TEST(a_timer_does_not_rest_over_what_was_committed_while_its_job_ran)
     counter_start(counter);
     wait_runs(job, 5);
 }
+
+TEST(a_timer_does_not_rest_over_a_poke_that_came_while_its_job_ran)
+{
+    struct counter *counter = counter_open(t);
+    struct job *job = job_of(t);
+    job->rests = true;
+    job->pokes = every(counter, HOUR_MS, job); /* itself, in its first run */
+    counter_start(counter);
+    wait_runs(job, 2);
+}
