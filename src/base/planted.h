@@ -1,6 +1,7 @@
 /* Bugs that are planted to see that the simulation finds them (make sim-mutants). Not a switch of
  * the product: without the build option `planted`, PLANTED(x) is false and leaves no code. With it
- * the test names the one bug that is there. Each lies where such a bug would lie, on one line. */
+ * the test names the one bug that is there. Each lies where such a bug would lie,
+ * and most are one line. */
 #pragma once
 #include <stdbool.h>
 

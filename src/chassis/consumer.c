@@ -210,7 +210,8 @@ static bool keep(struct delivery *delivery, write_batch *batch, const void *subj
 static void hold(struct delivery *delivery)
 {
     count(delivery, delivery->consumer->held);
-    bool kept = delivery->source != INBOX_BUS || keep(delivery, inbox_hold, delivery->event);
+    bool kept = delivery->source != INBOX_BUS || PLANTED(held_forgotten) ||
+                keep(delivery, inbox_hold, delivery->event);
     delivery->fate = kept ? FATE_TAKEN : FATE_FAILED;
 }
 

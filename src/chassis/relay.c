@@ -85,6 +85,8 @@ struct relay *relay_open(struct service *service)
 {
     struct relay *relay = arena_new(service->arena, struct relay);
     relay->service = service;
+    if (PLANTED(relay_cursor)) /* as if it were kept, and moved on before the bus has acked */
+        relay->after = outbox_position(uuid_v7(clock_wall_us() / TIME_MS, 0, 0));
     relay->arena = arena_open(RELAY_ARENA_BYTES);
     relay->drop_arena = arena_open(RELAY_ARENA_BYTES);
     relay->under_way = arena_array(service->arena, int64_t, 2 * UNDER_WAY_MAX);

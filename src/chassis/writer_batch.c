@@ -290,7 +290,8 @@ static void restore(struct batch *batch)
     }
 }
 
-static err attempt(struct batch *batch)
+/* Claims and rows. */
+static err begin_and_apply(struct batch *batch)
 {
     struct batch_room *room = batch->room;
     batch->has_begun = false;
@@ -305,12 +306,33 @@ static err attempt(struct batch *batch)
             write->make_answer(write);
     }
     settle(batch);
+    return OK;
+}
+
+/* A planted bug: what is announced is committed, and may be published, before the rows are. */
+static err commit_events_first(struct batch *batch)
+{
+    tx_rollback(&batch->tx);
+    TRY(tx_begin(batch->room->db, batch->room->arena, clock_wall_us(), &batch->tx));
+    TRY(put_events(batch));
+    TRY(tx_commit(&batch->tx));
+    restore(batch);
+    return begin_and_apply(batch);
+}
+
+static err attempt(struct batch *batch)
+{
+    struct batch_room *room = batch->room;
+    TRY(begin_and_apply(batch));
     if (batch->again)
         return OK;
+    if (PLANTED(publish_before_commit))
+        TRY(commit_events_first(batch));
 
     TRY(take_claims_back(batch));
     TRY(inbox_save(&batch->tx, &batch->inbox));
-    TRY(put_events(batch));
+    if (!PLANTED(publish_before_commit))
+        TRY(put_events(batch));
     TRY(keep_answers(batch));
     TRY(fix_answers(batch));
 

@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/sync.h"
+#include "tests/sim/fiber.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -22,6 +23,13 @@ enum {
     NAME_BYTES = 24,
     STEPS_ON_ABORT = 20
 };
+
+/* As much as os/sync gives to a thread. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { STACK_BYTES = 4 * 512 * 1024 };
+#else
+enum { STACK_BYTES = 512 * 1024 };
+#endif
 
 enum point {
     POINT_TAKE,
@@ -44,18 +52,18 @@ static const char *const point_names[] = {
 /* What a thread waits for. */
 enum waits { WAITS_NOT, WAITS_LOCK, WAITS_COND, WAITS_JOIN, WAITS_SLEEP, WAITS_NO_MORE };
 
-/* A thread under the baton. Freed by baton_stop only, so that a late signal finds its condition. */
+/* A thread under the baton. Freed by baton_stop only: the trace names it. */
 struct runner {
-    struct baton *run_of; /* whose gate it waits at, also when that run was given up */
-    int index;            /* in order of their start */
+    struct baton *run_of;
+    int index; /* in order of their start */
     char name[NAME_BYTES];
     enum waits waits;
     const void *waits_on; /* the lock, the condition or the runner */
     int64_t deadline_us;
     bool timed_out;
     int live_at, ready_at; /* its places in the lists of the baton */
-    struct cond go;        /* the machine's: signalled when it gets the baton */
-    struct thread *os;     /* the machine's; NULL for main and once joined */
+    struct fiber *fiber;   /* its stack */
+    bool is_main, is_joined;
     void (*run)(void *);
     void *subject;
     bool inside;         /* a part of the process that may be killed */
@@ -76,7 +84,7 @@ struct step {
     int64_t now_us;
 };
 
-/* Only who has the baton reads or writes this: passing it on by `gate` orders them. */
+/* Only who has the baton reads or writes this. */
 struct baton {
     uint64_t seed;
     struct stream schedule, test, bytes;
@@ -87,8 +95,6 @@ struct baton {
     uint64_t conds_made;
     int lock_waiters;
 
-    struct lock gate; /* the machine's; guards `current` */
-    struct runner *current;
     struct runner *all;
     int runners_made;
     struct runner *live[BATON_THREADS_MAX], *ready[BATON_THREADS_MAX];
@@ -276,25 +282,6 @@ static void on_abort(int signal_number)
 
 /* ---- Passing the baton ---- */
 
-static void baton_await(struct runner *self)
-{
-    struct baton *ours = self->run_of;
-    sync_machine.lock_take(&ours->gate);
-    while (ours->current != self)
-        sync_machine.cond_wait(&self->go, &ours->gate);
-    sync_machine.lock_drop(&ours->gate);
-}
-
-/* The signal comes after the drop, or the other would wake up only to wait for the gate. */
-static void baton_pass(struct runner *next)
-{
-    struct baton *ours = next->run_of;
-    sync_machine.lock_take(&ours->gate);
-    ours->current = next;
-    sync_machine.lock_drop(&ours->gate);
-    sync_machine.cond_wake_one(&next->go);
-}
-
 /* Who runs next: anyone who can; if nobody can, time goes on to the earliest deadline. */
 static struct runner *choose(void)
 {
@@ -332,12 +319,8 @@ static void leave_if_killed(struct runner *self)
         return;
     if (self->escape)
         longjmp(*self->escape, 1);
-    struct baton *ours = self->run_of;
     bury(self);
-    baton_pass(choose());
-    sync_machine.lock_take(&ours->gate);
-    while (true)
-        sync_machine.cond_wait(&self->go, &ours->gate);
+    fiber_leave(self->fiber, choose()->fiber);
 }
 
 bool baton_inside(void (*run)(void *subject), void *subject)
@@ -392,8 +375,7 @@ static void switch_any(struct runner *self)
     struct runner *next = choose();
     if (next == self)
         return;
-    baton_pass(next);
-    baton_await(self);
+    fiber_switch(self->fiber, next->fiber);
     leave_if_killed(self);
 }
 
@@ -542,7 +524,6 @@ static struct runner *runner_make(const char *name)
     runner->inside = me && me->run_of == baton && me->inside && me->outside == 0;
     runner->index = baton->runners_made++;
     (void)snprintf(runner->name, sizeof(runner->name), "%s", name);
-    sync_machine.cond_init(&runner->go);
     runner->next = baton->all;
     baton->all = runner;
     live_add(runner);
@@ -554,14 +535,13 @@ static void runner_main(void *subject)
 {
     struct runner *self = me = subject;
 
-    baton_await(self);
     self->run(self->subject);
     step(self, POINT_END);
     ready_drop(self);
     live_drop(self);
     self->waits = WAITS_NO_MORE;
     ready_all(WAITS_JOIN, self);
-    baton_pass(choose());
+    fiber_leave(self->fiber, choose()->fiber);
 }
 
 static struct thread *baton_thread_start(const char *name, void (*run)(void *), void *subject)
@@ -569,7 +549,7 @@ static struct thread *baton_thread_start(const char *name, void (*run)(void *), 
     struct runner *self = runner_in_hand(), *runner = runner_make(name);
     runner->run = run;
     runner->subject = subject;
-    runner->os = sync_machine.thread_start(name, &runner_main, runner);
+    runner->fiber = fiber_make(&runner_main, runner, STACK_BYTES);
     step_may_switch(self, POINT_START);
     return (struct thread *)(void *)runner;
 }
@@ -577,13 +557,14 @@ static struct thread *baton_thread_start(const char *name, void (*run)(void *), 
 static void baton_thread_join(struct thread *thread)
 {
     struct runner *self = runner_in_hand(), *runner = (void *)thread;
-    ASSERT(runner != self && runner->os);
+    ASSERT(runner != self && !runner->is_joined);
 
     step_may_switch(self, POINT_JOIN);
     while (runner->waits != WAITS_NO_MORE)
         (void)block(self, WAITS_JOIN, runner, NEVER);
-    sync_machine.thread_join(runner->os); /* it has passed the baton on and only has to leave */
-    runner->os = NULL;
+    fiber_free(runner->fiber);
+    runner->fiber = NULL;
+    runner->is_joined = true;
 }
 
 static void baton_sleep_until(int64_t deadline_us)
@@ -663,9 +644,11 @@ void baton_start(uint64_t seed)
     baton->preempt_one_in = UINT64_C(2) << stream_next(&baton->schedule) % 6;
     baton->now_us = MONO_START_US;
     baton->deadline_next_us = NEVER;
-    sync_machine.lock_init(&baton->gate);
-    me = runner_make("main");
-    baton->current = me;
+    me = NULL;
+    struct runner *runner = runner_make("main");
+    runner->fiber = fiber_of_caller();
+    runner->is_main = true;
+    me = runner;
 
     sync_use(&baton_sync);
     clock_use(&baton_clock);
@@ -680,8 +663,8 @@ static void runners_free(void)
 {
     for (struct runner *runner = baton->all, *next; runner; runner = next) {
         next = runner->next;
-        ASSERT(runner == me || !runner->os); /* else it was not joined */
-        sync_machine.cond_done(&runner->go);
+        ASSERT(runner->is_main || runner->is_joined || runner->killed); /* else it was not joined */
+        fiber_free(runner->fiber);
         free(runner);
     }
 }
@@ -699,11 +682,8 @@ void baton_stop(void)
     sigaction(SIGABRT, &abort_before, NULL);
     stopped_steps = baton->steps;
     stopped_hash = baton->hash;
-    if (baton->dead_count == 0) { /* else they wait at the gate for ever */
-        runners_free();
-        sync_machine.lock_done(&baton->gate);
-        free(baton);
-    }
+    runners_free();
+    free(baton);
     baton = NULL;
     me = NULL;
 }

@@ -1,11 +1,12 @@
 /* The simulator's scheduler: one thread runs at a time, and a seed says which.
  *
- * baton_start() puts itself behind os/sync, os/clock and os/random. From then on threads are real
- * threads, but each needs the baton to run. Every lock_take, lock_drop, wait, wake, thread_start,
- * thread_join, sleep and yield is a step: there the baton may go to another thread, picked by a
- * seeded generator. When nobody can run, virtual time jumps to the earliest deadline; besides, each
- * step and each look at a clock costs 1 us, so that a loop which polls ends. So the same seed gives
- * the same run, however busy the machine is: baton_trace_hash() shows it.
+ * baton_start() puts itself behind os/sync, os/clock and os/random. From then on a thread is a
+ * stack of its own (fiber.h) on the machine's one thread, and needs the baton to run. Every
+ * lock_take, lock_drop, wait, wake, thread_start, thread_join, sleep and yield is a step: there the
+ * baton may go to another thread, picked by a seeded generator. When nobody can run, virtual time
+ * jumps to the earliest deadline; besides, each step and each look at a clock costs 1 us, so that a
+ * loop which polls ends. So the same seed gives the same run, however busy the machine is:
+ * baton_trace_hash() shows it.
  *
  * It is harsh within what os/sync promises: any waiter may get a lock or a wake-up, and a wait may
  * end for no reason. A deadlock (nobody can run, nobody waits for a time) is reported with what

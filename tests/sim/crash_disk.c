@@ -23,7 +23,7 @@ struct unsynced {
 struct kept {
     char path[PATH_BYTES];
     unsigned char *synced;
-    int64_t synced_length;
+    int64_t synced_length, room;
     bool is_there;   /* its name is on disk */
     bool is_removed; /* and is not any more as soon as the folder is synced */
     bool keeps_all;
@@ -57,11 +57,20 @@ static void *memory(void *old, size_t bytes)
     return block;
 }
 
+/* At least twice as much room as before, or files that grow by pages would be copied each time. */
+static void make_room(struct kept *kept, int64_t length)
+{
+    if (length <= kept->room)
+        return;
+    kept->room = length > 2 * kept->room ? length : 2 * kept->room;
+    kept->synced = memory(kept->synced, (size_t)kept->room);
+}
+
 static void grow(struct kept *kept, int64_t length)
 {
     if (length <= kept->synced_length)
         return;
-    kept->synced = memory(kept->synced, (size_t)length);
+    make_room(kept, length);
     memset(kept->synced + kept->synced_length, 0, (size_t)(length - kept->synced_length));
     kept->synced_length = length;
 }
@@ -84,7 +93,7 @@ static bool read_shown(struct kept *kept)
         return false;
     int64_t length = lseek(fd, 0, SEEK_END);
     ASSERT(length >= 0);
-    kept->synced = memory(kept->synced, (size_t)length);
+    make_room(kept, length);
     kept->synced_length = length;
     ssize_t got = pread(fd, kept->synced, (size_t)length, 0);
     ASSERT(got == length);

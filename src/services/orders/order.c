@@ -1,4 +1,5 @@
 #include "services/orders/order.h"
+#include "base/planted.h"
 
 #define BIT(state) (1U << (state))
 
@@ -143,6 +144,8 @@ static void move_status(struct order *order, enum order_status to, struct actor 
     if (to == ORDER_CONFIRMED)
         announce(order, EVENT_CONFIRMED);
     if (to == ORDER_REJECTED || to == ORDER_CANCELLING)
+        announce(order, EVENT_CLOSED);
+    if (to == ORDER_CANCELLED && PLANTED(hold_two_owners))
         announce(order, EVENT_CLOSED);
     if (to == ORDER_REJECTED || to == ORDER_CANCELLING)
         order->reason = reason;

@@ -130,7 +130,10 @@ static void find_shorts(struct arena *arena, struct stock_level *levels, size_t 
     order->shorts_count = 0;
     for (size_t i = 0; i < order->lines_count; i++) {
         const struct stock_line *line = &order->lines[i];
-        int64_t available = stock_available(level_of(levels, levels_count, line->sku));
+        const struct stock_level *level = level_of(levels, levels_count, line->sku);
+        int64_t available = stock_available(level);
+        if (PLANTED(stock_read_then_write))
+            available = level->before.on_hand - level->before.reserved;
         if (available >= line->quantity || PLANTED(stock_unchecked))
             continue;
         if (!order->shorts)
