@@ -2,6 +2,7 @@
 
 #include "apps/care.h"
 #include "chassis/admin.h"
+#include "chassis/grpc_door.h"
 #include "chassis/obs.h"
 #include "chassis/setting.h"
 #include "chassis/tls_files.h"
@@ -25,6 +26,7 @@ struct door {
     enum setting setting;
     struct service *service;
     struct http_server *server; /* NULL: not open */
+    struct grpc_door *grpc;     /* NULL: was never open */
 };
 
 struct doors {
@@ -52,9 +54,9 @@ struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop 
         .conf = conf,
         .loop = loop,
         .shop = shop,
-        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), NULL },
-                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), NULL },
-                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), NULL } },
+        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), NULL, NULL },
+                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), NULL, NULL },
+                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), NULL, NULL } },
     };
     return doors;
 }
@@ -63,17 +65,28 @@ struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop 
 
 static void door_handle(void *self, struct request *request)
 {
+    struct door *door = self;
+
     request->operator_socket = false; /* who is at a door is no operator, by whatever socket */
     request_identify(request);
-    service_handle(((struct door *)self)->service, request);
+    if (grpc_door_is_for(door->grpc, request))
+        grpc_door_handle(door->grpc, request);
+    else
+        service_handle(door->service, request);
 }
 
 static uint32_t door_body_bytes_max(void *self, struct request *request, bool *refused)
 {
+    struct door *door = self;
     unsigned allow;
-    const struct call_spec *spec = service_route(((struct door *)self)->service, request, &allow);
 
-    err error = spec ? service_stream(((struct door *)self)->service, request, spec) : OK;
+    if (grpc_door_is_for(door->grpc, request)) {
+        request_identify(request);
+        grpc_door_begin(door->grpc, request);
+        return GRPC_TALK_BYTES_MAX;
+    }
+    const struct call_spec *spec = service_route(door->service, request, &allow);
+    err error = spec ? service_stream(door->service, request, spec) : OK;
     if (error) {
         request_identify(request);
         response_problem(request, error);
@@ -82,6 +95,8 @@ static uint32_t door_body_bytes_max(void *self, struct request *request, bool *r
     bool is_file = spec && spec->stream && request->grpc; /* which gRPC does not carry */
     return spec && !is_file ? spec->body_bytes_max : DOOR_BODY_BYTES_MAX;
 }
+
+static bool is_service_ready(void *service) { return service_ready(service); }
 
 static err open_door(struct doors *self, struct arena *arena, struct door *door)
 {
@@ -107,6 +122,9 @@ static err open_door(struct doors *self, struct arena *arena, struct door *door)
         return OK;
     if (config.target_bytes_max >= config.head_bytes_max)
         config.target_bytes_max = config.head_bytes_max - 1;
+    struct grpc_served served = { service_contract(self->memory, door->service), is_service_ready,
+                                  door->service };
+    door->grpc = grpc_door_open(self->loop, &served, 1, conf_int(conf, CONF_GRPC_REFLECTION) != 0);
     return http_open(arena, self->loop, &config, &handler, &door->server);
 }
 
@@ -153,8 +171,6 @@ static void reload_tls(struct doors *self, struct arena *arena)
         LOG(LOG_INFO, "tls.files_reloaded",
             LOG_TEXT("file", conf_text(self->conf, CONF_TLS_CERT_FILE)));
 }
-
-static bool is_service_ready(void *service) { return service_ready(service); }
 
 static void open_admin(struct doors *self)
 {
@@ -262,10 +278,13 @@ void doors_drain(struct doors *doors)
 {
     ASSERT(doors && doors->gateway && doors->admin);
     admin_drain(doors->admin);
-    http_drain(gateway_server(doors->gateway));
-    for (int i = 0; i < SERVICES_COUNT; i++)
-        if (doors->doors[i].server)
-            http_drain(doors->doors[i].server);
+    gateway_drain(doors->gateway);
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        if (!doors->doors[i].server)
+            continue;
+        grpc_door_drain(doors->doors[i].grpc);
+        http_drain(doors->doors[i].server);
+    }
 }
 
 /* ---- Closing ---- */
@@ -292,6 +311,7 @@ void doors_close_public(struct doors *doors, uint32_t grace_ms, void (*closed)(v
         if (!door->server)
             continue;
         doors->open++;
+        grpc_door_stop(door->grpc);
         http_close(door->server, grace_ms, on_closed, doors);
         door->server = NULL;
     }
@@ -322,5 +342,7 @@ void doors_free(struct doors *doors)
     ASSERT(!doors->admin && doors->open == 0);
     care_close(doors->care);
     gateway_close(doors->gateway);
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        grpc_door_close(doors->doors[i].grpc);
     arena_close(doors->memory);
 }

@@ -90,10 +90,12 @@ static err read_body(struct call *call, const struct request *request, void *mes
 static err read_grpc(struct call *call, const struct request *request, const void **out)
 {
     void *message;
+    str bytes;
 
     if (call->spec->stream)
         return fail(call->arena, RPC_UNKNOWN, "this call takes a file: send it by HTTP");
-    TRY(grpc_read(call->arena, request->body, call->spec->request, &message));
+    TRY(grpc_message(call->arena, request, call->spec->body_bytes_max, &bytes));
+    TRY(message_unpack(call->arena, bytes, call->spec->request, &message));
     TRY(message_validate(call->arena, call->spec->request, message));
     *out = message;
     return OK;

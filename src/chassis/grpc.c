@@ -1,6 +1,8 @@
 #include "chassis/grpc.h"
 
 #include "base/crypto.h"
+#include "chassis/gzip.h"
+#include "chassis/protobuf.h"
 
 enum {
     FRAME_BYTES = 5, /* compressed or not, and the length */
@@ -20,21 +22,59 @@ bool grpc_is(const struct request *request)
                                             str_equal_fold(name, STR("application/grpc+proto")));
 }
 
-err grpc_read(struct arena *arena, str body, const struct message_spec *spec, void **out)
+static err unpack(struct arena *arena, str encoding, size_t bytes_max, str packed, str *out)
 {
-    ASSERT(arena && spec && out);
-    const unsigned char *head = (const unsigned char *)body.ptr;
+    if (str_equal(encoding, STR("gzip")))
+        return gzip_unpack(arena, packed, bytes_max, out);
+    return fail(arena, RPC_COMPRESSED,
+                encoding.len > 0 ? "grpc-encoding is %" STR_F
+                                 : "it is packed, and no grpc-encoding tells how",
+                STR_A(encoding));
+}
 
-    if (body.len < FRAME_BYTES)
-        return fail(arena, PROTOBUF_MALFORMED, "there is no whole message");
-    if (head[0] == 1)
-        return fail(arena, RPC_COMPRESSED, "the message is compressed");
+enum grpc_taken grpc_take(struct arena *arena, str encoding, size_t bytes_max, str *rest, str *out,
+                          err *error)
+{
+    ASSERT(arena && rest && out && error);
+    const unsigned char *head = (const unsigned char *)rest->ptr;
+    if (rest->len < FRAME_BYTES)
+        return GRPC_NONE_YET;
+
     size_t len =
         ((size_t)head[1] << 24) | ((size_t)head[2] << 16) | ((size_t)head[3] << 8) | head[4];
-    if (head[0] != 0 || len != body.len - FRAME_BYTES)
-        return fail(arena, PROTOBUF_MALFORMED,
-                    "the body is not one message of the length it tells");
-    return message_unpack(arena, str_slice(body, FRAME_BYTES, len), spec, out);
+    *error = OK;
+    if (head[0] > 1)
+        *error = fail(arena, PROTOBUF_MALFORMED, "a frame begins with the byte %d", head[0]);
+    else if (len > bytes_max)
+        *error = fail(arena, HTTP_BODY_TOO_LARGE, "a message of %zu bytes; at most %zu are taken",
+                      len, bytes_max);
+    if (*error)
+        return GRPC_FAILED;
+    if (rest->len - FRAME_BYTES < len)
+        return GRPC_NONE_YET;
+    *out = str_of(rest->ptr + FRAME_BYTES, len);
+    *rest = str_of(rest->ptr + FRAME_BYTES + len, rest->len - FRAME_BYTES - len);
+    if (head[0] == 1)
+        *error = unpack(arena, encoding, bytes_max, *out, out);
+    return *error ? GRPC_FAILED : GRPC_MESSAGE;
+}
+
+err grpc_message(struct arena *arena, const struct request *request, size_t bytes_max, str *out)
+{
+    ASSERT(arena && request && out);
+    str rest = request->body, message;
+    err error;
+
+    switch (grpc_take(arena, request_header(request, STR("grpc-encoding")), bytes_max, &rest,
+                      &message, &error)) {
+    case GRPC_FAILED: return error;
+    case GRPC_NONE_YET: return fail(arena, PROTOBUF_MALFORMED, "there is no whole message");
+    case GRPC_MESSAGE: break;
+    }
+    if (rest.len > 0)
+        return fail(arena, PROTOBUF_MALFORMED, "something stands behind the message");
+    *out = message;
+    return OK;
 }
 
 str grpc_asked(struct arena *arena, const struct message_spec *spec, const void *message)
@@ -84,69 +124,86 @@ err grpc_timeout(struct arena *arena, const struct request *request, int64_t *ou
 
 /* ---- Answers ---- */
 
-void grpc_answer(struct request *request, const void *message)
+/* Tells whether a list of words ("identity, gzip") names one. */
+static bool lists(str list, str word)
 {
-    ASSERT(request && request->grpc && message);
+    while (list.ptr)
+        if (str_equal_fold(str_trim(str_cut(&list, ',')), word))
+            return true;
+    return false;
+}
 
-    str bytes = message_pack(request->arena, message);
-    struct text body = text_init(request->arena, FRAME_BYTES + bytes.len);
-    text_add_byte(&body, 0);
+bool grpc_packs(const struct request *request)
+{
+    return lists(request_header(request, STR("grpc-accept-encoding")), STR("gzip"));
+}
+
+void grpc_frame(struct arena *arena, struct text *out, str message, bool packs)
+{
+    ASSERT(arena && out && message.len <= UINT32_MAX);
+    str packed = packs && message.len >= GRPC_PACK_BYTES_MIN ? gzip_pack(arena, message) : message;
+    bool is_shorter = packed.len < message.len;
+    str sent = is_shorter ? packed : message;
+
+    text_reserve(out, FRAME_BYTES + sent.len);
+    text_add_byte(out, (char)is_shorter);
     for (int shift = 24; shift >= 0; shift -= 8)
-        text_add_byte(&body, (char)(bytes.len >> shift));
-    text_add(&body, bytes);
+        text_add_byte(out, (char)(sent.len >> shift));
+    text_add(out, sent);
+}
+
+void grpc_answer_begin(struct request *request)
+{
+    ASSERT(request && request->grpc);
     request->response.status = 200;
     request->response.content_type = STR("application/grpc");
-    request->response.body = text_str(&body);
     request->response.grpc_status = STATUS_OK;
+    response_add(&request->response, STR("grpc-accept-encoding"), STR("identity,gzip"));
+    if (grpc_packs(request))
+        response_add(&request->response, STR("grpc-encoding"), STR("gzip"));
 }
 
-/* ---- google.rpc.Status, written as protobuf: few fields, all of them texts or small numbers ----
- */
-
-static void number_add(struct text *out, uint64_t number)
+void grpc_answer_bytes(struct request *request, str message)
 {
-    for (; number >= 0x80; number >>= 7)
-        text_add_byte(out, (char)(number | 0x80));
-    text_add_byte(out, (char)number);
+    struct text body = text_init(request->arena, FRAME_BYTES + message.len);
+
+    grpc_answer_begin(request);
+    grpc_frame(request->arena, &body, message, grpc_packs(request));
+    request->response.body = text_str(&body);
 }
 
-static void bytes_add(struct text *out, unsigned field, str bytes)
+void grpc_answer(struct request *request, const void *message)
 {
-    number_add(out, (field << 3) | 2);
-    number_add(out, bytes.len);
-    text_add(out, bytes);
+    ASSERT(request && message);
+    grpc_answer_bytes(request, message_pack(request->arena, message));
 }
 
-static void varint_add(struct text *out, unsigned field, uint64_t number)
-{
-    number_add(out, field << 3);
-    number_add(out, number);
-}
+/* ---- google.rpc.Status ---- */
 
 static void detail_add(struct text *status, struct arena *arena, const char *type, str value)
 {
     struct text any = text_init(arena, 128);
 
-    bytes_add(&any, 1, str_format(arena, "type.googleapis.com/google.rpc.%s", type));
-    bytes_add(&any, 2, value);
-    bytes_add(status, 3, text_str(&any));
+    protobuf_add_bytes(&any, 1, str_format(arena, "type.googleapis.com/google.rpc.%s", type));
+    protobuf_add_bytes(&any, 2, value);
+    protobuf_add_bytes(status, 3, text_str(&any));
 }
 
 static void metadata_add(struct text *info, struct arena *arena, str name, str value)
 {
     struct text entry = text_init(arena, 64);
 
-    bytes_add(&entry, 1, name);
-    bytes_add(&entry, 2, value);
-    bytes_add(info, 3, text_str(&entry));
+    protobuf_add_bytes(&entry, 1, name);
+    protobuf_add_bytes(&entry, 2, value);
+    protobuf_add_bytes(info, 3, text_str(&entry));
 }
 
 static str info_of(const struct request *request, err error)
 {
     struct text info = text_init(request->arena, 128);
 
-    bytes_add(&info, 1, err_word(error->code));
-    bytes_add(&info, 2, STR("duka"));
+    protobuf_add_bytes(&info, 1, err_word(error->code));
+    protobuf_add_bytes(&info, 2, STR("duka"));
     if (error->subject.len > 0)
         metadata_add(&info, request->arena, STR("subject"), error->subject);
     if (request->trace_id[0])
@@ -172,9 +229,9 @@ static str violations_of(struct arena *arena, err error)
 
     for (size_t i = 0; i < error->fields_count; i++) {
         struct text violation = text_init(arena, 128);
-        bytes_add(&violation, 1, field_name(arena, error->fields[i].pointer));
-        bytes_add(&violation, 2, error->fields[i].message);
-        bytes_add(&request, 1, text_str(&violation));
+        protobuf_add_bytes(&violation, 1, field_name(arena, error->fields[i].pointer));
+        protobuf_add_bytes(&violation, 2, error->fields[i].message);
+        protobuf_add_bytes(&request, 1, text_str(&violation));
     }
     return text_str(&request);
 }
@@ -183,8 +240,8 @@ static str retry_of(struct arena *arena, int32_t seconds)
 {
     struct text duration = text_init(arena, 16), retry = text_init(arena, 16);
 
-    varint_add(&duration, 1, (uint64_t)seconds);
-    bytes_add(&retry, 1, text_str(&duration));
+    protobuf_add_number(&duration, 1, (uint64_t)seconds);
+    protobuf_add_bytes(&retry, 1, text_str(&duration));
     return text_str(&retry);
 }
 
@@ -209,7 +266,7 @@ static int status_of(err error)
     return status[err_kind_of(error->code)];
 }
 
-void grpc_refuse(struct request *request, err error)
+void grpc_fail(struct request *request, err error)
 {
     ASSERT(request && request->grpc && error);
     struct arena *arena = request->arena;
@@ -217,19 +274,28 @@ void grpc_refuse(struct request *request, err error)
     str words = !is_ours && error->detail.len > 0 ? error->detail : err_words(error->code);
 
     struct text status = text_init(arena, 512);
-    varint_add(&status, 1, (uint64_t)status_of(error));
-    bytes_add(&status, 2, words);
+    protobuf_add_number(&status, 1, (uint64_t)status_of(error));
+    protobuf_add_bytes(&status, 2, words);
     detail_add(&status, arena, "ErrorInfo", info_of(request, error));
     if (error->fields_count > 0)
         detail_add(&status, arena, "BadRequest", violations_of(arena, error));
     if (error->retry_after_s > 0)
         detail_add(&status, arena, "RetryInfo", retry_of(arena, error->retry_after_s));
 
-    request->response.content_type = STR("application/grpc");
-    request->response.body = STR_NONE;
     request->response.grpc_status = status_of(error);
     request->response.grpc_message = words;
     request->response.grpc_details = base64_bare(arena, text_str(&status));
+    request->error_code = err_word(error->code).ptr;
+}
+
+void grpc_refuse(struct request *request, err error)
+{
+    ASSERT(request && error);
+    request->response.content_type = STR("application/grpc");
+    request->response.body = STR_NONE;
+    if (error->code == RPC_COMPRESSED)
+        response_add(&request->response, STR("grpc-accept-encoding"), STR("identity,gzip"));
+    grpc_fail(request, error);
 }
 
 /* ---- Trailers ---- */

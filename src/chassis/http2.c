@@ -156,6 +156,8 @@ static void head_complete(struct http_connection *connection, struct http2_strea
     if (refused) {
         http_count(&server->stats.refused, 1);
         http_exchange_answer(stream->exchange);
+    } else if (stream->exchange->request.talk) {
+        http_exchange_answer(stream->exchange);
     } else if (stream->announced > stream->body_bytes_max) {
         refuse(stream, HTTP_BODY_TOO_LARGE, "The body is too large.");
     } else if (stream->expects_continue) {
@@ -314,6 +316,48 @@ static void piece_give(struct http2_stream *stream)
     exchange->request.stream->take(&exchange->request);
 }
 
+/* ---- Talks ---- */
+
+static bool is_talking(const struct http2_stream *stream)
+{
+    const struct request *request = &stream->exchange->request;
+    return request->talk && stream->state == HTTP2_SENDING && !request->talk->answer.ended;
+}
+
+static void talk_hear(struct http2_stream *stream, str bytes)
+{
+    struct request *request = &stream->exchange->request;
+
+    stream->unconsumed += bytes.len;
+    request->talk->hear(request, bytes, stream->is_whole);
+    http2_talk_consume(stream);
+}
+
+void http2_talk_consume(struct http2_stream *stream)
+{
+    struct http_exchange *exchange = stream->exchange;
+    size_t unread = exchange->request.talk->unread;
+    if (stream->unconsumed <= unread || stream->is_closed)
+        return;
+
+    (void)nghttp2_session_consume_stream(exchange->connection->http2.session, stream->id,
+                                         stream->unconsumed - unread);
+    stream->unconsumed = unread;
+}
+
+void http2_read_ended(struct http_connection *connection)
+{
+    struct http2 *http2 = &connection->http2;
+
+    for (struct http2_stream *stream = http2->streams; stream; stream = stream->older)
+        if (stream->exchange->request.talk)
+            (void)nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, stream->id,
+                                            NGHTTP2_CANCEL);
+    http2_pump(connection);
+}
+
+/* ---- Bodies ---- */
+
 /* A part of the body, or all of it, has come. */
 static void body_came(struct http2_stream *stream)
 {
@@ -375,6 +419,10 @@ static int on_body(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
 
     (void)nghttp2_session_consume_connection(session, len);
+    if (stream && is_talking(stream)) {
+        talk_hear(stream, str_of(bytes, len));
+        return 0;
+    }
     if (!in_pieces)
         (void)nghttp2_session_consume_stream(session, id, len);
     if (!is_wanted) {
@@ -414,6 +462,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         head_complete(connection, stream);
     if (stream->is_whole && stream->state == HTTP2_RECEIVING)
         body_came(stream);
+    else if (stream->is_whole && is_talking(stream))
+        talk_hear(stream, STR(""));
     return 0;
 }
 
@@ -425,7 +475,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         return 0;
 
     stream->is_closed = true;
-    if (stream->state != HTTP2_WORKING && !stream->exchange->making) /* else somebody has it */
+    if (stream->exchange->making && stream->exchange->request.talk)
+        stream->exchange->request.talk->gone(&stream->exchange->request);
+    else if (stream->state != HTTP2_WORKING && !stream->exchange->making) /* else somebody has it */
         http2_stream_end(stream);
     return 0;
 }
@@ -592,9 +644,12 @@ void http2_close(struct http_connection *connection)
     while (http2->streams) {
         struct http2_stream *stream = http2->streams;
         http2->streams = stream->older;
+        struct request *request = &stream->exchange->request;
         if (stream->state == HTTP2_WORKING || stream->exchange->making)
             stream->exchange->connection = NULL; /* the handler still has it */
-        else
+        if (stream->exchange->making && request->talk)
+            request->talk->gone(request);
+        else if (stream->exchange->connection)
             http_exchange_close(stream->exchange);
     }
     nghttp2_session_del(http2->session);

@@ -26,6 +26,10 @@ void http2_written(struct http_connection *connection);
 /* The deadline of what it waits for has come. */
 void http2_expire(struct http_connection *connection);
 
+/* The peer sends no more, but may be listening to answers: talks with it end. May close the
+ * connection. */
+void http2_read_ended(struct http_connection *connection);
+
 /* The server drains (no new streams are wanted) or closes (it ends after those that are open). Any
  * connection: nothing happens to one of HTTP/1.1. May close it. */
 void http2_drain(struct http_connection *connection);

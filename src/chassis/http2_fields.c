@@ -69,7 +69,8 @@ int http2_fields(const struct request *request, const char *date,
     for (int i = 0; i < request->extra_count; i++)
         add_given(&list, &request->extra[i]);
     add_ids(&list, request);
-    if (request->grpc && response->body.len == 0) /* then its trailers stand here */
+    if (request->grpc && response->body.len == 0 &&
+        !response->stream) /* then its trailers stand here */
         list.count += grpc_trailers(request, fields + list.count);
     return list.count;
 }

@@ -35,7 +35,8 @@ struct http2_stream {
     struct http_body body;
     uint32_t body_bytes_max;
 
-    size_t sent; /* bytes of the answer's body, or of its piece in hand */
+    size_t unconsumed; /* bytes of a talk that the peer's window was not opened for again */
+    size_t sent;       /* bytes of the answer's body, or of its piece in hand */
 };
 
 /* The connection of a session. */
@@ -52,6 +53,9 @@ void http2_stream_end(struct http2_stream *stream);
 void http2_answer(struct http_exchange *exchange);
 void http2_piece_made(struct http_exchange *exchange);
 void http2_piece_taken(struct http_exchange *exchange);
+
+/* What a talk has read the peer may send anew. */
+void http2_talk_consume(struct http2_stream *stream);
 
 /* nghttp2 has sent a frame. */
 int http2_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user);

@@ -76,6 +76,8 @@ void http2_piece_made(struct http_exchange *exchange)
     nghttp2_session *session = connection->http2.session;
 
     stream->since_ms = loop_now_ms(connection->server->loop); /* each has the time of an answer */
+    if (exchange->request.talk)
+        http2_talk_consume(stream);
     if (stream->is_closed)
         http2_stream_end(stream);
     else if (exchange->request.response.stream->failed)

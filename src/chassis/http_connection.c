@@ -436,6 +436,7 @@ static void on_ended(void *subject, bool broken)
             LOG_TEXT("client", net_peer(connection->net)));
     if (!broken && connection->http2.working + connection->http2.sending > 0) {
         connection->read_ended = true;
+        http2_read_ended(connection);
         return;
     }
     if (!broken && !in_body &&

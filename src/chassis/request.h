@@ -38,6 +38,18 @@ struct answer_stream {
     bool failed; /* there is none, and there will be none: the peer must see that it is not whole */
 };
 
+/* A request that is heard while it comes and answered meanwhile (a stream of gRPC): set, with the
+ * response filled, by whoever looks at its head. Only HTTP/2 carries it; all on the loop's thread.
+ */
+struct talk {
+    struct answer_stream answer; /* response.stream points at it */
+    /* More of the body has come; `ended`: that was all. */
+    void (*hear)(struct request *request, str bytes, bool ended);
+    /* The peer has gone while a piece was asked for: it is to be told as made at once. */
+    void (*gone)(struct request *request);
+    size_t unread; /* bytes that were heard and not looked at: the peer may not send on */
+};
+
 struct response {
     int status;
     str content_type; /* none: no body */
@@ -83,6 +95,7 @@ struct request {
     void *transport;
 
     struct body_stream *stream;             /* NULL: the body comes whole */
+    struct talk *talk;                      /* NULL: it is answered when it is whole */
     err failure;                            /* why a piece was not taken, at `taken` */
     void (*taken)(struct request *request); /* the transport's: goes on with the next piece */
     void (*made)(struct request *request);  /* the transport's: sends the piece that was made */

@@ -355,3 +355,10 @@ bool service_hears_state(const struct service *service, str type)
             return true;
     return false;
 }
+
+const char *service_contract(struct arena *arena, const struct service *service)
+{
+    ASSERT(arena && service && service->spec->calls_count > 0);
+    str name = str_of_z(service->spec->calls[0].name);
+    return str_z(arena, str_cut(&name, '/'));
+}

@@ -104,10 +104,12 @@ void service_job_close(struct call *call);
 err service_job_run(struct call *call, const char *name,
                     err (*run)(void *subject, struct call *call), void *subject);
 
-/* Its parts, for whoever composes or looks after it. */
+/* Its parts, for whoever composes or looks after it; service_contract is the name of its contract,
+ * "orders.v1.Orders". */
 struct db *service_db(struct service *service);
 struct writer *service_writer(struct service *service);
 const char *service_name(const struct service *service);
+const char *service_contract(struct arena *arena, const struct service *service);
 void *service_self(struct service *service);
 
 /* Whether events of that type ("products.v1.VariantPriced") carry state for this service: the last

@@ -1,9 +1,12 @@
 """gRPC beside REST at the same doors, by unmodified clients: Python's grpcio with stubs from contracts/, and grpcurl."""
 
+import gzip
 import importlib
 import json
 import pathlib
+import queue
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +16,8 @@ import httpx
 import pytest
 from google.protobuf import field_mask_pb2
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from shop import ROOT, accepted, new_email, new_key, refused
@@ -35,7 +40,7 @@ def stubs(tmp_path_factory):
                         f"--python_out={out}", f"--grpc_python_out={out}", *names])  # fmt: skip
     assert code == 0
     sys.path.insert(0, str(out))
-    made = {}
+    made = {"folder": out}
     for name in ("users", "products", "orders"):
         made[name] = importlib.import_module(f"{name}.v1.{name}_pb2")
         made[name + "_grpc"] = importlib.import_module(f"{name}.v1.{name}_pb2_grpc")
@@ -221,8 +226,8 @@ def frame(message, compressed=0):
     return bytes([compressed]) + len(message).to_bytes(4, "big") + message
 
 
-def raw_call(shop, path, body, headers=None):
-    """The headers and trailers of a call whose body is given as it is."""
+def raw_call(shop, path, body, headers=None, into=None):
+    """The headers and trailers of a call whose body is given as it is; its answer's body goes to into["body"]."""
     import h2.config
     import h2.connection
     import h2.events
@@ -244,6 +249,8 @@ def raw_call(shop, path, body, headers=None):
         told = {}
         while True:
             for event in connection.receive_data(wire.recv(65536)):
+                if isinstance(event, h2.events.DataReceived) and into is not None:
+                    into["body"] = into.get("body", b"") + event.data
                 if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
                     told.update(event.headers)
                 if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
@@ -262,7 +269,7 @@ def test_frames_that_are_wrong_are_refused_and_the_right_one_is_taken(shop):
         (frame(b"") * 2, "3"),
         (frame(b"\xff\xff\xff"), "3"),
         (b"\2" + frame(b"")[1:], "3"),
-        (b"\0\xff\xff\xff\xff", "3"),
+        (b"\0\xff\xff\xff\xff", "8"),
         (frame(b"", compressed=1), "12"),
         (frame(b"\x0a\x01x" * 25_000), "8"),  # 75 kB: more than a call takes
     ):
@@ -272,22 +279,180 @@ def test_frames_that_are_wrong_are_refused_and_the_right_one_is_taken(shop):
         assert told["grpc-message"]
 
 
+def test_packed_messages_are_taken_up_to_what_the_call_takes(shop, staff, caller, stubs):
+    path, gzipped = "/products.v1.Products/ListProducts", {"grpc-encoding": "gzip"}
+    ask = stubs["products"].ListProductsRequest(q="tea", limit=1).SerializeToString()
+    bomb = gzip.compress(bytes(50_000_000))
+    assert len(bomb) < 60_000
+    for body, headers, status in (
+        (frame(gzip.compress(ask), compressed=1), gzipped, "0"),
+        (frame(ask), gzipped, "0"),
+        (frame(bomb, compressed=1), gzipped, "8"),
+        (frame(gzip.compress(ask)[:-5], compressed=1), gzipped, "3"),
+        (frame(ask, compressed=1), gzipped, "3"),
+        (frame(gzip.compress(ask), compressed=1), {"grpc-encoding": "br"}, "12"),
+        (frame(gzip.compress(ask), compressed=1), {}, "12"),
+    ):
+        told = raw_call(shop, path, body, headers)
+        assert told["grpc-status"] == status, (body[:20], told)
+        if status in ("0", "12"):
+            assert told["grpc-accept-encoding"] == "identity,gzip"
+
+
+def test_answers_are_packed_for_a_client_that_takes_that(shop, staff, caller, stubs):
+    """grpcio says what it takes and unpacks by itself; what came over the wire is told by the raw call."""
+    products, anyone = stubs["products"], caller()
+    for _ in range(5):
+        staff.create_product(description="so many words " * 200)
+    answer = anyone.products.ListProducts(products.ListProductsRequest(limit=5), compression=grpc.Compression.Gzip)
+    assert len(answer.items) == 5
+    asked = frame(products.ListProductsRequest(limit=5).SerializeToString())
+    plain, packed = {}, {}
+    told = raw_call(shop, "/products.v1.Products/ListProducts", asked, into=plain)
+    assert "grpc-encoding" not in told and plain["body"][0] == 0
+    told = raw_call(shop, "/products.v1.Products/ListProducts", asked, {"grpc-accept-encoding": "deflate, gzip"}, into=packed)
+    assert told["grpc-encoding"] == "gzip" and packed["body"][0] == 1
+    assert len(packed["body"]) < len(plain["body"]) / 2
+    assert gzip.decompress(packed["body"][5:]) == plain["body"][5:]
+
+
+# ---- What every door answers itself ----
+
+
+def health_of(address):
+    channel = grpc.insecure_channel(address)
+    return channel, health_pb2_grpc.HealthStub(channel)
+
+
+def test_health_is_told_by_service_at_every_door(shop):
+    SERVING, request = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckRequest
+    for door, names in (("listen", ["users.v1.Users", "products.v1.Products", "orders.v1.Orders"]),
+                        ("users", ["users.v1.Users"])):  # fmt: skip
+        channel, health = health_of(shop.addresses[door])
+        with channel:
+            for name in ["", *names]:
+                assert health.Check(request(service=name), timeout=10).status == SERVING
+            with pytest.raises(grpc.RpcError) as failed:
+                health.Check(request(service="orders.v1.Nothing"), timeout=10)
+            assert failed.value.code() == CODE.NOT_FOUND
+
+
+def test_a_watcher_hears_that_the_shop_drains(new_shop):
+    shop = new_shop(DRAIN_TIME="3s").start()
+    channel, health = health_of(shop.addresses["listen"])
+    with channel:
+        told = health.Watch(health_pb2.HealthCheckRequest(service="orders.v1.Orders"), timeout=60)
+        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        strange = health.Watch(health_pb2.HealthCheckRequest(service="nothing"), timeout=60)
+        assert next(strange).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        strange.cancel()
+        shop.process.send_signal(signal.SIGTERM)
+        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as failed:
+            next(told)
+        assert failed.value.code() == CODE.UNAVAILABLE
+    assert shop.wait_end() == 0
+
+
+def test_a_watch_ends_at_its_deadline_and_its_connection_goes_on(shop):
+    channel, health = health_of(shop.addresses["listen"])
+    with channel:
+        told = health.Watch(health_pb2.HealthCheckRequest(), timeout=1)
+        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as failed:
+            next(told)
+        assert failed.value.code() == CODE.DEADLINE_EXCEEDED
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_tells_the_contracts(shop, version):
+    """Many questions over one stream, sent one after the other, and all at once."""
+    Request = reflection_pb2.ServerReflectionRequest  # the messages of v1 are the same
+    symbols = ["orders.v1.Orders", "users.v1.LoginRequest", "products.v1.Products.ListProducts", "grpc.health.v1.Health"]
+    with grpc.insecure_channel(shop.addresses["listen"]) as channel:
+        ask = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=Request.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        asked = queue.Queue()
+        answers = ask(iter(asked.get, None), timeout=30)
+        asked.put(Request(list_services="*"))
+        listed = {one.name for one in next(answers).list_services_response.service}
+        assert {"users.v1.Users", "products.v1.Products", "orders.v1.Orders", "grpc.health.v1.Health"} <= listed
+        for symbol in symbols:
+            asked.put(Request(file_containing_symbol=symbol))
+            assert next(answers).file_descriptor_response.file_descriptor_proto
+        asked.put(Request(file_containing_symbol="orders.v1.Nothing"))
+        assert next(answers).error_response.error_code == 5
+        asked.put(None)
+        assert list(answers) == []
+
+        many = [Request(file_by_filename=f"{name}/v1/{name}.proto") for name in ("users", "orders")] * 500
+        answers = list(ask(iter(many), timeout=60))
+        assert len(answers) == 1000
+        assert all(one.file_descriptor_response.file_descriptor_proto for one in answers)
+
+
+def test_reflection_is_off_where_it_is_not_wanted(new_shop):
+    shop = new_shop(GRPC_REFLECTION="false").start()
+    with grpc.insecure_channel(shop.addresses["listen"]) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        with pytest.raises(grpc.RpcError) as failed:
+            list(stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")])))
+        assert failed.value.code() == CODE.UNIMPLEMENTED
+        assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
+
+
+def test_the_protocols_of_grpc_are_told_as_grpc_has_them(stubs):
+    """Our copies of health.proto and reflection.proto against those that grpcio's own packages carry."""
+    from google.protobuf import descriptor_pb2
+    from grpc_tools import protoc
+
+    def shapes(messages, prefix=""):
+        for message in messages:
+            for field in message.field:
+                kind = field.type_name.replace(".v1alpha.", ".v1.")
+                yield prefix + message.name, field.name, field.number, field.type, field.label, kind
+            yield from shapes(message.nested_type, prefix + message.name + ".")
+
+    for name, theirs in (("health/v1/health", health_pb2), ("reflection/v1/reflection", reflection_pb2),
+                         ("reflection/v1alpha/reflection", reflection_pb2)):  # fmt: skip
+        out = pathlib.Path(stubs["folder"], "one.pb")
+        assert protoc.main(["protoc", f"-I{ROOT}/contracts", f"--descriptor_set_out={out}", f"grpc/{name}.proto"]) == 0
+        ours = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file[0]
+        known = descriptor_pb2.FileDescriptorProto.FromString(theirs.DESCRIPTOR.serialized_pb)
+        assert set(shapes(ours.message_type)) <= set(shapes(known.message_type)), name
+        for service in ours.service:
+            same = next(one for one in known.service if one.name == service.name)
+            told = {(call.name, call.client_streaming, call.server_streaming) for call in same.method}
+            assert {(call.name, call.client_streaming, call.server_streaming) for call in service.method} <= told
+
+
 def test_over_http_1_it_is_refused_as_any_other_type(shop):
     answer = httpx.post(shop.url + "/users.v1.Users/Keys", content=frame(b""),
                         headers={"Content-Type": "application/grpc"})  # fmt: skip
     refused(answer, 404, "route.unknown")
 
 
-def test_grpcurl_calls_it_with_the_contracts(shop, customer):
+def grpcurl(shop, *words):
+    """What grpcurl says, which knows no contract but by reflection."""
     program = shutil.which("grpcurl", path=f"{ROOT}/build/tools")
     if not program:
         pytest.skip("grpcurl is not in build/tools: scripts/wire-tools builds it where there is Go")
-    common = pathlib.Path(importlib.import_module("google.api.annotations_pb2").__file__).parents[2]
-    said = subprocess.run(
-        [program, "-plaintext", "-import-path", f"{ROOT}/contracts", "-import-path", str(common),
-         "-proto", "users/v1/users.proto", "-H", f"authorization: Bearer {customer.token}",
-         shop.addresses["listen"], "users.v1.Users/GetMe"],
-        capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+    said = subprocess.run([program, "-plaintext", *words[:-1], shop.addresses["listen"], *words[-1].split()],
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["id"] == customer.id
+    return said.stdout
+
+
+def test_grpcurl_needs_nothing_but_the_address(shop, customer):
+    assert "orders.v1.Orders\n" in grpcurl(shop, "list")
+    assert "orders.v1.Orders.CreateOrder" in grpcurl(shop, "list orders.v1.Orders")
+    told = grpcurl(shop, "describe orders.v1.Orders.CreateOrder")
+    assert "rpc CreateOrder ( .orders.v1.CreateOrderRequest )" in told
+    assert ".duka.call" in told  # the options of ours are readable, too
+    assert '"SERVING"' in grpcurl(shop, "grpc.health.v1.Health/Check")
+    me = grpcurl(shop, "-H", f"authorization: Bearer {customer.token}", "users.v1.Users/GetMe")
+    assert json.loads(me)["id"] == customer.id

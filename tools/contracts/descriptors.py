@@ -59,6 +59,16 @@ def read_contracts(includes, files):
     return list(found.file)
 
 
+def bare_files(includes, names):
+    """The files with all that they import, each after what it imports, without the places in their source."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "bare.pb")
+        run_protoc(includes, "--include_imports", f"--descriptor_set_out={out}", *names)
+        found = descriptor_pb2.FileDescriptorSet()
+        found.ParseFromString(pathlib.Path(out).read_bytes())
+    return list(found.file)
+
+
 def c_file(name):
     """orders/v1/orders.proto -> gen/orders.proto: one flat folder of generated code."""
     if name == SHARED:

@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 from c_clients import make_client_header, make_client_source
+from c_descriptors import make_descriptors
 from c_dispatch import make_dispatch
 from c_tables import includes_of, make_header, make_source
 from check import check
@@ -26,6 +27,12 @@ def contract_files(contracts):
     """The shared words, then each service's contract: contracts/<unit>/v1/<unit>.proto."""
     found = contracts.glob("*/v*/*.proto")
     return [SHARED, *sorted(path.relative_to(contracts).as_posix() for path in found)]
+
+
+def reflected_files(contracts):
+    """The contracts, and the protocols of gRPC itself: what reflection tells."""
+    found = contracts.glob("grpc/*/v*/*.proto")
+    return contract_files(contracts) + sorted(path.relative_to(contracts).as_posix() for path in found)
 
 
 def load(contracts):
@@ -77,7 +84,10 @@ def main():
         model, pb_c = load(told.contracts)
         if told.out:
             told.out.mkdir(parents=True, exist_ok=True)
-            for name, text in all_files(model, pb_c).items():
+            made = all_files(model, pb_c)
+            made["descriptors.c"] = make_descriptors(include_paths(told.contracts),
+                                                     reflected_files(told.contracts))
+            for name, text in made.items():
                 write(told.out / name, text)
         if told.openapi:
             write(told.openapi, make_openapi(model))

@@ -91,6 +91,7 @@ VENDORS = {
     "sodium/*": ("src/base/crypto*",),
     "sqlite3.h": ("src/chassis/db_sqlite*",),
     "libpq-fe.h": ("src/chassis/db_postgresql*",),
+    "zlib.h": ("src/chassis/gzip*",),
     "utf8proc.h": ("src/base/text*",),
     "yaml.h": ("src/chassis/conf*", "src/services/gateway/*"),
     "amqp*.h": ("src/chassis/bus_rabbitmq*",),

@@ -1,5 +1,6 @@
 #include "services/gateway/service.h"
 
+#include "chassis/grpc_door.h"
 #include "chassis/obs.h"
 #include "chassis/router.h"
 #include "os/clock.h"
@@ -41,6 +42,7 @@ struct gateway {
     struct series *limited[LIMITS_COUNT];
     struct traffic traffic;
     struct http_server *server;
+    struct grpc_door *grpc; /* opened with the server */
     void (*stopped)(void *subject);
     void *stopped_subject;
 };
@@ -194,6 +196,30 @@ static err admit(struct gateway *self, struct request *request, enum page page,
     return auth_allow(self->house->auth, request->arena, found.route->access, &who);
 }
 
+/* Health and reflection count against the address, as pages do. */
+static err admit_own_grpc(struct gateway *self, struct request *request)
+{
+    static const struct identity nobody;
+    return limit_check(self, request, RATE_DEFAULT, &nobody, false);
+}
+
+static bool is_own_grpc(const struct gateway *self, const struct request *request)
+{
+    return self->grpc && grpc_door_is_for(self->grpc, request);
+}
+
+static void own_grpc_answer(struct gateway *self, struct request *request)
+{
+    err error = admit_own_grpc(self, request);
+
+    if (!error) {
+        grpc_door_handle(self->grpc, request);
+        return;
+    }
+    response_problem(request, error);
+    request_respond(request);
+}
+
 /* A preflight carries no token: the call that follows is judged by its own. */
 static void preflight_answer(struct gateway *self, struct request *request)
 {
@@ -221,6 +247,10 @@ void gateway_handle(struct gateway *self, struct request *request)
         preflight_answer(self, request);
         return;
     }
+    if (is_own_grpc(self, request)) {
+        own_grpc_answer(self, request);
+        return;
+    }
 
     const struct route *route;
     enum page page = page_of(request->path);
@@ -242,12 +272,30 @@ void gateway_handle(struct gateway *self, struct request *request)
 
 static void on_request(void *self, struct request *request) { gateway_handle(self, request); }
 
+/* Who may not begin a stream hears so at once. */
+static void own_grpc_begin(struct gateway *self, struct request *request, bool *refused)
+{
+    request_identify(request);
+    request->client_address = client_address_of(&self->proxies, request);
+    err error = admit_own_grpc(self, request);
+    if (error) {
+        response_problem(request, error);
+        *refused = true;
+        return;
+    }
+    grpc_door_begin(self->grpc, request);
+}
+
 /* The limit of the call's contract. Who may not make a call with a large body hears so before it is
  * sent. */
 static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *refused)
 {
     struct gateway *self = subject;
     cors_apply(&self->cors, request); /* what the transport refuses has to be readable too */
+    if (is_own_grpc(self, request)) {
+        own_grpc_begin(self, request, refused);
+        return GRPC_TALK_BYTES_MAX;
+    }
     struct route_found found = route_of(self, request);
     if (!found.route)
         return GATEWAY_BODY_BYTES_MAX;
@@ -409,6 +457,20 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     return OK;
 }
 
+static bool is_service_ready(void *service) { return service_ready(service); }
+
+static void open_grpc(struct gateway *self)
+{
+    struct grpc_served *served =
+        arena_array(self->memory, struct grpc_served, (size_t)self->locals_count);
+
+    for (int i = 0; i < self->locals_count; i++)
+        served[i] = (struct grpc_served){ service_contract(self->memory, self->locals[i].service),
+                                          is_service_ready, self->locals[i].service };
+    self->grpc = grpc_door_open(self->loop, served, self->locals_count,
+                                conf_int(self->house->conf, CONF_GRPC_REFLECTION) != 0);
+}
+
 err gateway_listen(struct gateway *self, struct arena *arena)
 {
     ASSERT(self && arena);
@@ -435,6 +497,7 @@ err gateway_listen(struct gateway *self, struct arena *arena)
                                     .body_bytes_max = &on_body_bytes_max,
                                     .handle = &on_request,
                                     .served = &on_served };
+    open_grpc(self);
     return http_open(arena, self->loop, &config, &handler, &self->server);
 }
 
@@ -452,6 +515,13 @@ static void on_closed(void *subject)
         self->stopped(self->stopped_subject);
 }
 
+void gateway_drain(struct gateway *self)
+{
+    ASSERT(self && self->server && self->grpc);
+    grpc_door_drain(self->grpc);
+    http_drain(self->server);
+}
+
 void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *subject),
                   void *subject)
 {
@@ -459,6 +529,8 @@ void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *
 
     self->stopped = closed;
     self->stopped_subject = subject;
+    if (self->grpc)
+        grpc_door_stop(self->grpc);
     if (self->server)
         http_close(self->server, grace_ms, &on_closed, self);
     else
@@ -471,6 +543,7 @@ void gateway_close(struct gateway *self)
         return;
 
     ASSERT(!self->server);
+    grpc_door_close(self->grpc);
     metric_ask(METRIC_CONNECTIONS, NULL, NULL, NULL);
     arena_close(self->routes_memory);
     arena_close(self->memory);

@@ -29,6 +29,9 @@ err gateway_reload(struct gateway *self, struct arena *arena);
 /* The public door, for draining, ports and counts; NULL before gateway_listen and after its end. */
 struct http_server *gateway_server(struct gateway *self);
 
+/* Not ready any more: every answer ends its connection, and who watches its health hears so. */
+void gateway_drain(struct gateway *self);
+
 /* Closes the public door as http_close does; `closed` is told on the loop. Where it was never
  * opened, it is told at once. */
 void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *subject),

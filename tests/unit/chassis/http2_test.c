@@ -523,3 +523,58 @@ TEST(an_answer_whose_peer_has_gone_is_dropped)
     fixture_release(fixture);
     fixture_close(fixture);
 }
+
+/* ---- Talks ---- */
+
+TEST(a_talk_is_answered_while_it_is_heard)
+{
+    struct fixture *fixture = fixture_open(t);
+    struct h2 *h2 = h2_open(t, fixture->port, 0);
+
+    h2->body_stays_open = true;
+    int32_t id = h2_ask(h2, "POST", "/talk", NULL, STR("hello"));
+    for (int i = 0; i < 200 && h2->answers[(id - 1) / 2].body.len < 5; i++)
+        h2_pass(h2, 20);
+    CHECK_STR(text_str(&h2->answers[(id - 1) / 2].body), "hello");
+    CHECK(!h2->answers[(id - 1) / 2].ended);
+    h2->body_stays_open = false;
+    CHECK_INT(nghttp2_session_resume_data(h2->session, id), 0);
+    CHECK(h2_read(h2, id)->ended);
+    h2_close(h2);
+    fixture_close(fixture);
+    CHECK_INT(fixture->pieces_ended, 1);
+}
+
+TEST(a_talk_goes_on_beyond_every_window)
+{
+    struct fixture *fixture = fixture_open(t);
+    struct h2 *h2 = h2_open(t, fixture->port, 2000);
+    size_t len = 3 * HTTP2_CONNECTION_WINDOW_BYTES;
+    char *bytes = arena_alloc(t->arena, len, 1);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (char)(i * 31 >> 3);
+
+    const struct h2_answer *answer =
+        h2_read(h2, h2_ask(h2, "POST", "/talk", NULL, str_of(bytes, len)));
+    CHECK_INT(answer->body.len, (int64_t)len);
+    CHECK(memcmp(answer->body.ptr, bytes, len) == 0);
+    h2_close(h2);
+    fixture_close(fixture);
+}
+
+TEST(a_talk_ends_when_its_peer_goes)
+{
+    struct fixture *fixture = fixture_open(t);
+    struct h2 *h2 = h2_open(t, fixture->port, 0);
+
+    h2->body_stays_open = true;
+    int32_t id = h2_ask(h2, "POST", "/talk", NULL, STR("one"));
+    h2_ask(h2, "POST", "/talk", NULL, STR("two"));
+    h2_pass(h2, 50);
+    CHECK_INT(nghttp2_submit_rst_stream(h2->session, 0, id, NGHTTP2_CANCEL), 0);
+    h2_pass(h2, 0);
+    fixture_wait(&fixture->pieces_ended, 1);
+    h2_close(h2);
+    fixture_wait(&fixture->pieces_ended, 2);
+    fixture_close(fixture);
+}

@@ -149,6 +149,71 @@ static void answer_pieces(struct fixture *fixture, struct request *request)
     request_respond(request);
 }
 
+/* ---- A talk: what is heard is said again ---- */
+
+struct echo_talk {
+    struct talk talk; /* first */
+    struct fixture *fixture;
+    struct text in, out;
+    bool asked, heard_all, gone;
+};
+
+static void say(struct request *request)
+{
+    struct echo_talk *echo = (struct echo_talk *)request->talk;
+    if (!echo->asked || (echo->in.len == 0 && !echo->heard_all && !echo->gone))
+        return;
+    echo->asked = false;
+    echo->out.len = 0;
+    text_add(&echo->out, text_str(&echo->in));
+    request->response.body = text_str(&echo->out);
+    echo->in.len = echo->talk.unread = 0;
+    echo->talk.answer.ended = echo->heard_all;
+    request->made(request);
+}
+
+static void on_next(struct request *request)
+{
+    ((struct echo_talk *)request->talk)->asked = true;
+    say(request);
+}
+
+static void on_heard(struct request *request, str bytes, bool ended)
+{
+    struct echo_talk *echo = (struct echo_talk *)request->talk;
+    text_add(&echo->in, bytes);
+    echo->talk.unread = echo->in.len;
+    echo->heard_all = ended;
+    say(request);
+}
+
+static void on_gone(struct request *request)
+{
+    ((struct echo_talk *)request->talk)->gone = true;
+    say(request);
+}
+
+static void on_talk_end(struct request *request)
+{
+    struct echo_talk *echo = (struct echo_talk *)request->talk;
+    __atomic_fetch_add(&echo->fixture->pieces_ended, 1, __ATOMIC_SEQ_CST);
+}
+
+static void begin_talk(struct fixture *fixture, struct request *request)
+{
+    struct echo_talk *echo = arena_new(request->arena, struct echo_talk);
+    *echo = (struct echo_talk){ .talk = { .answer = { .next = on_next, .end = on_talk_end },
+                                          .hear = on_heard,
+                                          .gone = on_gone },
+                                .fixture = fixture,
+                                .in = text_init(request->arena, 1024),
+                                .out = text_init(request->arena, 1024) };
+    request->talk = &echo->talk;
+    request->response = (struct response){ .status = 200,
+                                           .content_type = STR("text/plain"),
+                                           .stream = &echo->talk.answer };
+}
+
 static void handle(void *self, struct request *request)
 {
     struct fixture *fixture = self;
@@ -189,6 +254,8 @@ static uint32_t body_bytes_max(void *self, struct request *request, bool *refuse
     }
     if (str_equal(request->path, STR("/spool")))
         begin_spool(fixture, request);
+    if (str_equal(request->path, STR("/talk")))
+        begin_talk(fixture, request);
     if (str_equal(request->path, STR("/refuse"))) {
         request_identify(request);
         response_problem(request, fail(request->arena, TOKEN_MISSING, "no token"));

@@ -5,7 +5,7 @@
  * says; /none with 204; /limit?N takes N bytes of body; /refuse refuses every body with 401.
  * /spool takes its body as a stream and answers with how many bytes and pieces came; /spool?fail
  * fails at the second piece. /pieces?N answers in N pieces of 1 to N bytes, /broken?N breaks off
- * after N. */
+ * after N. /talk says again what it hears while it hears it (HTTP/2). */
 #pragma once
 #include "chassis/http.h"
 #include "os/sync.h"
