@@ -436,12 +436,16 @@ def test_over_http_1_it_is_refused_as_any_other_type(shop):
     refused(answer, 404, "route.unknown")
 
 
+def tool(name):
+    program = shutil.which(name, path=f"{ROOT}/build/tools")
+    if not program:
+        pytest.skip(f"{name} is not in build/tools: scripts/wire-tools builds it where there is Go")
+    return program
+
+
 def grpcurl(shop, *words):
     """What grpcurl says, which knows no contract but by reflection."""
-    program = shutil.which("grpcurl", path=f"{ROOT}/build/tools")
-    if not program:
-        pytest.skip("grpcurl is not in build/tools: scripts/wire-tools builds it where there is Go")
-    said = subprocess.run([program, "-plaintext", *words[:-1], shop.addresses["listen"], *words[-1].split()],
+    said = subprocess.run([tool("grpcurl"), "-plaintext", *words[:-1], shop.addresses["listen"], *words[-1].split()],
                           capture_output=True, text=True, timeout=60)  # fmt: skip
     assert said.returncode == 0, said.stderr
     return said.stdout
@@ -456,3 +460,13 @@ def test_grpcurl_needs_nothing_but_the_address(shop, customer):
     assert '"SERVING"' in grpcurl(shop, "grpc.health.v1.Health/Check")
     me = grpcurl(shop, "-H", f"authorization: Bearer {customer.token}", "users.v1.Users/GetMe")
     assert json.loads(me)["id"] == customer.id
+
+
+def test_a_client_in_go_finds_all_by_reflection(shop, customer):
+    words = [tool("grpc-go-client"), shop.addresses["listen"], customer.email, customer.password]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    told = {}
+    for line in said.stdout.splitlines():
+        told.update(json.loads(line))
+    assert told == {"health": "SERVING", "id": customer.id, "refused": ["Unauthenticated", 1], "late": "DeadlineExceeded"}
