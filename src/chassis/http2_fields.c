@@ -62,7 +62,7 @@ int http2_fields(const struct request *request, const char *date,
             add(&list, STR("content-type"), clean(list.arena, response->content_type));
         if (!response->stream && !request->grpc)
             add(&list, STR("content-length"),
-                str_format(list.arena, "%lld", (long long)response->body.len));
+                str_format(list.arena, "%lld", (long long)http_content_length(response)));
     }
     for (int i = 0; i < response->headers_count; i++)
         add_given(&list, &response->headers[i]);

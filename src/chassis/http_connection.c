@@ -431,8 +431,8 @@ static void on_ended(void *subject, bool broken)
     bool in_body =
         connection->exchange && connection->exchange->spooling && !connection->exchange->body_ended;
 
-    if (broken && *net_tls_failure(connection->net))
-        LOG(LOG_INFO, "tls.refused", LOG_TEXT("reason", str_of_z(net_tls_failure(connection->net))),
+    if (broken && *net_failure(connection->net))
+        LOG(LOG_INFO, "tls.refused", LOG_TEXT("reason", str_of_z(net_failure(connection->net))),
             LOG_TEXT("client", net_peer(connection->net)));
     if (!broken && connection->http2.working + connection->http2.sending > 0) {
         connection->read_ended = true;

@@ -50,6 +50,12 @@ static const char *phrase_of(int status)
 
 bool http_status_has_body(int status) { return status >= 200 && status != 204 && status != 304; }
 
+int64_t http_content_length(const struct response *response)
+{
+    ASSERT(response);
+    return response->body.len > 0 ? (int64_t)response->body.len : response->head_length;
+}
+
 /* A value may repeat what a client said: it must not begin another header. */
 static void value_add(struct text *out, str value)
 {
@@ -107,7 +113,7 @@ void http_write_head(struct text *out, const struct request *request, const stru
             text_add(out, STR("Transfer-Encoding: chunked\r\n"));
         } else if (!how->unmeasured) {
             text_add(out, STR("Content-Length: "));
-            text_add_int(out, (int64_t)response->body.len);
+            text_add_int(out, http_content_length(response));
             text_add(out, STR("\r\n"));
         }
     }

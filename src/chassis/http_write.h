@@ -15,5 +15,8 @@ struct http_write {
  * space. */
 void http_write_head(struct text *out, const struct request *request, const struct http_write *how);
 
+/* The length that Content-Length tells. */
+int64_t http_content_length(const struct response *response);
+
 /* Tells whether a status has a body at all. */
 bool http_status_has_body(int status);

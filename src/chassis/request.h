@@ -56,7 +56,9 @@ struct response {
     str body;
     struct answer_stream *stream; /* NULL: the body is whole */
     int64_t streamed_bytes;       /* pieces before the one in `body`; the transport's */
+    int64_t head_length;          /* for HEAD: what Content-Length says, where no body lies here */
     int grpc_status;              /* of a request of gRPC, with words and details (base64) */
+    bool grpc_told;               /* it came from another process, whole */
     str grpc_message, grpc_details;
     /* Besides those that the transport writes: Content-Type, Content-Length, Date, Connection,
      * X-Request-Id, traceparent. */
@@ -78,6 +80,8 @@ struct request {
     bool operator_socket; /* came by the operator's unix socket */
     bool grpc;            /* a call of gRPC: `status` is what HTTP would say, for the log */
     int64_t received_us;  /* monotonic: when it was complete */
+    int64_t deadline_us;  /* monotonic: for who hands it on to another process; 0: none was said */
+    bool repeatable;      /* it only reads, whatever its method says: it may be sent twice */
     char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; by request_identify */
     char request_id[65];
 

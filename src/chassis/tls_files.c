@@ -24,8 +24,10 @@ static err read_file(struct arena *arena, const struct conf *conf, enum setting 
 }
 
 /* What stands between commas. */
-static err read_names(struct arena *arena, str text, struct tls_config *config)
+static err read_names(struct arena *arena, const struct conf *conf, enum setting setting,
+                      struct tls_config *config)
 {
+    str text = conf_text(conf, setting);
     str *names = arena_array(arena, str, TLS_NAMES_MAX);
 
     config->names = names;
@@ -34,7 +36,7 @@ static err read_names(struct arena *arena, str text, struct tls_config *config)
         if (name.len == 0)
             continue;
         if (config->names_count == TLS_NAMES_MAX)
-            return fail(arena, SETTING_INVALID, "TLS_CLIENT_NAMES: at most %d names",
+            return fail(arena, SETTING_INVALID, "%s: at most %d names", setting_spec(setting)->name,
                         TLS_NAMES_MAX);
         names[config->names_count++] = name;
     }
@@ -75,8 +77,32 @@ err tls_files_open(struct arena *arena, const struct conf *conf, struct tls_cont
     TRY(read_file(arena, conf, CONF_TLS_KEY_FILE, &config.key));
     if (conf_text(conf, CONF_TLS_CLIENT_CA_FILE).len > 0)
         TRY(read_file(arena, conf, CONF_TLS_CLIENT_CA_FILE, &config.authorities));
-    TRY(read_names(arena, conf_text(conf, CONF_TLS_CLIENT_NAMES), &config));
+    TRY(read_names(arena, conf, CONF_TLS_CLIENT_NAMES, &config));
     TRY(tls_open(arena, &config, out));
     series_set(expires, tls_expires_at(*out) / TIME_SECOND);
     return OK;
+}
+
+err tls_files_open_client(struct arena *arena, const struct conf *conf, struct tls_context **out)
+{
+    ASSERT(arena && conf && out);
+
+    TRY(check_together(arena, conf, CONF_UPSTREAM_TLS_CERT_FILE, CONF_UPSTREAM_TLS_KEY_FILE));
+    TRY(check_together(arena, conf, CONF_UPSTREAM_TLS_KEY_FILE, CONF_UPSTREAM_TLS_CERT_FILE));
+    bool has_own = conf_text(conf, CONF_UPSTREAM_TLS_CERT_FILE).len > 0;
+    enum setting certificate = has_own ? CONF_UPSTREAM_TLS_CERT_FILE : CONF_TLS_CERT_FILE;
+    enum setting key = has_own ? CONF_UPSTREAM_TLS_KEY_FILE : CONF_TLS_KEY_FILE;
+    struct tls_config config = {
+        .certificate_name = name_of(arena, conf, certificate),
+        .key_name = name_of(arena, conf, key),
+        .authorities_name = name_of(arena, conf, CONF_UPSTREAM_TLS_CA_FILE),
+    };
+    if (conf_text(conf, certificate).len > 0 && conf_text(conf, key).len > 0) {
+        TRY(read_file(arena, conf, certificate, &config.certificate));
+        TRY(read_file(arena, conf, key, &config.key));
+    }
+    if (conf_text(conf, CONF_UPSTREAM_TLS_CA_FILE).len > 0)
+        TRY(read_file(arena, conf, CONF_UPSTREAM_TLS_CA_FILE, &config.authorities));
+    TRY(read_names(arena, conf, CONF_UPSTREAM_TLS_NAMES, &config));
+    return tls_open_client(arena, &config, out);
 }

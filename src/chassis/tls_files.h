@@ -7,3 +7,7 @@
 /* Reads them: at the start, and again whenever they may have changed. `*out` is the caller's; NULL
  * where no certificate is set. Fails with SETTING_INVALID: the setting, the file, what is wrong. */
 err tls_files_open(struct arena *arena, const struct conf *conf, struct tls_context **out);
+
+/* The same for connections that we make to services at https://: UPSTREAM_TLS_CA_FILE, …_CERT_FILE
+ * and …_KEY_FILE (or the server's own), …_NAMES. Never NULL. */
+err tls_files_open_client(struct arena *arena, const struct conf *conf, struct tls_context **out);

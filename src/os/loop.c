@@ -34,6 +34,41 @@ static void posted_run(struct loop *loop)
     }
 }
 
+static void later_run(struct loop *loop)
+{
+    while (loop->later) {
+        struct loop_task *task = loop->later;
+        loop->later = task->next;
+        task->run(task); /* may add another */
+    }
+}
+
+static void on_turn_end(uv_check_t *check)
+{
+    struct loop *loop = check->data;
+
+    later_run(loop);
+    (void)uv_check_stop(&loop->turn_end);
+    (void)uv_idle_stop(&loop->no_sleep);
+}
+
+static void on_idle(uv_idle_t *idle) { (void)idle; }
+
+void loop_later(struct loop *loop, struct loop_task *task)
+{
+    ASSERT(loop && task && task->run);
+
+    task->next = NULL;
+    if (loop->later) {
+        loop->later_last->next = task;
+    } else {
+        loop->later = task;
+        (void)uv_check_start(&loop->turn_end, &on_turn_end);
+        (void)uv_idle_start(&loop->no_sleep, &on_idle);
+    }
+    loop->later_last = task;
+}
+
 static void on_wake(uv_async_t *wake) { posted_run(wake->data); }
 
 static void on_stop(struct loop_task *task)
@@ -54,7 +89,11 @@ struct loop *loop_open(void)
     ASSERT(rc == 0);
     rc = uv_async_init(&loop->uv, &loop->wake, &on_wake);
     ASSERT(rc == 0);
-    loop->wake.data = loop;
+    rc = uv_check_init(&loop->uv, &loop->turn_end);
+    ASSERT(rc == 0);
+    rc = uv_idle_init(&loop->uv, &loop->no_sleep);
+    ASSERT(rc == 0);
+    loop->wake.data = loop->turn_end.data = loop;
     loop->stop.run = &on_stop;
     (void)signal(SIGPIPE, SIG_IGN);
     return loop;
@@ -86,6 +125,11 @@ void loop_close(struct loop *loop)
     ASSERT(!loop_here);
     loop_here = loop; /* what was posted belongs to the loop, and this thread stands in for it */
     posted_run(loop);
+    later_run(loop);
+    while (loop->lookups_count > 0) /* the resolver's threads hold what they work on */
+        (void)uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&loop->turn_end, NULL);
+    uv_close((uv_handle_t *)&loop->no_sleep, NULL);
     for (int i = 0; i < loop->signals_count; i++)
         uv_close((uv_handle_t *)&loop->signals[i].uv, NULL);
     uv_close((uv_handle_t *)&loop->wake, NULL);

@@ -39,6 +39,10 @@ struct loop_task {
  * posted before it looks. */
 void loop_post(struct loop *loop, struct loop_task *task);
 
+/* Runs a task at the end of this turn of the loop, after all that was ready has been read: so what
+ * gathered is written at once. On the loop's thread (or before it runs). Costs no system call. */
+void loop_later(struct loop *loop, struct loop_task *task);
+
 struct loop_timer;
 
 /* A timer that does not run yet. The caller closes it. */

@@ -17,6 +17,10 @@ struct loop {
     uv_async_t wake;
     struct loop_task
         *posted; /* atomic: a stack that any thread pushes on and the loop takes whole */
+    struct loop_task *later, *later_last; /* for the end of the turn, oldest first */
+    uv_check_t turn_end;
+    uv_idle_t no_sleep; /* active while `later` holds something: the loop must not wait then */
+    int lookups_count;  /* of names, that are under way */
     struct loop_task stop;
     bool stopping; /* atomic: `stop` is posted and has not run */
     struct loop_signal signals[LOOP_SIGNALS_MAX];

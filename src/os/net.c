@@ -1,10 +1,9 @@
 #include "os/net.h"
 
 #include "base/arena.h"
-#include "os/loop_uv.h"
+#include "os/net_inside.h"
 
 #include <errno.h>
-#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -21,13 +20,6 @@ enum {
 
 _Static_assert((int)LOOP_READ_BYTES <= (int)TLS_FEED_BYTES_MAX, "a read is more than TLS takes");
 
-union stream {
-    uv_handle_t handle;
-    uv_stream_t stream;
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-};
-
 struct net_listener {
     union stream uv;
     struct loop *loop;
@@ -37,22 +29,6 @@ struct net_listener {
     bool is_unix;
     int port;
     struct tls_context *tls; /* NULL: none */
-};
-
-struct net_connection {
-    union stream uv;
-    uv_write_t write;
-    const struct net_events *events;
-    void *subject;
-    struct loop *loop;
-    bool is_unix, reading, ended;
-    bool waiting;    /* the owner's write is not whole yet */
-    bool writing;    /* libuv has something to write */
-    struct tls *tls; /* NULL: none */
-    str unsaid[2];   /* of the owner's write, not encrypted yet */
-    char *encrypted; /* what libuv writes, a copy */
-    char peer[NET_PEER_BYTES];
-    alignas(max_align_t) char room[];
 };
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -75,6 +51,16 @@ static void stream_init(union stream *uv, struct loop *loop, bool is_unix, void 
     int rc = is_unix ? uv_pipe_init(&loop->uv, &uv->pipe, 0) : uv_tcp_init(&loop->uv, &uv->tcp);
     ASSERT(rc == 0);
     uv->handle.data = owner;
+}
+
+struct net_connection *net_connection_new(struct loop *loop, bool is_unix, size_t room_bytes)
+{
+    struct net_connection *connection = calloc(1, sizeof(*connection) + room_bytes);
+    ASSERT(connection);
+    connection->loop = loop;
+    connection->is_unix = is_unix;
+    stream_init(&connection->uv, loop, is_unix, connection);
+    return connection;
 }
 
 /* ---- Accepting ---- */
@@ -108,11 +94,8 @@ static void on_connection(uv_stream_t *stream, int status)
     if (status < 0)
         return; /* out of descriptors: libuv has turned it away */
 
-    struct net_connection *connection = calloc(1, sizeof(*connection) + listener->room_bytes);
-    ASSERT(connection);
-    connection->loop = listener->loop;
-    connection->is_unix = listener->is_unix;
-    stream_init(&connection->uv, listener->loop, listener->is_unix, connection);
+    struct net_connection *connection =
+        net_connection_new(listener->loop, listener->is_unix, listener->room_bytes);
     if (uv_accept(stream, &connection->uv.stream) != 0) {
         uv_close(&connection->uv.handle, &on_closed);
         return;
@@ -275,7 +258,7 @@ static void on_written(uv_write_t *write, int status);
 
 /* Hands what is encrypted to the kernel; what that does not take is copied for libuv, for OpenSSL
  * may move its own. */
-static enum net_written send_encrypted(struct net_connection *connection)
+enum net_written net_connection_say(struct net_connection *connection)
 {
     str out = tls_outgoing(connection->tls);
     if (out.len == 0)
@@ -306,7 +289,7 @@ static enum net_written send_encrypted(struct net_connection *connection)
 static enum net_written say_on(struct net_connection *connection)
 {
     for (;;) {
-        enum net_written written = send_encrypted(connection);
+        enum net_written written = net_connection_say(connection);
         if (written != NET_WRITTEN)
             return written;
         str *part = connection->unsaid[0].len > 0 ? &connection->unsaid[0] : &connection->unsaid[1];
@@ -337,7 +320,7 @@ static void read_encrypted(struct net_connection *connection, str bytes)
         ASSERT(loop->plain_buffer);
     }
     enum tls_state state = tls_feed(connection->tls, bytes, loop->plain_buffer, &plain_len);
-    if (!connection->writing && send_encrypted(connection) == NET_BROKEN)
+    if (!connection->writing && net_connection_say(connection) == NET_BROKEN)
         state = TLS_BROKEN;
     if (!was_open && tls_is_open(connection->tls) && connection->events->opened)
         connection->events->opened(connection->subject);
@@ -536,8 +519,9 @@ str net_protocol(const struct net_connection *connection)
     return connection->tls ? tls_protocol(connection->tls) : STR_NONE;
 }
 
-const char *net_tls_failure(const struct net_connection *connection)
+const char *net_failure(const struct net_connection *connection)
 {
     ASSERT(connection);
-    return connection->tls ? tls_failure(connection->tls) : "";
+    const char *words = connection->tls ? tls_failure(connection->tls) : "";
+    return words[0] ? words : connection->failure ? connection->failure : "";
 }

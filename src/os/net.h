@@ -48,8 +48,8 @@ struct net_events {
     void (*ended)(void *subject, bool broken);
     /* What net_write left waiting is written, or (`!whole`) will never be. */
     void (*written)(void *subject, bool whole);
-    /* The TLS handshake is done, nothing may be written before; not told without TLS. May be NULL.
-     */
+    /* Nothing may be written before: the TLS handshake is done (not told without TLS of one that
+     * was accepted), or the connection that was asked for stands. May be NULL. */
     void (*opened)(void *subject);
 };
 
@@ -81,7 +81,36 @@ str net_peer(const struct net_connection *connection);
 /* Came by a Unix socket. */
 bool net_is_unix(const struct net_connection *connection);
 
-/* Talks TLS; the protocol that was chosen by ALPN, or none; why TLS broke, or "". */
+/* Talks TLS; the protocol that was chosen by ALPN, or none; why TLS broke or the connection was not
+ * made, or "". */
 bool net_is_tls(const struct net_connection *connection);
 str net_protocol(const struct net_connection *connection);
-const char *net_tls_failure(const struct net_connection *connection);
+const char *net_failure(const struct net_connection *connection);
+
+/* ---- Connections that we make (os/net_connect.c) ---- */
+
+enum { NET_ADDRESS_BYTES = 112 /* the longest path of a Unix socket, and a NUL */ };
+
+/* Where somebody listens: an IP address as text with a port, or the path of a Unix socket. */
+struct net_address {
+    char text[NET_ADDRESS_BYTES];
+    uint16_t port; /* 0: a Unix socket */
+};
+
+/* An IP address as text; false for what is none: then it is a name, for os/dns. */
+bool net_address_read(str host, uint16_t port, struct net_address *out);
+
+/* Tells whether both are the same place. */
+bool net_address_equal(const struct net_address *a, const struct net_address *b);
+
+/* "192.0.2.1:80", "[2001:db8::1]:80", "unix:/path". */
+str net_address_text(struct arena *arena, const struct net_address *address);
+
+/* Connects: `opened` is told when it stands, with the handshake of TLS where `tls` is given
+ * (tls_open_client; shared), `ended` when it comes to nothing. The owner has it from now on, with a
+ * room as net_room says, and may close it at any time. `name` is who the other side must be under
+ * TLS (see tls_connect). NULL with the reason in *failure where it cannot even be tried. */
+struct net_connection *net_connect(struct loop *loop, const struct net_address *address,
+                                   struct tls_context *tls, str name, size_t room_bytes,
+                                   const struct net_events *events, void *subject,
+                                   const char **failure);

@@ -84,8 +84,8 @@ static err check_dates(struct arena *arena, const char *name, X509 *certificate)
     return OK;
 }
 
-static err use_certificate(struct arena *arena, const struct tls_config *config,
-                           struct tls_context *context)
+err tls_use_certificate(struct arena *arena, const struct tls_config *config,
+                        struct tls_context *context)
 {
     STACK_OF(X509) *chain = certificates_read(config->certificate, CHAIN_MAX);
     if (!chain)
@@ -104,8 +104,7 @@ static err use_certificate(struct arena *arena, const struct tls_config *config,
     return error;
 }
 
-static err use_key(struct arena *arena, const struct tls_config *config,
-                   struct tls_context *context)
+err tls_use_key(struct arena *arena, const struct tls_config *config, struct tls_context *context)
 {
     bool is_encrypted = false;
     BIO *bio = bio_of(config->key);
@@ -182,8 +181,8 @@ static void copy_names(struct tls_context *context, const struct tls_config *con
     }
 }
 
-static err ask_for_certificates(struct arena *arena, const struct tls_config *config,
-                                struct tls_context *context)
+err tls_use_authorities(struct arena *arena, const struct tls_config *config,
+                        struct tls_context *context)
 {
     STACK_OF(X509) *authorities = certificates_read(config->authorities, AUTHORITIES_MAX);
     if (!authorities)
@@ -203,10 +202,22 @@ static err ask_for_certificates(struct arena *arena, const struct tls_config *co
         ASSERT(SSL_CTX_add_client_CA(context->ssl, one) == 1);
     }
     sk_X509_pop_free(authorities, X509_free);
-    copy_names(context, config);
-    SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_CTX_set_cert_verify_callback(context->ssl, &judge_peer, context);
     return error;
+}
+
+void tls_use_names(const struct tls_config *config, struct tls_context *context)
+{
+    copy_names(context, config);
+    SSL_CTX_set_cert_verify_callback(context->ssl, &judge_peer, context);
+}
+
+static err ask_for_certificates(struct arena *arena, const struct tls_config *config,
+                                struct tls_context *context)
+{
+    TRY(tls_use_authorities(arena, config, context));
+    tls_use_names(config, context);
+    SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return OK;
 }
 
 /* ---- Which protocol ---- */
@@ -228,22 +239,30 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
 /* ---- The context ---- */
 
-static struct tls_context *context_new(void)
+struct tls_context *tls_context_new(const SSL_METHOD *method)
 {
-    static const unsigned char name[] = "duka";
     struct tls_context *context = calloc(1, sizeof(*context));
     ASSERT(context);
     context->owners = 1;
-    context->ssl = SSL_CTX_new(TLS_server_method());
+    context->ssl = SSL_CTX_new(method);
     ASSERT(context->ssl);
 
     SSL_CTX *ssl = context->ssl;
     ASSERT(SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1);
     ASSERT(SSL_CTX_set_cipher_list(ssl, CIPHERS) == 1);
-    ASSERT(SSL_CTX_set_session_id_context(ssl, name, sizeof(name) - 1) == 1);
-    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS); /* what is idle holds none */
+    return context;
+}
+
+static struct tls_context *server_context_new(void)
+{
+    static const unsigned char name[] = "duka";
+    struct tls_context *context = tls_context_new(TLS_server_method());
+    SSL_CTX *ssl = context->ssl;
+
+    ASSERT(SSL_CTX_set_session_id_context(ssl, name, sizeof(name) - 1) == 1);
+    SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_alpn_select_cb(ssl, &choose_protocol, NULL);
     return context;
 }
@@ -254,10 +273,10 @@ err tls_open(struct arena *arena, const struct tls_config *config, struct tls_co
     ASSERT(config->certificate_name && config->key_name);
 
     ERR_clear_error();
-    struct tls_context *context = context_new();
-    err error = use_certificate(arena, config, context);
+    struct tls_context *context = server_context_new();
+    err error = tls_use_certificate(arena, config, context);
     if (!error)
-        error = use_key(arena, config, context);
+        error = tls_use_key(arena, config, context);
     if (!error && config->authorities.ptr)
         error = ask_for_certificates(arena, config, context);
     ERR_clear_error();

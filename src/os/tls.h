@@ -35,6 +35,12 @@ struct tls_context;
  * closes it. */
 err tls_open(struct arena *arena, const struct tls_config *config, struct tls_context **out);
 
+/* Makes the client's side, which offers h2 only. `authorities` are who vouches for servers (none:
+ * those of the system); certificate and key, where both are given, are shown to those that ask.
+ * Where `names` are given a server must have one of them, whatever it is called by; else the name
+ * that tls_connect was told. Fails as tls_open does. */
+err tls_open_client(struct arena *arena, const struct tls_config *config, struct tls_context **out);
+
 /* One owner more: gives the same context. Accepts NULL. */
 struct tls_context *tls_share(struct tls_context *context);
 
@@ -51,6 +57,10 @@ struct tls;
 /* The server's side of a new one. The caller ends it. */
 struct tls *tls_accept(struct tls_context *context);
 void tls_end(struct tls *tls); /* accepts NULL */
+
+/* The client's side of a new one with a server that is called `name` (a DNS name or an IP address);
+ * its first words are in tls_outgoing. */
+struct tls *tls_connect(struct tls_context *context, str name);
 
 enum tls_state {
     TLS_SHAKING, /* the handshake goes on */

@@ -3,10 +3,11 @@
 #include "os/tls_inside.h"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FAILURE_BYTES = 160 };
+enum { FAILURE_BYTES = 160, NAME_BYTES_MAX = 253 };
 
 struct tls {
     struct tls_context *context;
@@ -17,10 +18,8 @@ struct tls {
     char failure[FAILURE_BYTES];
 };
 
-struct tls *tls_accept(struct tls_context *context)
+static struct tls *talk_new(struct tls_context *context)
 {
-    ASSERT(context && context->owners > 0);
-
     struct tls *tls = calloc(1, sizeof(*tls));
     ASSERT(tls);
     context->owners++;
@@ -32,7 +31,50 @@ struct tls *tls_accept(struct tls_context *context)
     BIO_set_mem_eof_return(tls->in, -1); /* empty means "more must come", not "the end" */
     BIO_set_mem_eof_return(tls->out, -1);
     SSL_set_bio(tls->ssl, tls->in, tls->out);
+    return tls;
+}
+
+struct tls *tls_accept(struct tls_context *context)
+{
+    ASSERT(context && context->owners > 0);
+
+    struct tls *tls = talk_new(context);
     SSL_set_accept_state(tls->ssl);
+    return tls;
+}
+
+/* Whom the certificate must be for, unless the context has its own list; and the name is told, so
+ * that a server of many shows the right one. */
+static void expect(struct tls *tls, const char *name)
+{
+    X509_VERIFY_PARAM *wanted = SSL_get0_param(tls->ssl);
+    ASN1_OCTET_STRING *address = a2i_IPADDRESS(name);
+    bool counts = tls->context->names_count == 0;
+
+    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    if (address && counts)
+        ASSERT(X509_VERIFY_PARAM_set1_ip_asc(wanted, name) == 1);
+    if (!address && counts)
+        ASSERT(X509_VERIFY_PARAM_set1_host(wanted, name, 0) == 1);
+    if (!address) /* of an address nothing is told (RFC 6066) */
+        ASSERT(SSL_set_tlsext_host_name(tls->ssl, name) == 1);
+    ASN1_OCTET_STRING_free(address);
+}
+
+struct tls *tls_connect(struct tls_context *context, str name)
+{
+    char text[NAME_BYTES_MAX + 1];
+    ASSERT(context && context->owners > 0);
+    ASSERT(name.len > 0 && name.len <= NAME_BYTES_MAX);
+
+    struct tls *tls = talk_new(context);
+    (void)snprintf(text, sizeof(text), "%" STR_F, STR_A(name));
+    ERR_clear_error();
+    expect(tls, text);
+    SSL_set_connect_state(tls->ssl);
+    (void)SSL_do_handshake(tls->ssl);
+    ERR_clear_error();
     return tls;
 }
 

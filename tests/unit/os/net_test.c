@@ -590,7 +590,7 @@ TEST(what_is_not_tls_is_told_as_broken_and_why)
     int fd = client_connect(net_listener_port(house->listener));
     client_send(fd, STR("GET / HTTP/1.1\r\n\r\n"));
     wait_for(&house->broken, 1);
-    CHECK_STR(net_tls_failure(house->connection), "http request");
+    CHECK_STR(net_failure(house->connection), "http request");
     CHECK_INT(read_of(&house->opened), 0);
     CHECK_INT(read_of(&house->bytes), 0);
     close(fd);
