@@ -19,12 +19,17 @@ struct exchange {
     bool too_large;
 };
 
-struct fetch *fetch_open(const struct fetch_config *config)
+void fetch_prepare(void)
 {
     static CURLcode made = CURLE_FAILED_INIT;
     static int once; /* curl_global_init counts; the first one must be alone */
     if (__atomic_add_fetch(&once, 1, __ATOMIC_SEQ_CST) == 1)
         __atomic_store_n(&made, curl_global_init(CURL_GLOBAL_DEFAULT), __ATOMIC_SEQ_CST);
+}
+
+struct fetch *fetch_open(const struct fetch_config *config)
+{
+    fetch_prepare();
     struct fetch *fetch = calloc(1, sizeof(*fetch));
     ASSERT(fetch);
     fetch->config = *config;

@@ -33,6 +33,9 @@ struct fetch_config {
     void *subject;
 };
 
+/* What libcurl needs once in a process. */
+void fetch_prepare(void);
+
 struct fetch;
 
 /* One for each thread. */

@@ -445,3 +445,31 @@ class Moto(Broker):
     def settings(self, **more):
         user, password = self.make_key()
         return super().settings(BUS_USER=user, BUS_PASSWORD=password, **more)
+
+
+class Redis(Broker):
+    """Keeps nothing on disk: killed and started again it has forgotten all."""
+
+    SECONDS = 20
+
+    def __init__(self, place, *, password=None, tls=None):
+        self.password, self.tls = password, tls  # tls: (ca, certificate, key)
+        super().__init__(place)
+
+    def prepare(self):
+        self.program = shutil.which("redis-server")
+        if not self.program:
+            raise Missing("redis-server is not installed")
+        self.url = f"redis://127.0.0.1:{self.port}"
+        if self.tls:
+            self.url = self.url.replace("redis:", "rediss:")
+
+    def command(self):
+        words = [self.program, "--bind", "127.0.0.1", "--save", "", "--dir", str(self.place)]
+        if self.password:
+            words += ["--requirepass", self.password]
+        if not self.tls:
+            return [*words, "--port", str(self.port)]
+        ca, certificate, key = map(str, self.tls)
+        return [*words, "--port", "0", "--tls-port", str(self.port), "--tls-ca-cert-file", ca,
+                "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"]  # fmt: skip

@@ -12,7 +12,7 @@ C_AND_TESTS = C + ("tests/*.c", "tests/*.h", "bench/*.c", "bench/*.h")
 
 # Rooms in which a library of others, or Linux itself, is spoken to.
 DRIVERS = ("src/os/*", "src/chassis/*_sqlite*", "src/chassis/*_postgresql*", "src/chassis/bus_rabbitmq*", "src/chassis/bus_kafka*",
-           "src/chassis/fetch*")
+           "src/chassis/fetch*", "src/chassis/redis*")
 # Drivers of a service: whoever moves the money, sends the mail.
 PROVIDERS = "src/services/*/providers/*"
 
@@ -96,6 +96,7 @@ VENDORS = {
     "yaml.h": ("src/chassis/conf*", "src/services/gateway/*"),
     "amqp*.h": ("src/chassis/bus_rabbitmq*",),
     "librdkafka/*": ("src/chassis/bus_kafka*",),
+    "hiredis/*": ("src/chassis/redis*",),
     "curl/*": ("src/chassis/fetch*", "src/chassis/mailer*"),
     "protobuf-c/*": ("src/chassis/*", "src/services/*"),
 }
@@ -214,6 +215,9 @@ TESTED_ELSEWHERE = {
     "src/chassis/bus_kafka.c": "needs a broker: tests/wire",
     "src/chassis/bus_sqs.c": "needs a broker: tests/wire",
     "src/chassis/fetch.c": "needs a server: tests/wire, by the bus on SQS",
+    "src/chassis/fetch_pipe.c": "needs a server: tests/wire, by Redis",
+    "src/chassis/redis.c": "needs a server: tests/wire",
+    "src/chassis/quota_share.c": "needs a server: tests/wire",
     "src/services/*/service.c": "composition: tests/api",
     "src/services/*/api.c": "needs the service whole: tests/api",
     "src/services/*/reactions.c": "needs the service whole: tests/api",

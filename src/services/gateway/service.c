@@ -7,9 +7,9 @@
 #include "os/disk.h"
 #include "os/random.h"
 #include "services/gateway/cors.h"
-#include "services/gateway/limits.h"
 #include "services/gateway/pages.h"
 #include "services/gateway/proxies.h"
+#include "services/gateway/quotas.h"
 #include "services/gateway/routes.h"
 #include "services/gateway/traffic.h"
 
@@ -36,7 +36,7 @@ struct gateway {
     struct proxies proxies;
     struct pages pages;
     struct cors cors;
-    struct limits *limits;
+    struct quotas *quotas;
     struct limit limit[LIMITS_COUNT];
     str limit_policy[LIMITS_COUNT]; /* the value of RateLimit-Policy */
     struct series *limited[LIMITS_COUNT];
@@ -59,7 +59,7 @@ static const char ROUTE_OTHER[] = "gateway.other";
 
 /* ---- Rate limits ---- */
 
-static void limits_open(struct gateway *self)
+static err limits_open(struct gateway *self, struct arena *arena)
 {
     const struct conf *conf = self->house->conf;
     int64_t quota = conf_int(conf, CONF_RATE_LIMIT);
@@ -67,7 +67,7 @@ static void limits_open(struct gateway *self)
                                      [RATE_SIGN_IN] = conf_int(conf, CONF_RATE_LIMIT_SIGN_IN),
                                      [LIMIT_BAD_TOKEN] = quota };
 
-    self->limits = limits_new(self->memory, LIMIT_CLIENTS_MAX, random_u64());
+    TRY(quotas_open(arena, self->memory, conf, LIMIT_CLIENTS_MAX, random_u64(), &self->quotas));
     for (int i = 0; i < LIMITS_COUNT; i++) {
         self->limit[i] =
             (struct limit){ .quota = quotas[i], .window_us = LIMIT_WINDOW_S * TIME_SECOND };
@@ -75,6 +75,7 @@ static void limits_open(struct gateway *self)
                                            (long long)quotas[i], LIMIT_WINDOW_S);
         self->limited[i] = metric_series(METRIC_RATE_LIMITED, LIMIT_NAMES[i], NULL, NULL);
     }
+    return OK;
 }
 
 static void extra_add(struct request *request, str name, str value)
@@ -92,7 +93,7 @@ static err limit_take(struct gateway *self, struct request *request, unsigned cl
         return OK;
 
     struct limit_verdict verdict =
-        limits_take(self->limits, (uint8_t) class, limit, client, clock_mono_us());
+        quotas_take(self->quotas, (uint8_t) class, limit, client, clock_mono_us());
     struct text value = text_init(request->arena, 64);
     text_add_byte(&value, '"');
     text_add(&value, str_of_z(LIMIT_NAMES[class]));
@@ -446,12 +447,14 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
         error = err_copy(arena, error);
     else
         error = gateway_reload(self, arena);
+    if (!error)
+        error = limits_open(self, arena);
     if (error) {
+        arena_close(self->routes_memory);
         arena_close(memory);
         return error;
     }
     self->pages = pages_of(memory);
-    limits_open(self);
     metric_ask(METRIC_CONNECTIONS, NULL, &ask_connections, self);
     *out = self;
     return OK;
@@ -544,6 +547,7 @@ void gateway_close(struct gateway *self)
 
     ASSERT(!self->server);
     grpc_door_close(self->grpc);
+    quotas_close(self->quotas);
     metric_ask(METRIC_CONNECTIONS, NULL, NULL, NULL);
     arena_close(self->routes_memory);
     arena_close(self->memory);
