@@ -89,7 +89,7 @@ struct baton {
     uint64_t seed;
     struct stream schedule, test, bytes;
     uint64_t preempt_one_in; /* chosen by the seed: some runs switch all the time, some rarely */
-    int64_t now_us, wall_jumped_us;
+    int64_t now_us, wall_jumped_us, drift_us_max;
     int64_t deadline_next_us; /* no deadline is earlier; one as early may be gone */
     uint64_t steps, hash;
     uint64_t conds_made;
@@ -590,9 +590,19 @@ static int64_t baton_mono_us(void)
     return ++baton->now_us;
 }
 
+/* Of a thread by its place in the order of their start. */
+static int64_t drift_of(const struct runner *runner)
+{
+    if (baton->drift_us_max == 0 || !runner->inside || runner->outside > 0)
+        return 0;
+    uint64_t number = mix(baton->seed ^ mix((uint64_t)runner->index + 1));
+    return (int64_t)(number % (uint64_t)(2 * baton->drift_us_max)) - baton->drift_us_max;
+}
+
 static time_us baton_wall_us(void)
 {
-    return WALL_EPOCH_US + baton_mono_us() - MONO_START_US + baton->wall_jumped_us;
+    int64_t since_us = baton_mono_us() - MONO_START_US;
+    return WALL_EPOCH_US + since_us + baton->wall_jumped_us + drift_of(me);
 }
 
 static void baton_bytes(void *out, size_t count)
@@ -692,6 +702,12 @@ void baton_wall_jump(int64_t us)
 {
     (void)runner_in_hand();
     baton->wall_jumped_us += us;
+}
+
+void baton_wall_drift(int64_t us_max)
+{
+    (void)runner_in_hand();
+    baton->drift_us_max = us_max;
 }
 
 uint64_t baton_random(void)

@@ -173,7 +173,7 @@ static void check_prompt(struct check *check, struct uuid id, const struct ask *
                          const struct reply *reply)
 {
     bool waits = ask->kind == ASK_PLACE && !reply->is_replay && reply->status != 202;
-    if (!waits || check->model->plan->wall_jumps > 0)
+    if (!waits || !plan_has_one_clock(check->model->plan))
         return;
     sqlite3_bind_blob(check->settled, 1, id.bytes, sizeof id.bytes, SQLITE_TRANSIENT);
     int code = sqlite3_step(check->settled);

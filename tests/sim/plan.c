@@ -39,7 +39,33 @@ static struct plan_bus bus_of(uint64_t *state)
         bus.lost_one_in = between(state, 6, 40);
     if (between(state, 1, 4) > 1)
         bus.repeat_one_in = between(state, 2, 12);
+    if (between(state, 1, 3) == 1)
+        bus.cut_one_in = between(state, 60, 400);
+    bus.cut_us = between(state, 1, 30) * second;
     return bus;
+}
+
+/* Calls between services are few, so that what happens to them happens often. */
+static struct plan_peers peers_of(uint64_t *state)
+{
+    struct plan_peers peers = { .late_us = between(state, 1, 4000) * ms,
+                                .cut_us = between(state, 1, 10) * second };
+    if (between(state, 1, 3) == 1)
+        return peers;
+    if (between(state, 1, 2) == 1)
+        peers.away_one_in = between(state, 2, 10);
+    if (between(state, 1, 2) == 1)
+        peers.late_one_in = between(state, 2, 10);
+    if (between(state, 1, 2) == 1)
+        peers.lost_one_in = between(state, 2, 10);
+    if (between(state, 1, 2) == 1)
+        peers.cut_one_in = between(state, 10, 60);
+    return peers;
+}
+
+bool plan_has_one_clock(const struct plan *plan)
+{
+    return plan->wall_jumps == 0 && plan->drift_us == 0;
 }
 
 static void set_settings(struct plan *plan, uint64_t *state)
@@ -94,6 +120,8 @@ struct plan plan_of(uint64_t seed)
     };
     set_settings(&plan, &state);
     set_crashes(&plan, &state);
+    plan.peers = peers_of(&state);
+    plan.drift_us = between(&state, 1, 5) == 1 ? between(&state, 1, 2000) * ms : 0;
     return plan;
 }
 
@@ -110,6 +138,7 @@ struct plan plan_small(uint64_t seed)
     plan.think_us = 300 * ms;
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
+    plan.drift_us = 0;
     plan.has_account = false;
     return plan;
 }

@@ -5,6 +5,7 @@
 #include "os/sync.h"
 #include "tests/sim/baton.h"
 #include "tests/sim/dice.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/people.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
@@ -47,9 +48,9 @@ static void gremlin_run(void *subject)
     const struct plan *plan = &cast->run->plan;
     for (int i = 0; i < plan->disk_faults || i < plan->disk_breaks; i++) {
         sleep_until(clock_mono_us() + dice_us(plan->think_us + 4 * TIME_MS));
-        if (i < plan->disk_faults)
+        if (i < plan->disk_faults && fault_strikes(FAULT_DISK_FULL, 1))
             world_fill_disk(cast->run->world);
-        if (i < plan->disk_breaks)
+        if (i < plan->disk_breaks && fault_strikes(FAULT_DISK_BREAK, 1))
             world_break_disk(cast->run->world);
     }
     cast->gremlin_has_gone = true;
@@ -110,8 +111,8 @@ static void recover(struct run *run, struct check *check)
     run->outcome.crashes++;
     world_bury(run->world, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-    if (!run->scene && dice_one_in(3))
-        world_crash_at(run->world, CRASH_AT_IO, 1 + dice(40));
+    if (!run->scene && fault_strikes(FAULT_KILL_AGAIN, 3))
+        world_crash_at(run->world, CRASH_AT_IO, 1 + fault_number(0, 40));
     open_shop(run, check);
 }
 
@@ -138,8 +139,8 @@ static void restart(struct run *run, struct check *check)
 static void crash(struct run *run, struct check *check)
 {
     static const int counts[CRASH_POINTS_COUNT] = { 300, 40, 60, 80 };
-    enum crash_point point = (enum crash_point)dice(CRASH_POINTS_COUNT);
-    world_crash_at(run->world, point, 1 + dice(counts[point]));
+    enum crash_point point = (enum crash_point)fault_number(0, CRASH_POINTS_COUNT);
+    world_crash_at(run->world, point, 1 + fault_number(1, counts[point]));
     watch_for(run, check, 5 * TIME_SECOND);
 }
 
@@ -150,15 +151,19 @@ static void disturb(struct run *run, struct check *check)
     int64_t span_us = plan->think_us * plan->asks_each / 2 + 20 * TIME_MS;
     for (int i = 0; i < plan->restarts; i++) {
         watch_for(run, check, dice_us(dice_one_in(2) ? span_us : 6 * TIME_MS));
-        restart(run, check);
+        if (fault_strikes(FAULT_RESTART, 1))
+            restart(run, check);
     }
     for (int i = 0; i < plan->crashes; i++) {
         watch_for(run, check, dice_us(span_us / plan->crashes));
-        crash(run, check);
+        if (fault_strikes(FAULT_KILL, 1))
+            crash(run, check);
     }
     for (int i = 0; i < plan->wall_jumps; i++) {
         watch_for(run, check, dice_us(span_us));
-        int64_t jump_us = dice_us(1200 * TIME_SECOND) - 600 * TIME_SECOND;
+        if (!fault_strikes(FAULT_WALL_JUMP, 1))
+            continue;
+        int64_t jump_us = fault_number(0, 1200 * TIME_SECOND) - 600 * TIME_SECOND;
         story_tell("the wall clock jumps by %lld s", (long long)(jump_us / TIME_SECOND));
         baton_wall_jump(jump_us);
     }
@@ -223,6 +228,7 @@ static void sum_up(struct run *run)
     run->outcome.asked = run->model->asked;
     run->outcome.orders = run->model->orders_count;
     run->outcome.events = run->world->events_count;
+    (void)faults_struck(&run->outcome.faults);
 }
 
 static void perform(struct run *run, enum planted planted)
@@ -258,6 +264,7 @@ void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder
     crypto_init();
     baton_start(plan.seed);
     story_clock(true);
+    faults_open(plan.seed, plan.only_faults);
     perform(run, planted);
     story_clock(false);
     baton_stop();
@@ -324,6 +331,7 @@ void run_scene(struct run *run, struct arena *arena, struct plan plan, str folde
     crypto_init();
     baton_start(plan.seed);
     story_clock(true);
+    faults_open(plan.seed, plan.only_faults);
     perform_scene(run);
     story_clock(false);
     baton_stop();

@@ -19,7 +19,7 @@ enum planted {
 struct outcome {
     uint64_t trace_hash, steps;
     struct sha256 books;
-    int asked, orders, events, restarts, crashes;
+    int asked, orders, events, restarts, crashes, faults;
     int64_t virtual_us;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/sim/story.h"
 #include "os/clock.h"
 #include "tests/sim/baton.h"
+#include "tests/sim/faults.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,7 +73,9 @@ void story_violated(const char *rule, const char *format, ...)
     va_start(args, format);
     vdprintf(STDOUT_FILENO, format, args);
     va_end(args);
-    dprintf(STDOUT_FILENO, "\n");
+    dprintf(STDOUT_FILENO, " [step %" PRIu64 ", trace %016" PRIx64 "]\n", baton_steps(),
+            baton_trace_hash());
+    faults_tell(STDOUT_FILENO);
     if (!story.is_loud)
         show_last();
     else
@@ -85,6 +88,7 @@ static void on_abort(int signal_number)
     signal(signal_number, SIG_DFL);
     if (!story.is_ending) {
         story.is_ending = true;
+        faults_tell(STDOUT_FILENO);
         show_last();
     }
     raise(signal_number);

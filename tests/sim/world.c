@@ -1,10 +1,12 @@
 #include "tests/sim/world.h"
+#include "chassis/client.h"
 #include "chassis/conf.h"
 #include "chassis/db_faults.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
 #include "tests/sim/dice.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/story.h"
 #include <signal.h>
 #include <stdio.h>
@@ -103,9 +105,10 @@ static void on_abort(int signal_number)
 static void watch(struct world *world)
 {
     crash_disk_install(&(struct disk_watch){ .self = world, .op = on_disk_op });
-    crash_disk_cuts(world->plan->cut_one_in);
+    bool cuts = world->plan->cut_one_in > 0 && fault_strikes(FAULT_DISK_CUT, 1);
+    crash_disk_cuts(cuts ? world->plan->cut_one_in : 0);
     world_at_work = world;
-    struct sigaction action = { .sa_handler = on_abort };
+    struct sigaction action = { .sa_handler = on_abort, .sa_flags = SA_NODEFER };
     sigaction(SIGABRT, &action, &abort_before);
 }
 
@@ -203,12 +206,30 @@ static int64_t decide(struct world *world, const struct bus_event *event, bool *
     }
     if (!world->faults_on)
         return 0;
-    *repeat = dice_one_in(bus->repeat_one_in);
-    if (dice_one_in(bus->lost_one_in))
-        return 1 + dice_us(bus->lost_us);
-    if (dice_one_in(bus->late_one_in))
-        return 1 + dice_us(bus->late_us);
+    *repeat = fault_strikes(FAULT_BUS_TWICE, bus->repeat_one_in);
+    if (fault_strikes(FAULT_BUS_LOST, bus->lost_one_in))
+        return 1 + fault_number(0, bus->lost_us);
+    if (fault_strikes(FAULT_BUS_LATE, bus->late_one_in))
+        return 1 + fault_number(0, bus->late_us);
     return 0;
+}
+
+/* A consumer that is cut off hears everything when that is over. */
+static int64_t cut_us(struct world *world, const char *consumer)
+{
+    const struct plan_bus *bus = &world->plan->bus;
+    int at = 0;
+    while (world->bus_cut_of[at] && strcmp(world->bus_cut_of[at], consumer) != 0)
+        at++;
+    ASSERT(at < WORLD_CONSUMERS_MAX - 1);
+    if (!world->bus_cut_of[at])
+        world->bus_cut_of[at] = str_z(world->arena, str_of_z(consumer));
+    int64_t now_us = clock_mono_us(), *until_us = &world->bus_cut_until_us[at];
+    if (!world->faults_on)
+        *until_us = 0;
+    else if (now_us >= *until_us && fault_strikes(FAULT_BUS_CUT, bus->cut_one_in))
+        *until_us = now_us + 1 + fault_number(0, bus->cut_us);
+    return *until_us > now_us ? *until_us - now_us : 0;
 }
 
 static int64_t fate(void *self, const char *consumer, const struct bus_event *event, bool *repeat)
@@ -216,11 +237,35 @@ static int64_t fate(void *self, const char *consumer, const struct bus_event *ev
     struct world *world = self;
     pass_point(world, CRASH_AT_MESSAGE);
     note_event(world, event);
-    int64_t late_us = decide(world, event, repeat);
+    int64_t late_us = decide(world, event, repeat), cut = cut_us(world, consumer);
+    late_us = late_us > cut ? late_us : cut;
     story_tell("  bus to %-8s %" STR_F " #%lld of %" STR_F "%s, %lld ms late", consumer,
                STR_A(event->type), (long long)event->number, STR_A(event->key),
                *repeat ? ", twice" : "", (long long)late_us / 1000);
     return late_us;
+}
+
+/* ---- calls between services ---- */
+
+static enum client_fate peer_fate(void *self, const struct call_spec *spec)
+{
+    struct world *world = self;
+    const struct plan_peers *peers = &world->plan->peers;
+    enum client_fate fate = CLIENT_GOES;
+    if (!world->faults_on)
+        return fate;
+    if (fault_strikes(FAULT_PEER_CUT, peers->cut_one_in))
+        world->peer_cut_until_us = clock_mono_us() + 1 + fault_number(0, peers->cut_us);
+    if (fault_strikes(FAULT_PEER_LATE, peers->late_one_in))
+        sleep_until(clock_mono_us() + fault_number(0, peers->late_us));
+    if (clock_mono_us() < world->peer_cut_until_us ||
+        fault_strikes(FAULT_PEER_AWAY, peers->away_one_in))
+        fate = CLIENT_AWAY;
+    else if (fault_strikes(FAULT_PEER_ANSWER_LOST, peers->lost_one_in))
+        fate = CLIENT_ANSWER_LOST;
+    static const char *const words[] = { "is answered", "finds nobody", "is not answered" };
+    story_tell("  call %s %s", spec->short_name, words[fate]);
+    return fate;
 }
 
 /* ---- opening and closing ---- */
@@ -233,6 +278,9 @@ void world_init(struct world *world, struct arena *arena, const struct plan *pla
     cond_init(&world->changed);
     watch(world);
     write_key(world);
+    client_use_faults(&(struct client_faults){ .self = world, .fate = peer_fate });
+    if (world->plan->drift_us > 0 && fault_strikes(FAULT_DRIFT, 1))
+        baton_wall_drift(world->plan->drift_us);
     world->conf = conf_of(world);
 }
 
@@ -240,6 +288,7 @@ void world_done(struct world *world)
 {
     ASSERT(!world->shop && world->under_way == 0);
     stop_watching();
+    client_use_faults(NULL);
     cond_done(&world->changed);
     lock_done(&world->lock);
 }

@@ -7,7 +7,7 @@
 #include "tests/sim/crash_disk.h"
 #include "tests/sim/plan.h"
 
-enum { EVENTS_MAX = 16384, BANK_SECRET_BYTES = 20 };
+enum { EVENTS_MAX = 16384, BANK_SECRET_BYTES = 20, WORLD_CONSUMERS_MAX = 8 };
 
 /* An event as it was announced. */
 struct announced {
@@ -42,6 +42,8 @@ struct world {
     int64_t crash_in[CRASH_POINTS_COUNT]; /* 1: at the next; 0: not */
     int64_t fault_in[DISK_OPS_COUNT];     /* the same for faults of the disk */
     enum disk_fault fault;
+    int64_t bus_cut_until_us[WORLD_CONSUMERS_MAX], peer_cut_until_us;
+    const char *bus_cut_of[WORLD_CONSUMERS_MAX]; /* consumers by name */
 
     bool faults_on;
     bool loses_for_ever; /* a planted fault */
