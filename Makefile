@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim sim-every sim-mutants saga crash fmt lint openapi lock clean
+.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -20,8 +20,10 @@ bench:      ## measure the release build
 	@scripts/bench
 conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats
 	@SEED='$(SEED)' DUKA_CONFORMANCE=whole scripts/test --stage conformance
-sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again
-	@SEEDS='$(SEEDS)' SEED='$(SEED)' scripts/sim
+sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see one again, FAULTS='…' with some of its faults
+	@SEEDS='$(SEEDS)' SEED='$(SEED)' FAULTS='$(FAULTS)' scripts/sim
+sim-resume: ## go on with the seeds that docs/proofs.tsv counts, up to SEEDS
+	@SEEDS='$(SEEDS)' scripts/sim --resume
 sim-every:  ## kill the shop at every single I/O of placing, cancel, payment, fulfilment, refund
 	@scripts/bootstrap test && scripts/build asan tests/sim-every && EVERY=1 build/asan/tests/sim-every
 sim-mutants: ## plant bugs one by one and count the seeds until the simulation finds each

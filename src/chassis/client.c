@@ -32,8 +32,7 @@ err client_call(struct client *client, struct call *caller, const struct call_sp
                 const void *in, const void **out)
 {
     ASSERT(client && caller && spec && in && out);
-    enum client_fate fate =
-        faults_now.fate ? faults_now.fate(faults_now.self, spec) : CLIENT_GOES;
+    enum client_fate fate = faults_now.fate ? faults_now.fate(faults_now.self, spec) : CLIENT_GOES;
     if (fate == CLIENT_AWAY)
         return fail(caller->arena, UPSTREAM_UNAVAILABLE, "%s is away", spec->short_name);
     TRY(service_call_inline(client->neighbour, caller, spec, in, out));

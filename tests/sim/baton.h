@@ -37,8 +37,9 @@ void baton_stop(void);
  * the monotonic clock does not see. Jumps add up. */
 void baton_wall_jump(int64_t us);
 
-/* From now on the wall clock of each thread inside the process that may be killed is wrong by a time
- * of its own, below `us_max`, behind or ahead: as if they lay on machines whose clocks drift apart. */
+/* From now on the wall clock of each thread inside the process that may be killed is wrong by a
+ * time of its own, below `us_max`, behind or ahead: as if they lay on machines whose clocks drift
+ * apart. */
 void baton_wall_drift(int64_t us_max);
 
 /* One process of the run may be killed: it has the threads that are started inside it. Runs `run`

@@ -190,7 +190,7 @@ static void read_orders(struct arena *arena, sqlite3 *db, struct books *books)
     sqlite3_stmt *row =
         books_prepare(db, "select id, customer, status, payment, fulfilment, provider,"
                           " payment_token, reason, total_minor, captured_minor, refunded_minor,"
-                          " event_number, version, hold_until from orders order by id");
+                          " event_number, version, hold_until, forgotten from orders order by id");
     while (next_row(row)) {
         struct book_order *order = &books->orders[books->orders_count++];
         uuid_write(uuid_at(row, 0), order->id);
@@ -207,6 +207,7 @@ static void read_orders(struct arena *arena, sqlite3 *db, struct books *books)
         order->event_number = sqlite3_column_int64(row, 11);
         order->version = sqlite3_column_int64(row, 12);
         order->hold_until = sqlite3_column_int64(row, 13);
+        order->forgotten = sqlite3_column_int(row, 14);
         read_lines(arena, db, order);
         read_steps(arena, db, order);
         read_holds(arena, db, order);

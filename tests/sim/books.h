@@ -22,7 +22,7 @@ struct book_order {
     int64_t total, captured, refunded, event_number, version, hold_until;
     struct book_line *lines;
     struct book_step *steps;
-    int lines_count, steps_count, parcels_count;
+    int lines_count, steps_count, parcels_count, forgotten;
     int64_t inbox_head; /* of what Products told about it */
     /* In Products. */
     char reservation[12]; /* empty: none */

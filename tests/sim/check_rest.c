@@ -105,8 +105,8 @@ static void check_expiry(const struct book_order *order, const struct book_step 
     RULE(is(step->actor, "system") && is(told->payment, "pending"), rule,
          "order %s was given up by %s while its payment was %s", order->id, step->actor,
          told->payment);
-    RULE(step->at + slack_us >= order->hold_until, rule, "order %s was given up %lld us too early", order->id,
-         (long long)(order->hold_until - step->at));
+    RULE(step->at + slack_us >= order->hold_until, rule, "order %s was given up %lld us too early",
+         order->id, (long long)(order->hold_until - step->at));
 }
 
 static void check_timeline(const struct book_order *order, const struct plan *plan)
@@ -114,10 +114,15 @@ static void check_timeline(const struct book_order *order, const struct plan *pl
     static const char rule[] = "the timeline explains the state";
     struct told told = { .status = "", .payment = "none" };
     int64_t versions = 0;
+    bool is_gap_seen = false;
     for (int i = 0; i < order->steps_count; i++) {
         const struct book_step *step = &order->steps[i];
         bool is_next = i == 0 || step->version != order->steps[i - 1].version;
         versions += is_next;
+        if (order->forgotten && !is_gap_seen && step->version == versions + 1) {
+            is_gap_seen = true; /* what was forgotten is a version without a step */
+            versions++;
+        }
         RULE(step->version == versions, rule, "order %s: version %lld follows %lld", order->id,
              (long long)step->version, (long long)versions);
         RULE(!plan_has_one_clock(plan) || i == 0 || step->at >= order->steps[i - 1].at, rule,
@@ -130,8 +135,9 @@ static void check_timeline(const struct book_order *order, const struct plan *pl
     RULE(is(told.status, order->status) && is(told.payment, order->payment), rule,
          "order %s is %s/%s, its timeline ends with %s/%s", order->id, order->status,
          order->payment, told.status, told.payment);
-    RULE(versions == order->version, rule, "order %s is at version %lld, its timeline at %lld",
-         order->id, (long long)order->version, (long long)versions);
+    RULE(versions + (order->forgotten && !is_gap_seen) == order->version, rule,
+         "order %s is at version %lld, its timeline at %lld", order->id, (long long)order->version,
+         (long long)versions);
     RULE(told.shipments == order->parcels_count, rule, "order %s: %d parcels, %d told", order->id,
          order->parcels_count, told.shipments);
     RULE(told.is_returned == is(order->fulfilment, "returned") &&
@@ -157,8 +163,8 @@ static void check_lines(const struct model *model, const struct book_order *orde
         total += line->quantity * line->unit;
     }
     const char *token = is(order->provider, "manual") ? "manual" : order->token;
-    RULE(total == order->total && is(token, known->token), rule, "order %s: total or payment",
-         order->id);
+    RULE(total == order->total && (order->forgotten || is(token, known->token)), rule,
+         "order %s: total or payment", order->id);
 }
 
 static void check_shipments(const struct model *model, const struct book_order *order,
@@ -374,10 +380,11 @@ static void check_sku(const struct books *books, const struct model *model,
 }
 
 /* Once there is an answer, nobody who asks with this key waits any more. */
-static void check_times(const struct model_key *key)
+static void check_times(const struct plan *plan, const struct model_key *key)
 {
     int64_t since_us = key->first_us > key->slowest_sent_us ? key->first_us : key->slowest_sent_us;
-    RULE(key->slowest_at_us <= since_us + PROMPT_US, "who waits hears at once",
+    RULE(key->slowest_at_us <= since_us + PROMPT_US + plan_slack_us(plan),
+         "who waits hears at once",
          "a repeat of key %s waited %lld us for an answer that was there", key->key,
          (long long)(key->slowest_at_us - since_us));
 }
@@ -389,13 +396,56 @@ static void check_keys(const struct books *books, const struct model *model)
     for (int i = 0; i < model->keys_count; i++) {
         const struct model_key *known = &model->keys[i];
         concluded += known->is_concluded;
-        check_times(known);
+        check_times(model->plan, known);
         RULE(!known->is_concluded || known->unmarked == 1 || known->was_late, "once",
              "all answers under key %s are marked as replays", known->key);
     }
     RULE(books->keys_open == 0, rule, "%lld wait for their answer", (long long)books->keys_open);
     RULE(books->keys_count == concluded, rule, "%lld are kept, %d were answered",
          (long long)books->keys_count, concluded);
+}
+
+/* ---- people who asked to be forgotten ---- */
+
+/* An order that is still to be shipped keeps its address until it is. */
+static void check_erased_column(sqlite3 *db, const char *schema, const char *table,
+                                const char *column, const char *datum)
+{
+    bool may_stay = is(schema, "main") && is(table, "orders") && is(column, "address");
+    char sql[500];
+    snprintf(sql, sizeof sql,
+             "select count(*) from %s.\"%s\" where instr(cast(\"%s\" as blob), cast(?1 as blob))"
+             " > 0%s",
+             schema, table, column,
+             may_stay ? " and not (status = 'confirmed' and fulfilment in ('none', 'partial'))"
+                      : "");
+    sqlite3_stmt *row = books_prepare(db, sql);
+    sqlite3_bind_text(row, 1, datum, -1, SQLITE_TRANSIENT);
+    int code = sqlite3_step(row);
+    ASSERT(code == SQLITE_ROW);
+    RULE(sqlite3_column_int64(row, 0) == 0, "no personal datum after an erasure",
+         "\"%s\" stands in %s.%s.%s", datum, schema, table, column);
+    sqlite3_finalize(row);
+}
+
+static void check_erased(sqlite3 *db, const struct model *model)
+{
+    if (!model->is_erased)
+        return;
+    static const char *const schemas[] = { "main", "products", "users", "bank" };
+    for (size_t i = 0; i < sizeof schemas / sizeof schemas[0]; i++) {
+        char sql[300];
+        snprintf(sql, sizeof sql,
+                 "select t.name, c.name from %s.sqlite_schema t, pragma_table_info(t.name, '%s') c"
+                 " where t.type = 'table' and t.sql not like 'create virtual%%'",
+                 schemas[i], schemas[i]);
+        sqlite3_stmt *column = books_prepare(db, sql);
+        while (sqlite3_step(column) == SQLITE_ROW)
+            for (int j = 0; model_account[j]; j++)
+                check_erased_column(db, schemas[i], books_text(column, 0), books_text(column, 1),
+                                    model_account[j]);
+        sqlite3_finalize(column);
+    }
 }
 
 /* ---- all of it ---- */
@@ -436,6 +486,7 @@ void check_rest(struct arena *arena, const struct model *model, const struct wor
 {
     sqlite3 *db = books_connect(str_z(arena, folder));
     check_moments(db);
+    check_erased(db, model);
     struct books books = books_read(arena, db);
     int code = sqlite3_close(db);
     ASSERT(code == SQLITE_OK);

@@ -33,9 +33,12 @@ struct exchange {
 void client_init(struct client_of_shop *client, struct world *world, struct model *model,
                  struct check *check, const char *name, unsigned roles)
 {
-    *client = (struct client_of_shop){
-        .world = world, .model = model, .check = check, .user = id_new(), .roles = roles
-    };
+    *client = (struct client_of_shop){ .world = world,
+                                       .model = model,
+                                       .check = check,
+                                       .user = id_new(),
+                                       .roles = roles,
+                                       .version = 1 };
     snprintf(client->name, sizeof client->name, "%s", name);
 }
 
@@ -48,7 +51,7 @@ static str token_of(struct client_of_shop *client, struct arena *arena)
         const struct conf *conf = client->world->conf;
         struct token_claims claims = { .user = client->user,
                                        .session = client->user,
-                                       .version = 1,
+                                       .version = client->version,
                                        .roles = client->roles,
                                        .issued_at = now,
                                        .expires_at = now + TOKEN_LIFE_S * TIME_SECOND };

@@ -13,7 +13,8 @@ struct client_of_shop {
     struct check *check;
     char name[CLIENT_NAME_BYTES];
     struct uuid user;
-    unsigned roles; /* ROLE_BIT_…; 0: nobody */
+    unsigned roles;  /* ROLE_BIT_…; 0: nobody */
+    int32_t version; /* of the account, as its tokens say */
     char token[CLIENT_TOKEN_BYTES];
     time_us token_until;
     int keys_made;

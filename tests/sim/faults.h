@@ -38,8 +38,8 @@ struct fault {
 /* Begins anew. `only`: names with a space between; nothing else strikes. NULL: all do. */
 void faults_open(uint64_t seed, const char *only);
 
-/* Comes to a place for such a fault; true, once in `one_in` times, if it strikes here. 0: never, and
- * the place is not counted. */
+/* Comes to a place for such a fault; true, once in `one_in` times, if it strikes here. 0: never,
+ * and the place is not counted. */
 bool fault_strikes(enum fault_kind kind, int one_in);
 
 /* The nth number of the fault that struck last, below `below`. */

@@ -90,7 +90,11 @@ struct model {
     struct model_key *keys;
     int keys_count, asked, answered;
     bool flips_answers, unmarks_answers; /* planted faults */
+    bool is_erased;                      /* the account asked to be forgotten, and was heard */
 };
+
+/* What is known of the one account of a run: its e-mail address, name, street; NULL ends it. */
+extern const char *const model_account[];
 
 /* What is asked. */
 struct ask {

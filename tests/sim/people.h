@@ -9,6 +9,7 @@ struct person {
     struct thread *thread;
     bool has_gone;          /* asks no more */
     const char *address_id; /* of an account that has one; NULL */
+    bool is_erased;
 };
 
 /* Begins with one; the threads end by themselves. */
@@ -28,3 +29,9 @@ void people_read_all(struct person *shoppers, int shoppers_count, struct person 
 
 /* Gives a shopper an account of its own: registers, logs in, adds an address. */
 void shopper_register(struct person *shopper);
+
+/* Its account is suspended by staff, is seen to be of no use, and is restored. */
+void shopper_be_suspended(struct person *shopper);
+
+/* It asks to be forgotten; it asks for nothing more afterwards. */
+void shopper_be_erased(struct person *shopper);

@@ -14,9 +14,10 @@ static const char address_json[] =
 static const char *any_token(void)
 {
     static const char *const tokens[] = {
-        "approve", "approve", "approve", "approve",         "approve", "approve",
-        "decline", "timeout", "late",    "timeout-decline", "twice",   "twice",
-        "webhook", "webhook", "manual",  "webhook-decline", "manual",  "manual",
+        "approve", "approve", "approve",      "approve",         "approve", "approve",
+        "decline", "timeout", "late",         "timeout-decline", "twice",   "twice",
+        "webhook", "webhook", "manual",       "webhook-decline", "manual",  "manual",
+        "early",   "early",   "webhook-late",
     };
     return tokens[dice((int)(sizeof tokens / sizeof tokens[0]))];
 }
@@ -273,8 +274,11 @@ static void shopper_run(void *subject)
     enum { KEPT_MAX = 24 };
     struct person *shopper = subject;
     struct ask kept[KEPT_MAX];
-    int kept_count = 0;
+    int kept_count = 0, suspended_at = dice(shopper->asks);
+    const struct plan *plan = shopper->client.world->plan;
     for (int i = 0; i < shopper->asks; i++) {
+        if (shopper->address_id && plan->suspends && i == suspended_at)
+            shopper_be_suspended(shopper);
         int what = dice(20);
         client_think(&shopper->client, shopper->client.world->plan->think_us);
         if (what < 7 || kept_count == 0)
@@ -292,6 +296,8 @@ static void shopper_run(void *subject)
         else
             place_nonsense(shopper);
     }
+    if (shopper->address_id && plan->erases)
+        shopper_be_erased(shopper);
     shopper->has_gone = true;
 }
 
@@ -309,7 +315,7 @@ void people_read_all(struct person *shoppers, int shoppers_count, struct person 
         ask.path = path_of(model, order, "");
         for (int j = 0; j < shoppers_count; j++) {
             bool is_mine = uuid_equal(order->customer, shoppers[j].client.user);
-            if (!is_mine && (i + j) % 7)
+            if ((!is_mine && (i + j) % 7) || shoppers[j].is_erased)
                 continue;
             struct exchange *exchange = client_ask(&shoppers[j].client, &ask);
             RULE(client_reply(exchange)->status == (is_mine ? 200 : 404), "privacy", "order %s: %d",
@@ -318,6 +324,8 @@ void people_read_all(struct person *shoppers, int shoppers_count, struct person 
         }
     }
     for (int i = 0; i < shoppers_count; i++) {
+        if (shoppers[i].is_erased)
+            continue;
         int known = known_of(model, shoppers[i].client.user);
         int seen = read_list(&shoppers[i].client, "");
         RULE(seen == known, "lists", "%s was told of %d orders, and sees %d",
@@ -326,35 +334,4 @@ void people_read_all(struct person *shoppers, int shoppers_count, struct person 
     int seen = read_list(&staff->client, "&scope=all");
     RULE(seen == model->orders_count, "lists", "staff sees %d orders of %d", seen,
          model->orders_count);
-}
-
-/* ---- an account ---- */
-
-static str text_of_answer(struct person *shopper, struct ask *ask, int status, const char *member)
-{
-    struct model *model = shopper->client.model;
-    struct exchange *exchange = client_ask(&shopper->client, ask);
-    RULE(client_reply(exchange)->status == status, "accounts", "%s: %d %" STR_F, ask->path,
-         client_reply(exchange)->status, STR_A(client_reply(exchange)->body));
-    str text = str_copy(model->arena, peek_text(client_reply(exchange)->json, member));
-    client_done(exchange);
-    return text;
-}
-
-void shopper_register(struct person *shopper)
-{
-    struct client_of_shop *client = &shopper->client;
-    unsigned roles = client->roles;
-    client->roles = 0;
-    struct ask ask = { .kind = ASK_OTHER, .method = HTTP_POST, .path = "/users" };
-    ask.body = "{\"email\":\"buyer@example.com\",\"password\":\"correct horse battery\"}";
-    str id = text_of_answer(shopper, &ask, 201, "id");
-    RULE(uuid_parse(id, &client->user), "accounts", "no id");
-    ask.path = "/users/login";
-    str token = text_of_answer(shopper, &ask, 200, "access_token");
-    snprintf(client->token, sizeof client->token, "%" STR_F, STR_A(token));
-    ask.path = "/users/me/addresses";
-    ask.body = address_json;
-    shopper->address_id = str_z(client->model->arena, text_of_answer(shopper, &ask, 201, "id"));
-    client->roles = roles; /* later tokens are made by the client itself */
 }

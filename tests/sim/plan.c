@@ -63,6 +63,12 @@ static struct plan_peers peers_of(uint64_t *state)
     return peers;
 }
 
+int64_t plan_slack_us(const struct plan *plan)
+{
+    enum { CALLS_IN_TURN_MAX = 20 };
+    return plan->peers.late_one_in > 0 ? CALLS_IN_TURN_MAX * plan->peers.late_us : 0;
+}
+
 bool plan_has_one_clock(const struct plan *plan)
 {
     return plan->wall_jumps == 0 && plan->drift_us == 0;
@@ -82,6 +88,7 @@ static void set_settings(struct plan *plan, uint64_t *state)
     set(plan, "QUEUE_MAX=%d", between(state, 1, 4) == 1 ? 16 : 256);
     set(plan, "STOCK_LOW=%d", between(state, 0, 4));
     set(plan, "WRITE_BATCH_MAX=%d", between(state, 1, 3) == 1 ? between(state, 1, 6) : 512);
+    set(plan, "ERASURE_INTERVAL=10s");
     set(plan, "LOG_LEVEL=error");
 }
 
@@ -116,11 +123,13 @@ struct plan plan_of(uint64_t seed)
         .restarts = between(&state, 1, 3) == 1 ? between(&state, 1, 2) : 0,
         .wall_jumps = between(&state, 1, 10) == 1 ? 2 : 0,
         .disk_faults = between(&state, 1, 3) == 1 ? between(&state, 3, 40) : 0,
-        .has_account = between(&state, 1, 8) == 1,
+        .has_account = between(&state, 1, 4) == 1,
     };
     set_settings(&plan, &state);
     set_crashes(&plan, &state);
     plan.peers = peers_of(&state);
+    plan.suspends = plan.has_account && plan.wall_jumps == 0 && between(&state, 1, 2) == 1;
+    plan.erases = plan.has_account && between(&state, 1, 3) > 1;
     plan.drift_us = between(&state, 1, 5) == 1 ? between(&state, 1, 2000) * ms : 0;
     return plan;
 }
@@ -139,6 +148,6 @@ struct plan plan_small(uint64_t seed)
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
     plan.drift_us = 0;
-    plan.has_account = false;
+    plan.has_account = plan.suspends = plan.erases = false;
     return plan;
 }

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PLAN_SETTINGS_MAX = 12, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 8, PLAN_SHOPPERS_MAX = 8 };
+enum { PLAN_SETTINGS_MAX = 14, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 8, PLAN_SHOPPERS_MAX = 8 };
 
 /* Each chance is one in so many; 0: never. */
 struct plan_bus {
@@ -30,11 +30,12 @@ struct plan {
     struct plan_bus bus;
     struct plan_peers peers;
     int restarts, wall_jumps, disk_faults;
-    int crashes;      /* the shop is killed, and opened again on what is left */
-    int disk_breaks;  /* reads, writes and syncs that fail */
-    int cut_one_in;   /* reads and writes that the machine cuts short */
-    int64_t drift_us; /* how wrong the wall clock of each thread is, at most */
-    bool has_account; /* one shopper registers and logs in, with an address */
+    int crashes;           /* the shop is killed, and opened again on what is left */
+    int disk_breaks;       /* reads, writes and syncs that fail */
+    int cut_one_in;        /* reads and writes that the machine cuts short */
+    int64_t drift_us;      /* how wrong the wall clock of each thread is, at most */
+    bool has_account;      /* one shopper registers and logs in, with an address */
+    bool suspends, erases; /* that account */
     bool captures_at_confirm;
     int64_t hold_us;
     char settings[PLAN_SETTINGS_MAX][PLAN_SETTING_BYTES]; /* NAME=value */
@@ -43,6 +44,10 @@ struct plan {
 
 /* Whether all wall clocks of the run agree, and none jumps. */
 bool plan_has_one_clock(const struct plan *plan);
+
+/* By how much answers may be late beyond what they would be else: a worker that waits for a late
+ * neighbour answers nobody else meanwhile. */
+int64_t plan_slack_us(const struct plan *plan);
 
 /* The plan of a seed. */
 struct plan plan_of(uint64_t seed);

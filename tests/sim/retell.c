@@ -128,11 +128,11 @@ static struct words words_of(struct job *job, const char *verdict)
 
 static bool is_of_the_world(const char *line)
 {
-    static const char *const parts[] = { " ! ",           "THE SHOP",          " the shop is",
-                                         " the power",    " the process",      " the disk",
-                                         " the wall",     " it was killed",    " all have gone",
-                                         "VIOLATED",      "panic: ",           "baton: ",
-                                         "ERROR: Address" };
+    static const char *const parts[] = {
+        " ! ",       "THE SHOP",  " the shop is",   " the power",     " the process",
+        " the disk", " the wall", " it was killed", " all have gone", "VIOLATED",
+        "panic: ",   "baton: ",   "ERROR: Address"
+    };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strstr(line, parts[i]))
             return true;

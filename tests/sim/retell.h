@@ -1,5 +1,5 @@
-/* What a seed that broke a rule has to say to people: which of its faults are needed (shrink.h), and
- * what happened, as far as it concerns what the rule was broken for. */
+/* What a seed that broke a rule has to say to people: which of its faults are needed (shrink.h),
+ * and what happened, as far as it concerns what the rule was broken for. */
 #pragma once
 #include "tests/sim/job.h"
 

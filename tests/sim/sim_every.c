@@ -100,12 +100,17 @@ static struct plan plan_of_scene(void)
     struct plan plan = plan_small(SEED);
     plan.shoppers_count = plan.staff_count = plan.skus_count = 1;
     plan.bus = (struct plan_bus){ 0 };
+    plan.peers = (struct plan_peers){ 0 };
     plan.stock_max = 60;
     plan.hold_us = 300 * TIME_SECOND;
     plan.crashes = 1; /* clients look whether the shop is still there */
-    for (int i = 0; i < plan.settings_count; i++)
+    plan.captures_at_confirm = true;
+    for (int i = 0; i < plan.settings_count; i++) {
         if (strncmp(plan.settings[i], "HOLD_TIME=", 10) == 0)
             snprintf(plan.settings[i], PLAN_SETTING_BYTES, "HOLD_TIME=300s");
+        if (strncmp(plan.settings[i], "PAYMENT_CAPTURE=", 16) == 0)
+            snprintf(plan.settings[i], PLAN_SETTING_BYTES, "PAYMENT_CAPTURE=confirm");
+    }
     return plan;
 }
 

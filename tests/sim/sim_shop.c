@@ -1,11 +1,12 @@
 /* The whole shop under seeds: threads take turns as a seed says, time is virtual, the bus loses,
- * delays and repeats, neighbours are away, clocks drift and jump, the disk fails, the shop is killed
- * and opens again. Each seed is a test of its own.
+ * delays and repeats, neighbours are away, clocks drift and jump, the disk fails, the shop is
+ * killed and opens again. Each seed is a test of its own.
  *
  *     sim-shop              the seeds of make test
  *     SEEDS=500 sim-shop    that many; SEEDS=100-200: these
  *     SEED=42 sim-shop      one, told line by line; twice, to see that it is the same run
  *     FAULTS='kill:0' …     with these of its faults only
+ *     JOBS=1 …              one at a time
  *
  * Of a seed that breaks a rule the faults that are not needed are left out, and the rest is told
  * (retell.h); SHRINK=0 leaves that out.
@@ -24,7 +25,10 @@ static struct job jobs[JOBS_MAX]; /* by seed modulo their number */
 
 static int jobs_at_once(void)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const char *jobs_wanted = getenv("JOBS");
+    int64_t processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (jobs_wanted)
+        (void)str_to_int64(str_of_z(jobs_wanted), 1, JOBS_MAX, &processors);
     return processors < 1 || is_loud ? 1 : processors > JOBS_MAX ? JOBS_MAX : (int)processors;
 }
 

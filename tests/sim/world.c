@@ -86,6 +86,7 @@ static enum disk_fault on_disk_op(void *self, enum disk_op op, const char *path)
     if (world->fault_in[op] == 0 || --world->fault_in[op] > 0)
         return DISK_WORKS;
     static const char *const ops[] = { "read", "write", "sync", "", "truncation", "removal" };
+    world->faults_of_disk++;
     story_tell("the disk fails: a %s of %s", ops[op], strrchr(path, '/'));
     return world->fault;
 }
@@ -297,7 +298,12 @@ static void open_inside(void *subject)
 {
     struct world *world = subject;
     struct bus_faults faults = { .self = world, .fate = fate };
-    err error = shop_open(world->opening, world->conf, &faults, &world->shop);
+    err error;
+    int failed_before;
+    do { /* where its disk failed just now, it is started again */
+        failed_before = world->faults_of_disk;
+        error = shop_open(world->opening, world->conf, &faults, &world->shop);
+    } while (error != OK && world->faults_of_disk > failed_before);
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
     shop_start(world->shop);
 }

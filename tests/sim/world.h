@@ -42,6 +42,7 @@ struct world {
     int64_t crash_in[CRASH_POINTS_COUNT]; /* 1: at the next; 0: not */
     int64_t fault_in[DISK_OPS_COUNT];     /* the same for faults of the disk */
     enum disk_fault fault;
+    int faults_of_disk; /* that struck */
     int64_t bus_cut_until_us[WORLD_CONSUMERS_MAX], peer_cut_until_us;
     const char *bus_cut_of[WORLD_CONSUMERS_MAX]; /* consumers by name */
 

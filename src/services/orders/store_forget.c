@@ -1,4 +1,5 @@
 /* People who are to be forgotten: what the books do not need of their orders goes. */
+#include "base/planted.h"
 #include "gen/orders.sql.h"
 #include "services/orders/store.h"
 
@@ -52,7 +53,8 @@ static err forget(struct tx *tx, const struct erasure *erasure)
         TRY(sql_steps_forget(tx, &(struct sql_steps_forget){ id }, NULL));
         TRY(sql_fulfilments_forget(tx, &(struct sql_fulfilments_forget){ id }, NULL));
     }
-    TRY(once_forget(tx, erasure->answers, erasure->answers_count));
+    if (!PLANTED(erasure_forgets_table))
+        TRY(once_forget(tx, erasure->answers, erasure->answers_count));
     if (erasure->due_at == 0)
         return sql_erasure_drop(tx, &(struct sql_erasure_drop){ erasure->customer }, NULL);
     return sql_erasure_put_off(

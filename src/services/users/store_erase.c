@@ -1,5 +1,4 @@
 /* An account goes, with all that belongs to it. */
-#include "base/planted.h"
 #include "gen/users.sql.h"
 #include "services/users/store.h"
 
@@ -8,8 +7,7 @@ static err erase(struct tx *tx, const struct user *user)
 {
     TRY(sql_user_log_erase(tx, &(struct sql_user_log_erase){ user->id }, NULL));
     TRY(sql_sessions_erase(tx, &(struct sql_sessions_erase){ user->id }, NULL));
-    if (!PLANTED(erasure_forgets_table))
-        TRY(sql_addresses_erase(tx, &(struct sql_addresses_erase){ user->id }, NULL));
+    TRY(sql_addresses_erase(tx, &(struct sql_addresses_erase){ user->id }, NULL));
     TRY(sql_mail_tokens_erase(tx, &(struct sql_mail_tokens_erase){ user->id }, NULL));
     TRY(sql_mails_erase(tx, &(struct sql_mails_erase){ user->id, user->email_key }, NULL));
     TRY(sql_user_erase(tx, &(struct sql_user_erase){ user->id }, NULL));

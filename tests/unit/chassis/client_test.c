@@ -110,3 +110,45 @@ TEST(a_caller_that_ends_over_its_ceiling_gives_the_neighbours_snapshot_back)
 }
 
 TEST(closing_no_client_is_nothing) { client_close(NULL); }
+
+/* ---- what tests do to calls ---- */
+
+struct fates {
+    enum client_fate fate;
+    int asked;
+};
+
+static enum client_fate fate_of(void *self, const struct call_spec *spec)
+{
+    struct fates *fates = self;
+    CHECK(spec == quote());
+    fates->asked++;
+    return fates->fate;
+}
+
+static void take_faults_back(void *subject)
+{
+    (void)subject;
+    client_use_faults(NULL);
+}
+
+TEST(a_planned_fault_refuses_a_call_or_loses_its_answer)
+{
+    struct asker *asker = asker_of(t);
+    struct inline_client user = counter_user(asker->counter, ROLE_BIT_CUSTOMER);
+    CHECK_STATUS(counter_post(&user, "/counters/mug", "k", counter_body(asker->counter, 7, "")),
+                 200);
+    const Products__Stock *stock;
+    struct fates fates = { .fate = CLIENT_AWAY };
+    arena_defer(t->arena, take_faults_back, NULL);
+    client_use_faults(&(struct client_faults){ .self = &fates, .fate = fate_of });
+    CHECK_ERR(ask(asker, "mug", &stock), UPSTREAM_UNAVAILABLE);
+    fates.fate = CLIENT_ANSWER_LOST;
+    CHECK_ERR(ask(asker, "mug", &stock), UPSTREAM_UNAVAILABLE);
+    fates.fate = CLIENT_GOES;
+    CHECK_OK(ask(asker, "mug", &stock));
+    CHECK_INT(fates.asked, 3);
+    client_use_faults(NULL);
+    CHECK_OK(ask(asker, "mug", &stock));
+    CHECK_INT(fates.asked, 3);
+}

@@ -7,7 +7,12 @@
 #include "os/random.h"
 #include "os/sync.h"
 
-enum { LATE_US = 2000000, CALLBACK_US = 1000000, CALLBACKS_A_TICK = 100 };
+enum {
+    LATE_US = 2000000,
+    CALLBACK_US = 1000000,
+    CALLBACK_LATE_US = 60 * 1000000,
+    CALLBACKS_A_TICK = 100
+};
 
 struct simulator {
     struct arena *arena;
@@ -23,6 +28,7 @@ struct behaviour {
     bool hides_first_answer, late, lapses;
     int callbacks;
     enum payment_known called_back;
+    int callback_us; /* after the call */
 };
 
 static const struct behaviour behaviours[] = {
@@ -34,16 +40,29 @@ static const struct behaviour behaviours[] = {
     { .token = "twice",
       .decided = KNOWN_AUTHORIZED,
       .callbacks = 2,
-      .called_back = KNOWN_AUTHORIZED },
+      .called_back = KNOWN_AUTHORIZED,
+      .callback_us = CALLBACK_US },
     { .token = "lapse", .decided = KNOWN_AUTHORIZED, .lapses = true },
     { .token = "webhook",
       .decided = KNOWN_PENDING,
       .callbacks = 1,
-      .called_back = KNOWN_AUTHORIZED },
+      .called_back = KNOWN_AUTHORIZED,
+      .callback_us = CALLBACK_US },
     { .token = "webhook-decline",
       .decided = KNOWN_PENDING,
       .callbacks = 1,
-      .called_back = KNOWN_DECLINED },
+      .called_back = KNOWN_DECLINED,
+      .callback_us = CALLBACK_US },
+    { .token = "webhook-late",
+      .decided = KNOWN_PENDING,
+      .callbacks = 1,
+      .called_back = KNOWN_AUTHORIZED,
+      .callback_us = CALLBACK_LATE_US },
+    { .token = "early",
+      .decided = KNOWN_AUTHORIZED,
+      .late = true,
+      .callbacks = 1,
+      .called_back = KNOWN_AUTHORIZED },
 };
 
 static const struct behaviour *behaviour_of(str token)
@@ -77,7 +96,8 @@ static err insert_callbacks(struct tx *tx, const struct change *change)
         struct sql_callback_insert callback = { .id = id_new(),
                                                 .payment_id = change->payment->id,
                                                 .known = (int32_t)change->behaviour->called_back,
-                                                .due_at = tx->now + CALLBACK_US };
+                                                .due_at =
+                                                    tx->now + change->behaviour->callback_us };
         TRY(sql_callback_insert(tx, &callback, NULL));
     }
     return OK;

@@ -10,6 +10,8 @@
  *   lapse           authorized at once, but its capture is declined
  *   webhook         pending; authorized by callback only, after a second
  *   webhook-decline pending; declined by callback only, after a second
+ *   webhook-late    pending; authorized by callback only, after a minute
+ *   early           authorized after two seconds, and told by callback before that
  *
  * For development, demos and tests: no money moves. */
 #pragma once

@@ -97,9 +97,10 @@ static err read_event(struct shop *shop, str payload, str signature, struct paym
 TEST(the_tokens_are_those_that_the_documents_name)
 {
     struct shop *shop = shop_open(t);
-    static const char *const tokens[] = { "approve", "decline", "timeout", "timeout-decline",
-                                          "late",    "twice",   "webhook", "webhook-decline" };
-    for (int i = 0; i < 8; i++)
+    static const char *const tokens[] = { "approve",      "decline", "timeout", "timeout-decline",
+                                          "late",         "twice",   "webhook", "webhook-decline",
+                                          "webhook-late", "early" };
+    for (int i = 0; i < 10; i++)
         CHECK(shop->provider.is_token(shop->provider.self, str_of_z(tokens[i])));
     static const char *const others[] = { "", "Approve", "approve ", "tok_visa" };
     for (int i = 0; i < 4; i++)
@@ -121,6 +122,8 @@ TEST(a_token_chooses_what_becomes_of_a_payment)
         { "twice", KNOWN_AUTHORIZED, KNOWN_AUTHORIZED },
         { "webhook", KNOWN_PENDING, KNOWN_PENDING },
         { "webhook-decline", KNOWN_PENDING, KNOWN_PENDING },
+        { "webhook-late", KNOWN_PENDING, KNOWN_PENDING },
+        { "early", KNOWN_UNKNOWN, KNOWN_AUTHORIZED }, /* later than we wait */
         { "nonsense", KNOWN_DECLINED, KNOWN_DECLINED },
     };
     struct shop *shop = shop_open(t);
@@ -290,6 +293,23 @@ TEST(a_payment_that_is_decided_by_callback_is_decided_when_it_is_sent)
         CHECK_INT(tick(shop, clock_wall_us() + 2 * TIME_SECOND), 0); /* once */
         CHECK_INT(shop->next, INT64_MAX);
     }
+}
+
+TEST(a_callback_may_come_before_the_answer_or_long_after_it)
+{
+    struct shop *shop = shop_open(t);
+    struct payment early = payment_of("early"), late = payment_of("webhook-late");
+    struct payment_event event;
+    CHECK_INT(authorize(shop, &late, QUICK_US), KNOWN_PENDING);
+    CHECK_INT(authorize(shop, &early, QUICK_US), KNOWN_UNKNOWN);
+    CHECK_INT(tick(shop, clock_wall_us()), 1); /* though its answer takes two seconds */
+    CHECK_OK(read_event(shop, shop->payloads[0], shop->signatures[0], &event));
+    CHECK(uuid_equal(event.payment, early.id));
+    CHECK_INT(event.known, KNOWN_AUTHORIZED);
+    CHECK_INT(tick(shop, clock_wall_us() + 50 * TIME_SECOND), 0);
+    CHECK_INT(get(shop, &late), KNOWN_PENDING);
+    CHECK_INT(tick(shop, clock_wall_us() + 61 * TIME_SECOND), 1);
+    CHECK_INT(get(shop, &late), KNOWN_AUTHORIZED);
 }
 
 TEST(what_is_told_twice_are_two_events)
