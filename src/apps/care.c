@@ -132,9 +132,10 @@ static err requeue_letters(void *self, struct request *request)
     return write_and_answer(service, request, write_new(arena, dead_letters_requeue, place));
 }
 
-/* The type of the event that lies at a place. */
-static err find_type(struct service *service, struct arena *arena, struct dead_letter_place place,
-                     str *type)
+/* Whether skipping the event that lies at a place may pass over others: it carries state, or is so
+ * old that what it follows is not known any more. */
+static err find_may_pass(struct service *service, struct arena *arena,
+                         struct dead_letter_place place, bool *may_pass)
 {
     struct dead_letter_place before = { place.topic, place.key, place.number - 1 };
     struct dead_letter *letters;
@@ -148,7 +149,8 @@ static err find_type(struct service *service, struct arena *arena, struct dead_l
         !str_equal(letters[0].event.key, place.key) || letters[0].event.number != place.number)
         return fail(arena, NOT_FOUND, "no letter %lld lies under %" STR_F " %" STR_F,
                     (long long)place.number, STR_A(place.topic), STR_A(place.key));
-    *type = letters[0].event.type;
+    *may_pass = service_hears_state(service, letters[0].event.type) ||
+                str_starts(letters[0].error, err_word(EVENT_TOO_OLD));
     return OK;
 }
 
@@ -165,10 +167,9 @@ static err skip_letter(void *self, struct request *request)
     number = json_member(body, STR("number"));
     if (!number || !json_int64(number, &place.number) || place.number < 1)
         return fail_field(arena, FIELD_INVALID, STR("/number"), "it must be a number from 1 on");
-    str type;
-    TRY(find_type(service, arena, place, &type));
-    return write_and_answer(service, request,
-                            dead_letter_skip(arena, place, service_hears_state(service, type)));
+    bool may_pass = false;
+    TRY(find_may_pass(service, arena, place, &may_pass));
+    return write_and_answer(service, request, dead_letter_skip(arena, place, may_pass));
 }
 
 /* ---- what is known of a key ---- */

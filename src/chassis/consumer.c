@@ -178,6 +178,14 @@ static err run_reaction(struct delivery *delivery)
     return error;
 }
 
+/* Whether the head of its key may have been forgotten since it was applied. */
+static bool is_old(const struct delivery *delivery)
+{
+    const struct conf *conf = delivery->consumer->service->config.house->conf;
+    int64_t kept_us = conf_int(conf, CONF_INBOX_RETENTION) * TIME_MS;
+    return delivery->event->at > 0 && delivery->event->at < delivery->call->now - kept_us;
+}
+
 static struct write *claimed_write(struct delivery *delivery)
 {
     const struct bus_event *event = delivery->event;
@@ -189,6 +197,8 @@ static struct write *claimed_write(struct delivery *delivery)
                               .number = event->number,
                               .event_id = event->id,
                               .state = delivery->reaction && delivery->reaction->event->state,
+                              .last = delivery->reaction && delivery->reaction->event->last,
+                              .old = is_old(delivery),
                               .source = delivery->source };
     write->inbox = &delivery->claim;
     write->owner = delivery;

@@ -92,11 +92,11 @@ struct write *dead_letter_skip(struct arena *arena, struct dead_letter_place pla
     return write;
 }
 
-err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max)
+err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
-    ASSERT(tx && rows_max > 0);
+    ASSERT(tx && rows_max > 0 && dropped);
     struct sql_dead_letters_sweep params = { .before = before, .rows_max = rows_max };
-    return sql_dead_letters_sweep(tx, &params, NULL);
+    return sql_dead_letters_sweep(tx, &params, dropped);
 }
 
 /* ---- reading ---- */

@@ -56,7 +56,7 @@ err dead_letters_park(struct db_reader *reader, struct arena *arena, str topic, 
 err dead_letters_backlog(struct db_reader *reader, struct arena *arena, struct backlog *out);
 
 /* Drops letters that were skipped before that time, at most `rows_max`. */
-err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max);
+err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
 
 /* What a service knows of a key, for the operator: events that wait in its outbox ("outbox"), that
  * came early ("held"), that were put aside ("dead", "requeued", "skipped"), and the last number

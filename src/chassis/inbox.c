@@ -26,6 +26,7 @@ static err read_head(struct tx *tx, struct inbox_key *key)
     bool found;
     TRY(sql_tx_inbox_head(tx, &params, &row, &found));
     key->head_before = key->head = found ? row.number : 0;
+    key->ended = false;
     return OK;
 }
 
@@ -37,6 +38,8 @@ static enum inbox_verdict judge(const struct inbox_entry *entry, int64_t head)
         return INBOX_APPLY;
     if (claim->number <= head)
         return INBOX_REPEATED;
+    if (head == 0 && claim->old && !claim->state && claim->source == INBOX_BUS)
+        return INBOX_TOO_OLD;
     if (entry->barred || (!claim->state && claim->number != head + 1))
         return INBOX_EARLY;
     return INBOX_APPLY;
@@ -92,6 +95,7 @@ bool inbox_settle(struct inbox_batch *batch)
         struct inbox_key *key = &batch->keys[entry->key];
         if (judge(entry, key->head) == INBOX_APPLY) {
             key->head = entry->claim->number;
+            key->ended = entry->claim->last;
         } else {
             entry->barred = true;
             stands = false;
@@ -126,13 +130,18 @@ static err save_heads(struct tx *tx, const struct inbox_batch *batch)
             continue;
         if (key->head_before == 0)
             first[first_count++] = (struct sql_inbox_head_insert){
-                .topic = key->topic, .key = key->key, .number = key->head, .at = tx->now
+                .topic = key->topic,
+                .key = key->key,
+                .number = key->head,
+                .ended = key->ended,
+                .at = tx->now,
             };
         else
             next[next_count++] = (struct sql_inbox_head_save){ .topic = key->topic,
                                                                .key = key->key,
                                                                .number_before = key->head_before,
                                                                .number = key->head,
+                                                               .ended = key->ended,
                                                                .at = tx->now };
     }
     TRY(sql_inbox_head_insert_many(tx, first, first_count, changed));
@@ -248,6 +257,19 @@ err inbox_held_of_key(struct db_reader *reader, struct arena *arena, str topic, 
         };
     *count = rows_count;
     return OK;
+}
+
+err inbox_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
+{
+    ASSERT(tx && rows_max > 0 && dropped);
+    struct sql_inbox_heads_sweep params = { .before = before, .rows_max = rows_max };
+    return sql_inbox_heads_sweep(tx, &params, dropped);
+}
+
+err inbox_forget(struct tx *tx, str topic, str key)
+{
+    ASSERT(tx);
+    return sql_inbox_head_forget(tx, &(struct sql_inbox_head_forget){ topic, key }, NULL);
 }
 
 err inbox_held_backlog(struct db_reader *reader, struct arena *arena, struct backlog *out)

@@ -2,7 +2,11 @@
  *
  * An event is named by topic, key and number. The head of a key is the last number that took
  * effect; the next one follows it, a later one is held until the gap closes. Events that carry
- * state only have to be newer than the head. */
+ * state only have to be newer than the head.
+ *
+ * A key that is over (its last event says so) is forgotten some time after; a service forgets
+ * others with what it knows of them. An event from the bus that has no head and is older than heads
+ * are kept for may be a repeat: it is neither applied nor dropped, but put aside for a person. */
 #pragma once
 #include "chassis/bus.h"
 #include "chassis/outbox.h"
@@ -10,7 +14,7 @@
 
 /* ---- the writer's side: the claims of a batch ---- */
 
-enum inbox_verdict { INBOX_APPLY, INBOX_REPEATED, INBOX_EARLY };
+enum inbox_verdict { INBOX_APPLY, INBOX_REPEATED, INBOX_EARLY, INBOX_TOO_OLD };
 
 struct inbox_entry {
     const struct inbox_claim *claim;
@@ -23,6 +27,7 @@ struct inbox_entry {
 struct inbox_key {
     str topic, key;
     int64_t head_before, head;
+    bool ended; /* by the event that is the head */
 };
 
 struct inbox_batch {
@@ -60,6 +65,15 @@ err inbox_held_ready(struct db_reader *reader, struct arena *arena, int32_t rows
 /* Held events of one key from a number on, in order. */
 err inbox_held_of_key(struct db_reader *reader, struct arena *arena, str topic, str key,
                       int64_t number, int32_t rows_max, struct bus_event **events, size_t *count);
+
+/* ---- forgetting ---- */
+
+/* Drops heads of keys that are over and were moved last before that time, at most `rows_max`. */
+err inbox_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
+
+/* Forgets a key, together with what the service knew of it: only once events that could come again
+ * are older than INBOX_RETENTION, and none is still to come. */
+err inbox_forget(struct tx *tx, str topic, str key);
 
 /* How many are held, and since when the oldest. */
 err inbox_held_backlog(struct db_reader *reader, struct arena *arena, struct backlog *out);

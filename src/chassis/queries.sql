@@ -113,14 +113,24 @@ select count(*) as rows_count, (select at from outbox order by position limit 1)
 select number from inbox_heads where topic = $1 and key = $2;
 
 -- inbox_head_insert: run
--- topic text, key text, number int64, at time
+-- topic text, key text, number int64, ended int64, at time
 -- Of a key that had none; another replica may have been first.
-insert into inbox_heads (topic, key, number, at) values ($1, $2, $3, $4) on conflict (topic, key) do nothing;
+insert into inbox_heads (topic, key, number, ended, at) values ($1, $2, $3, $4, $5) on conflict (topic, key) do nothing;
 
 -- inbox_head_save: run
--- topic text, key text, number_before int64, number int64, at time
+-- topic text, key text, number_before int64, number int64, ended int64, at time
 -- Of one that stood where it was read.
-update inbox_heads set number = $4, at = $5 where topic = $1 and key = $2 and number = $3;
+update inbox_heads set number = $4, ended = $5, at = $6 where topic = $1 and key = $2 and number = $3;
+
+-- inbox_heads_sweep: run
+-- before time, rows_max int32
+-- Of keys that are over.
+delete from inbox_heads where (topic, key) in
+(select topic, key from inbox_heads where ended = 1 and at < $1 order by at limit $2);
+
+-- inbox_head_forget: run
+-- topic text, key text
+delete from inbox_heads where topic = $1 and key = $2;
 
 -- inbox_held_insert: run
 -- topic text, key text, number int64, event_id uuid, type text, payload bytes, traceparent text?,
@@ -213,7 +223,7 @@ select count(*) as rows_count, min(at) as oldest_at from dead_letters where stat
 -- dead_letters_sweep: run
 -- before time, rows_max int32
 delete from dead_letters where (topic, key, number) in
-(select topic, key, number from dead_letters where state = 'skipped' and at < $1 limit $2);
+(select topic, key, number from dead_letters where state = 'skipped' and at < $1 order by at limit $2);
 
 -- ---- spools ----
 
@@ -247,6 +257,22 @@ and number in (select number from spool_chunks where spool = $1 order by number 
 -- spool_drop: run
 -- id uuid
 delete from spools where id = $1;
+
+-- ---- retention ----
+
+-- bookkeeping_counts: one
+-- -> once_count int64, outbox_count int64, heads_count int64, held_count int64, letters_count int64, spools_count int64
+select (select count(*) from once) as once_count, (select count(*) from outbox) as outbox_count,
+    (select count(*) from inbox_heads) as heads_count, (select count(*) from inbox_held) as held_count,
+    (select count(*) from dead_letters) as letters_count, (select count(*) from spools) as spools_count;
+
+-- bookkeeping_due: one
+-- once_before time, heads_before time, letters_before time, spools_before time -> once_due bool,
+-- heads_due bool, letters_due bool, spools_due bool
+select coalesce((select created_at from once order by position limit 1) < $1, false) as once_due,
+    exists (select 1 from inbox_heads where ended = 1 and at < $2) as heads_due,
+    exists (select 1 from dead_letters where state = 'skipped' and at < $3) as letters_due,
+    exists (select 1 from spools where not kept and at < $4) as spools_due;
 
 -- ---- what is known of a key, for the operator ----
 

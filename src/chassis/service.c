@@ -1,14 +1,9 @@
 #include "chassis/service_inside.h"
+#include "chassis/sweeper.h"
 #include "os/clock.h"
 #include "os/random.h"
 
-enum {
-    HELD_TICK_MS = 250,
-    SWEEP_ROWS = 500,
-    SWEEP_ROUNDS = 100,
-    SWEEP_CHUNKS = 4, /* a mebibyte */
-    READERS_EXTRA = 8
-};
+enum { HELD_TICK_MS = 250, READERS_EXTRA = 8 };
 
 struct series_set {
     const char *outcome;
@@ -80,53 +75,6 @@ static void close_gauges(const struct service *service)
 static err retry_held(void *subject, struct call *call)
 {
     return consumer_retry_held(((struct service *)subject)->consumer, call);
-}
-
-struct sweeping {
-    time_us before;
-    int64_t dropped;
-};
-
-static err sweep_once(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct sweeping *sweeping = writes[i]->subject;
-        TRY(once_sweep(tx, sweeping->before, SWEEP_ROWS, &sweeping->dropped));
-        outcomes[i] = OK;
-    }
-    return OK;
-}
-
-static err sweep_spools(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct sweeping *sweeping = writes[i]->subject;
-        TRY(spool_sweep(tx, sweeping->before, SWEEP_CHUNKS, &sweeping->dropped));
-        outcomes[i] = OK;
-    }
-    return OK;
-}
-
-/* Kept answers whose time is over: a few at a time, so that the writer is held by none of them. */
-static err sweep(void *subject, struct call *call)
-{
-    struct service *service = subject;
-    struct sweeping *sweeping = arena_new(call->arena, struct sweeping);
-    sweeping->before =
-        call->now - conf_int(service->config.house->conf, CONF_ONCE_RETENTION) * TIME_MS;
-    for (int i = 0; i < SWEEP_ROUNDS; i++) {
-        TRY(job_write(call, write_new(call->arena, sweep_once, sweeping)));
-        if (sweeping->dropped < SWEEP_ROWS)
-            break;
-    }
-    sweeping->before =
-        call->now - conf_int(service->config.house->conf, CONF_SPOOL_RETENTION) * TIME_MS;
-    for (int i = 0; i < SWEEP_ROUNDS; i++) {
-        TRY(job_write(call, write_new(call->arena, sweep_spools, sweeping)));
-        if (sweeping->dropped == 0)
-            break;
-    }
-    return OK;
 }
 
 /* ---- opening and closing ---- */
@@ -205,8 +153,7 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     writer_on_changed(service->writer, changed, service);
     open_gauges(service);
     subscribe(service);
-    timers_add(service->timers, "sweep", (uint32_t)conf_int(conf, CONF_SWEEP_INTERVAL), sweep,
-               service);
+    service->sweeper = sweeper_open(service);
     timers_add(service->timers, "held", HELD_TICK_MS, retry_held, service);
     *out = service;
     return OK;

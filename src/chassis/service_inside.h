@@ -13,6 +13,7 @@ enum { RUNS_MAX = 5, ARENA_BYTES_STANDARD = 8 * 1024 * 1024 };
 struct relay;
 struct consumer;
 struct timers;
+struct sweeper;
 
 struct service {
     struct service_config config;
@@ -26,6 +27,7 @@ struct service {
     struct relay *relay;
     struct consumer *consumer;
     struct timers *timers;
+    struct sweeper *sweeper;
     /* By index of the call. */
     struct series **calls_ok, **calls_refused, **calls_failed, **calls_time;
     bool started;

@@ -114,6 +114,7 @@ struct event_spec {
     const struct message_spec *message;
     int key_field, number_field;
     bool state; /* last number wins */
+    bool last;  /* nothing follows it under its key */
 };
 
 /* A reaction of this service to an event of another. */

@@ -65,6 +65,8 @@ struct inbox_claim {
     int64_t number; /* 0: carries no order (not used by our contracts) */
     struct uuid event_id;
     bool state; /* last number wins */
+    bool last;  /* nothing follows it under its key */
+    bool old; /* older than heads are kept for: without one, nobody knows whether it was applied */
     enum inbox_source source;
 };
 

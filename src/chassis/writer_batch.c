@@ -104,6 +104,10 @@ static err claim_inbox(struct batch *batch)
         enum inbox_verdict verdict = inbox->entries[member->entry].verdict;
         if (verdict == INBOX_REPEATED)
             refuse(member, WRITE_REPEATED, OK);
+        else if (verdict == INBOX_TOO_OLD)
+            refuse(member, WRITE_DONE,
+                   fail(arena, EVENT_TOO_OLD, "event %lld of %" STR_F " %" STR_F,
+                        (long long)claim->number, STR_A(claim->topic), STR_A(claim->key)));
         else if (verdict == INBOX_EARLY)
             refuse(member, WRITE_DONE,
                    fail(arena, TRANSITION_NOT_YET,

@@ -227,18 +227,33 @@ static struct bus_event event_of(struct test *t, const struct sent_event *sent)
     };
 }
 
-void products_shop_send(struct products_shop *shop, const struct sent_event *sent, size_t count)
+static void publish(struct products_shop *shop, const struct bus_event *events, size_t count)
 {
-    struct bus_event *events = arena_array(shop->t->arena, struct bus_event, count);
     struct target target = { shop, 0 };
 
-    for (size_t i = 0; i < count; i++)
-        events[i] = event_of(shop->t, &sent[i]);
     lock_take(&shop->lock);
     target.acked_count = shop->acked_count + count;
     lock_drop(&shop->lock);
     bus_publish(shop->house->bus, events, count, acked, shop);
     CHECK(inline_until(are_acked, &target));
+}
+
+void products_shop_send(struct products_shop *shop, const struct sent_event *sent, size_t count)
+{
+    struct bus_event *events = arena_array(shop->t->arena, struct bus_event, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        events[i] = event_of(shop->t, &sent[i]);
+    for (size_t i = 0; i < count; i += BUS_BATCH_MAX)
+        publish(shop, events + i, count - i < BUS_BATCH_MAX ? count - i : BUS_BATCH_MAX);
+}
+
+void products_shop_send_old(struct products_shop *shop, const struct sent_event *sent, time_us at)
+{
+    struct bus_event event = event_of(shop->t, sent);
+
+    event.at = at;
+    publish(shop, &event, 1);
 }
 
 void products_shop_send_one(struct products_shop *shop, const struct event_spec *spec,

@@ -75,6 +75,9 @@ void products_shop_send(struct products_shop *shop, const struct sent_event *eve
 void products_shop_send_one(struct products_shop *shop, const struct event_spec *spec,
                             const void *message);
 
+/* The same for an event that was announced at that time. */
+void products_shop_send_old(struct products_shop *shop, const struct sent_event *event, time_us at);
+
 /* Waits for what Products announces under a key with a number; its message. */
 const void *products_shop_hears(struct products_shop *shop, const struct event_spec *spec, str key,
                                 int64_t number);

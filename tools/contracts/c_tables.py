@@ -53,7 +53,7 @@ def event_source(event):
         ("name", quoted(event.full_name)), ("topic", quoted(event.event.topic)),
         ("message", f"&{event.spec}"),
         ("key_field", str(event.event.key)), ("number_field", str(event.event.number)),
-        ("state", flag(event.event.state))])
+        ("state", flag(event.event.state)), ("last", flag(event.event.last))])
     return f"const struct event_spec {event.event_spec} = {body};\n"
 
 

@@ -63,6 +63,7 @@ class Event:
     key: int
     number: int
     state: bool
+    last: bool
 
 
 @dataclass

@@ -93,7 +93,7 @@ def read_event(message, option):
     if not option.topic:
         raise ContractError(where, "it has no topic", "Name the topic: \"orders.v1\".")
     return Event(option.topic, message.index(option.key), message.index(option.number),
-                 option.state)
+                 option.state, option.last)
 
 
 def read_message(contracts, options, file, index, comments):

@@ -313,6 +313,8 @@ err orders_create_refund(struct orders *self, struct call *call,
     struct order_save *save = arena_new(call->arena, struct order_save);
     struct actor staff = { .kind = ACTOR_STAFF, .id = call->who.user };
     TRY(orders_load(self, call, uuid_of_field(in->id), save));
+    if (in->restock)
+        TRY(order_may_return(call->arena, &save->order, call->now, self->return_us));
     TRY(order_refund(call->arena, &save->order, in->restock, staff, text_of(in->reason)));
     return save_and_answer(self, call, save);
 }

@@ -3,6 +3,7 @@
 #include "chassis/lanes.h"
 #include "chassis/obs.h"
 #include "chassis/recent.h"
+#include "chassis/sweeper.h"
 #include "services/orders/providers/simulator.h"
 #include "services/orders/service.h"
 #include "services/orders/store.h"
@@ -20,7 +21,8 @@ struct orders {
     struct recent *recent;
     struct lanes *lanes;
     struct timer *payments;
-    int64_t hold_us, payment_timeout_us, forget_again_us;
+    int64_t hold_us, payment_timeout_us, forget_again_us, return_us;
+    struct swept swept[3];
     bool capture_at_confirm;
     bool needs_verified_email;
     time_us swept_to; /* how far payments without an order have been looked for */
@@ -60,5 +62,4 @@ err orders_give_due_payments(void *self, struct call *call);
 err orders_expire_holds(void *self, struct call *call);
 err orders_send_callbacks(void *self, struct call *call);
 err orders_sweep_orphans(void *self, struct call *call);
-err orders_sweep_payment_events(void *self, struct call *call);
 err orders_forget_people(void *self, struct call *call);

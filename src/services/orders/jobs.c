@@ -8,11 +8,9 @@ enum {
     DUE_A_TICK = 512,
     EXPIRED_A_TICK = 100,
     LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
-    SWEEPS_A_TICK = 100,
     ERASURES_A_TICK = 20,
 };
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
-static const int64_t events_kept_us = 30 * 86400 * INT64_C(1000000);
 
 /* ---- one payment job ---- */
 
@@ -197,19 +195,6 @@ err orders_sweep_orphans(void *subject, struct call *call)
     struct orders *self = subject;
     for (int i = 0; i < self->providers_count; i++)
         TRY(sweep_provider(self, call, &self->providers[i]));
-    return OK;
-}
-
-err orders_sweep_payment_events(void *subject, struct call *call)
-{
-    (void)subject;
-    struct event_sweep *sweep = arena_new(call->arena, struct event_sweep);
-    sweep->before = call->now - events_kept_us;
-    for (int i = 0; i < SWEEPS_A_TICK; i++) {
-        TRY(job_write(call, write_new(call->arena, store_sweep_payment_events, sweep)));
-        if (sweep->dropped < SWEEP_COUNT)
-            break;
-    }
     return OK;
 }
 

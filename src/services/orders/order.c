@@ -501,6 +501,16 @@ err order_deliver(struct arena *arena, struct order *order, struct actor actor)
     return OK;
 }
 
+err order_may_return(struct arena *arena, const struct order *order, time_us now, int64_t return_us)
+{
+    ASSERT(arena && order && return_us > 0);
+    if (now - order->created_at <= return_us)
+        return OK;
+    return fail(arena, RETURN_TOO_LATE, "it was placed %lld days ago; units come back for %lld",
+                (long long)((now - order->created_at) / (86400 * TIME_SECOND)),
+                (long long)(return_us / (86400 * TIME_SECOND)));
+}
+
 err order_refund(struct arena *arena, struct order *order, bool restock, struct actor actor,
                  str reason)
 {

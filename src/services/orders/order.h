@@ -153,6 +153,11 @@ err order_ship(struct arena *arena, struct order *order, struct shipment_line *s
 /* All its parcels have arrived. Fails with ORDER_STATE before the last one has left. */
 err order_deliver(struct arena *arena, struct order *order, struct actor actor);
 
+/* Whether its units may still come back into stock: Products remembers an order for `return_us`
+ * after it was placed. Fails with RETURN_TOO_LATE. */
+err order_may_return(struct arena *arena, const struct order *order, time_us now,
+                     int64_t return_us);
+
 /* Gives all of the money back. With nothing shipped it is a cancellation; with `restock`, shipped
  * units return. Fails with ORDER_STATE, REFUND_INVALID. */
 err order_refund(struct arena *arena, struct order *order, bool restock, struct actor actor,

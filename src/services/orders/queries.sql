@@ -114,7 +114,17 @@ select at from payment_events where provider = $1 and event_id = $2;
 
 -- payment_events_sweep: run
 -- before time, count int32
-delete from payment_events where (provider, event_id) in (select provider, event_id from payment_events where at < $1 limit $2);
+delete from payment_events where (provider, event_id) in
+(select provider, event_id from payment_events where at < $1 order by at limit $2);
+
+-- orders_sweep_due: one
+-- before time -> events_due bool
+select exists (select 1 from payment_events where at < $1) as events_due;
+
+-- orders_sweep_counts: one
+-- -> events_count int64, jobs_count int64, erasures_count int64
+select (select count(*) from payment_events) as events_count, (select count(*) from payment_jobs) as jobs_count,
+    (select count(*) from erasures) as erasures_count;
 
 -- erasure_insert: run
 -- customer uuid, now time

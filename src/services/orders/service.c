@@ -7,7 +7,6 @@ enum {
     PAYMENTS_TICK_MS = 250,
     HOLDS_TICK_MS = 500,
     CALLBACKS_TICK_MS = 250,
-    EVENTS_SWEEP_TICK_MS = 60000,
     ERASURES_TICK_MS = 2000
 };
 
@@ -204,6 +203,7 @@ static err read_settings(struct orders *self, struct arena *arena, const struct 
     self->forget_again_us = conf_int(conf, CONF_ERASURE_INTERVAL) * TIME_MS;
     self->hold_us = conf_int(conf, CONF_HOLD_TIME) * TIME_MS;
     self->payment_timeout_us = conf_int(conf, CONF_PAYMENT_TIMEOUT) * TIME_MS;
+    self->return_us = conf_int(conf, CONF_RETURN_TIME) * TIME_MS;
     return OK;
 }
 
@@ -215,9 +215,18 @@ static void open_timers(struct orders *self, const struct conf *conf)
     service_every(self->service, "holds", HOLDS_TICK_MS, orders_expire_holds);
     service_every(self->service, "callbacks", CALLBACKS_TICK_MS, orders_send_callbacks);
     service_every(self->service, "orphans", sweep_ms, orders_sweep_orphans);
-    service_every(self->service, "payment-events", EVENTS_SWEEP_TICK_MS,
-                  orders_sweep_payment_events);
     service_every(self->service, "erasures", ERASURES_TICK_MS, orders_forget_people);
+}
+
+static void open_sweeping(struct orders *self, const struct conf *conf)
+{
+    int64_t events_us = conf_int(conf, CONF_PAYMENT_EVENT_RETENTION) * TIME_MS;
+    self->swept[0] =
+        (struct swept){ "payment_events", events_us, SWEEP_ROWS_MAX, store_sweep_payment_events };
+    self->swept[1] = (struct swept){ .table = "payment_jobs" }; /* go when they are done */
+    self->swept[2] = (struct swept){ .table = "erasures" };     /* the same */
+    struct swept_room room = { self->swept, 3, store_orders_rows, store_orders_due };
+    service_sweeps(self->service, &room);
 }
 
 static void open_metrics(struct orders *self)
@@ -250,6 +259,7 @@ static err open_parts(struct orders *self, struct arena *arena, const struct con
     self->recent = recent_open();
     self->lanes = lanes_open(self->service, "payments", orders_run_payment);
     open_timers(self, conf);
+    open_sweeping(self, conf);
     open_metrics(self);
     return OK;
 }

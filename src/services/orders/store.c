@@ -465,14 +465,32 @@ err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_
     return sql_price_save_many(tx, rows, writes_count, NULL);
 }
 
-err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
-                               err *outcomes)
+/* ---- retention ---- */
+
+err store_sweep_payment_events(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
-    for (size_t i = 0; i < writes_count; i++) {
-        struct event_sweep *sweep = writes[i]->subject;
-        struct sql_payment_events_sweep row = { .before = sweep->before, .count = SWEEP_COUNT };
-        TRY(sql_payment_events_sweep(tx, &row, &sweep->dropped));
-        outcomes[i] = OK;
-    }
+    ASSERT(tx && rows_max > 0);
+    return sql_payment_events_sweep(tx, &(struct sql_payment_events_sweep){ before, rows_max },
+                                    dropped);
+}
+
+err store_orders_rows(struct db_reader *reader, struct arena *arena, int64_t *rows)
+{
+    ASSERT(reader && rows);
+    struct sql_orders_sweep_counts_row row;
+    TRY(sql_orders_sweep_counts(reader, arena, &row));
+    rows[0] = row.events_count;
+    rows[1] = row.jobs_count;
+    rows[2] = row.erasures_count;
+    return OK;
+}
+
+err store_orders_due(struct db_reader *reader, struct arena *arena, const time_us *before,
+                     bool *due)
+{
+    ASSERT(reader && before && due);
+    struct sql_orders_sweep_due_row row;
+    TRY(sql_orders_sweep_due(reader, arena, &(struct sql_orders_sweep_due){ before[0] }, &row));
+    due[0] = row.events_due;
     return OK;
 }

@@ -87,14 +87,13 @@ err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_
 err store_save_prices(struct tx *tx, struct write *const *writes, size_t writes_count,
                       err *outcomes);
 
-/* Subjects: struct event_sweep: callbacks taken before it are forgotten, SWEEP_COUNT at a time. */
-enum { SWEEP_COUNT = 200 };
-struct event_sweep {
-    time_us before;
-    int64_t dropped; /* filled */
-};
-err store_sweep_payment_events(struct tx *tx, struct write *const *writes, size_t writes_count,
-                               err *outcomes);
+/* Callbacks taken before that time are forgotten, at most `rows_max`. */
+err store_sweep_payment_events(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
+
+/* For chassis/sweeper.h: payment_events, payment_jobs, erasures. */
+err store_orders_rows(struct db_reader *reader, struct arena *arena, int64_t *rows);
+err store_orders_due(struct db_reader *reader, struct arena *arena, const time_us *before,
+                     bool *due);
 
 /* ---- people who are to be forgotten: store_forget.c ---- */
 

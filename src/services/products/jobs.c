@@ -7,17 +7,14 @@
 enum {
     IMPORTS_TICK_MS = 500,
     UPKEEP_TICK_MS = 1000,
-    SWEEP_TICK_MS = 60 * 1000,
     PIECE_PRODUCTS_MAX = 50,
     PIECE_VARIANTS_MAX = 500,
     WINDOW_BYTES = 256 * 1024,
     PRODUCT_BYTES_MAX = 1024 * 1024,     /* rows of one product in a file */
     PIECE_ARENA_BYTES = 4 * 1024 * 1024, /* then the piece is full: far below the call's ceiling */
     STALE_AT_ONCE = 50,
-    SWEEP_ROWS_MAX = 500,
+    RESERVATIONS_SWEPT = 64, /* each has some holds */
 };
-
-#define RETENTION_US (30 * 24 * 3600 * TIME_SECOND)
 
 /* ---- imports ---- */
 
@@ -284,20 +281,41 @@ static err run_upkeep(void *subject, struct call *call)
 
 /* ---- sweeping ---- */
 
-static err run_sweep(void *subject, struct call *call)
-{
-    struct sweep sweep = { .imports_before = call->now - RETENTION_US,
-                           .reservations_before = call->now - RETENTION_US,
-                           .rows_max = SWEEP_ROWS_MAX };
+/* Events that were announced before a refund became too late may still be on their way. */
+static const int64_t on_the_way_us = 7 * 86400 * INT64_C(1000000);
 
-    (void)subject;
-    return job_write(call, write_new(call->arena, &store_sweep_products, &sweep));
+/* What Products knows of an order is kept for as long as something may follow: until its units
+ * cannot come back any more, and until a repeat of its events is known to be too old. */
+static int64_t reservations_kept_us(const struct conf *conf)
+{
+    int64_t returns_ms = conf_int(conf, CONF_RETURN_TIME);
+    int64_t repeats_ms = conf_int(conf, CONF_INBOX_RETENTION);
+    int64_t longer_ms = returns_ms > repeats_ms ? returns_ms : repeats_ms;
+    return longer_ms * TIME_MS + on_the_way_us;
+}
+
+static void add_sweeping(struct products *self, const struct conf *conf)
+{
+    int64_t imports_us = conf_int(conf, CONF_IMPORT_RETENTION) * TIME_MS;
+    const struct swept tables[] = {
+        { "imports", imports_us, SWEEP_ROWS_MAX, store_sweep_imports },
+        { "reservations", reservations_kept_us(conf), RESERVATIONS_SWEPT,
+          store_sweep_reservations },
+        { .table = "import_lines" },   /* go with their import */
+        { .table = "holds" },          /* go with their reservation */
+        { .table = "stale_products" }, /* go when they are made anew */
+    };
+    _Static_assert(sizeof tables == sizeof self->swept, "as many as there are");
+    memcpy(self->swept, tables, sizeof tables);
+    struct swept_room room = { self->swept, sizeof tables / sizeof tables[0], store_products_rows,
+                               store_products_due };
+    service_sweeps(self->service, &room);
 }
 
 /* Imports last: a timer that pokes itself lets those before it go first. */
-void jobs_add(struct products *self)
+void jobs_add(struct products *self, const struct conf *conf)
 {
-    service_every(self->service, "products.sweep", SWEEP_TICK_MS, run_sweep);
+    add_sweeping(self, conf);
     self->upkeep = service_every(self->service, "products.upkeep", UPKEEP_TICK_MS, run_upkeep);
     self->imports = service_every(self->service, "products.imports", IMPORTS_TICK_MS, run_imports);
 }

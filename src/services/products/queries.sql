@@ -309,10 +309,10 @@ on conflict (order_id) do update set state = $2, number = $3, updated_at = $4;
 
 -- reservations_over: many -- those that can be forgotten
 -- before time, rows_max int32 -> order_id uuid
--- Not where units are away: they may come back.
+-- Not where units are held.
 select order_id from reservations r
-where state <> 'reserved' and updated_at < $1 and not exists (
-    select 1 from holds h where h.order_id = r.order_id and h.shipped > h.returned)
+where updated_at < $1 and not exists (
+    select 1 from holds h where h.order_id = r.order_id and h.quantity > h.shipped + h.released)
 order by updated_at limit $2;
 
 -- reservation_forget: run
@@ -392,9 +392,21 @@ limit $2;
 delete from import_lines where import = $1 and line = $2;
 
 -- imports_drop_empty: run -- without lines
--- before time
-delete from imports where created_at < $1 and status in ('done', 'failed')
-    and not exists (select 1 from import_lines l where l.import = imports.id);
+-- before time, rows_max int32
+delete from imports where id in (select id from imports i where i.created_at < $1 and i.status in ('done', 'failed')
+    and not exists (select 1 from import_lines l where l.import = i.id) order by i.created_at limit $2);
+
+-- products_sweep_due: one
+-- imports_before time, reservations_before time -> imports_due bool, reservations_due bool
+select exists (select 1 from imports where created_at < $1 and status in ('done', 'failed')) as imports_due,
+    exists (select 1 from reservations r where updated_at < $2 and not exists (
+        select 1 from holds h where h.order_id = r.order_id and h.quantity > h.shipped + h.released)) as reservations_due;
+
+-- products_sweep_counts: one
+-- -> imports_count int64, lines_count int64, reservations_count int64, holds_count int64, stale_count int64
+select (select count(*) from imports) as imports_count, (select count(*) from import_lines) as lines_count,
+    (select count(*) from reservations) as reservations_count, (select count(*) from holds) as holds_count,
+    (select count(*) from stale_products) as stale_count;
 
 -- ---- documents that must be made anew ----
 

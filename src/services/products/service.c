@@ -46,7 +46,7 @@ err products_open(struct arena *arena, const struct house *house, struct product
         .self = self,
     };
     TRY(service_open(arena, &config, &self->service));
-    jobs_add(self);
+    jobs_add(self, conf);
     *out = self;
     return OK;
 }

@@ -241,10 +241,12 @@ err store_note_stock_low(struct tx *tx, struct write *const *writes, size_t coun
 err store_has_stock_low(struct db_reader *reader, struct arena *arena, int64_t stock_low,
                         bool *out);
 
-/* Forgets what is not needed any more, at most `rows_max` rows of each kind: old reports of
- * imports, reservations that are over. Subject: sweep. */
-struct sweep {
-    time_us imports_before, reservations_before;
-    int32_t rows_max;
-};
-err store_sweep_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+/* For chassis/sweeper.h: reports of imports, a few lines at a time; reservations of orders that are
+ * over, with their holds and the head of the order's events. */
+err store_sweep_imports(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
+err store_sweep_reservations(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
+
+/* The same: imports, reservations, import_lines, holds, stale_products. */
+err store_products_rows(struct db_reader *reader, struct arena *arena, int64_t *rows);
+err store_products_due(struct db_reader *reader, struct arena *arena, const time_us *before,
+                       bool *due);

@@ -1,4 +1,6 @@
 /* What the jobs keep in order: documents that must be made anew, and what can be forgotten. */
+#include "chassis/inbox.h"
+#include "gen/orders.h"
 #include "gen/products.sql.h"
 #include "services/products/store.h"
 #include "services/products/view.h"
@@ -105,9 +107,10 @@ err store_note_stock_low(struct tx *tx, struct write *const *writes, size_t coun
 
 /* ---- forgetting ---- */
 
-static err sweep_imports(struct tx *tx, const struct sweep *sweep)
+err store_sweep_imports(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
-    struct sql_imports_old query = { sweep->imports_before, sweep->rows_max };
+    ASSERT(tx && rows_max > 0 && dropped);
+    struct sql_imports_old query = { before, rows_max };
     struct sql_imports_old_row *rows;
     size_t count;
 
@@ -116,31 +119,51 @@ static err sweep_imports(struct tx *tx, const struct sweep *sweep)
         struct sql_import_line_drop line = { rows[i].import, rows[i].line };
         TRY(sql_import_line_drop(tx, &line, NULL));
     }
-    struct sql_imports_drop_empty empty = { sweep->imports_before };
-    return count == 0 ? sql_imports_drop_empty(tx, &empty, NULL) : OK;
+    *dropped = (int64_t)count;
+    struct sql_imports_drop_empty empty = { before, rows_max };
+    return count == 0 ? sql_imports_drop_empty(tx, &empty, dropped) : OK;
 }
 
-static err sweep_reservations(struct tx *tx, const struct sweep *sweep)
+/* The head of the order's events goes with what is known of it: while there is a reservation, no
+ * event is applied twice, and one that is still to come is next. */
+err store_sweep_reservations(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
-    struct sql_reservations_over query = { sweep->reservations_before, sweep->rows_max };
+    ASSERT(tx && rows_max > 0 && dropped);
+    struct sql_reservations_over query = { before, rows_max };
     struct sql_reservations_over_row *rows;
     size_t count;
 
     TRY(sql_tx_reservations_over(tx, &query, &rows, &count));
     for (size_t i = 0; i < count; i++) {
-        TRY(sql_holds_forget(tx, &(struct sql_holds_forget){ rows[i].order_id }, NULL));
-        TRY(sql_reservation_forget(tx, &(struct sql_reservation_forget){ rows[i].order_id }, NULL));
+        struct uuid order = rows[i].order_id;
+        TRY(sql_holds_forget(tx, &(struct sql_holds_forget){ order }, NULL));
+        TRY(sql_reservation_forget(tx, &(struct sql_reservation_forget){ order }, NULL));
+        TRY(inbox_forget(tx, str_of_z(orders_event_order_placed.topic),
+                         uuid_text(tx->arena, order)));
     }
+    *dropped = (int64_t)count;
     return OK;
 }
 
-err store_sweep_products(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+err store_products_rows(struct db_reader *reader, struct arena *arena, int64_t *rows)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct sweep *sweep = writes[i]->subject;
-        outcomes[i] = OK;
-        TRY(sweep_imports(tx, sweep));
-        TRY(sweep_reservations(tx, sweep));
-    }
+    ASSERT(reader && rows);
+    struct sql_products_sweep_counts_row row;
+    TRY(sql_products_sweep_counts(reader, arena, &row));
+    const int64_t counts[] = { row.imports_count, row.reservations_count, row.lines_count,
+                               row.holds_count, row.stale_count };
+    memcpy(rows, counts, sizeof counts);
+    return OK;
+}
+
+err store_products_due(struct db_reader *reader, struct arena *arena, const time_us *before,
+                       bool *due)
+{
+    ASSERT(reader && before && due);
+    struct sql_products_sweep_due_row row;
+    TRY(sql_products_sweep_due(reader, arena,
+                               &(struct sql_products_sweep_due){ before[0], before[1] }, &row));
+    due[0] = row.imports_due;
+    due[1] = row.reservations_due;
     return OK;
 }

@@ -3,7 +3,7 @@
 #include "services/users/inside.h"
 #include "services/users/store.h"
 
-enum { SWEEP_ROUNDS_MAX = 50, MAILS_A_TICK = 256 }; /* the timers' thread has other work */
+enum { MAILS_A_TICK = 256 };
 
 err users_follow(void *subject, struct call *call)
 {
@@ -30,18 +30,6 @@ err users_reload_keys(void *subject, struct call *call)
 {
     struct users *self = subject;
     return keys_reload(self->keys, call->arena, call->now);
-}
-
-err users_sweep(void *subject, struct call *call)
-{
-    (void)subject;
-    struct sweep sweep = { .expired_before = call->now,
-                           .revoked_before = call->now - TOKEN_LIFE_MAX_S * TIME_SECOND -
-                                             2 * AUTH_LEEWAY_S * TIME_SECOND };
-    TRY(store_sweep_due(call, &sweep, &sweep.left));
-    for (int round = 0; sweep.left && round < SWEEP_ROUNDS_MAX; round++)
-        TRY(job_write(call, write_new(call->arena, store_sweep_sessions, &sweep)));
-    return OK;
 }
 
 /* ---- mails ---- */

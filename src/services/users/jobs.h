@@ -5,7 +5,6 @@
 enum {
     FOLLOW_TICK_MS = 1000,
     KEYS_TICK_MS = 10000,
-    SWEEP_TICK_MS = 5000,
     MAILS_TICK_MS = 1000,
 };
 
@@ -21,6 +20,3 @@ err users_follow(void *self, struct call *call);
 
 /* Reads the folder of the keys again. */
 err users_reload_keys(void *self, struct call *call);
-
-/* Deletes sessions and tokens that have expired, and revocations that concern no token any more. */
-err users_sweep(void *self, struct call *call);

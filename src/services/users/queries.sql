@@ -244,15 +244,25 @@ where hash in (select hash from refresh_tokens where expires_at < $1 order by ex
 
 -- sessions_sweep: run
 -- expired_before time, limit_rows int32
-delete from sessions where id in (select id from sessions where expires_at < $1 order by expires_at limit $2);
+-- Its tokens have gone before: there may be thousands of one session.
+delete from sessions where id in (select id from sessions where expires_at < $1
+    and not exists (select 1 from refresh_tokens where session_id = sessions.id) order by expires_at limit $2);
 
 -- revocations_sweep: run
 -- revoked_before time, limit_rows int32
 delete from revocations
 where position in (select position from revocations where at < $1 order by at limit $2);
 
--- sweep_due: one
--- expired_before time, revoked_before time -> due bool
+-- users_sweep_due: one
+-- expired_before time, revoked_before time -> tokens_due bool, sessions_due bool, links_due bool, revocations_due bool
 -- So that an idle shop writes nothing.
-select exists (select 1 from refresh_tokens where expires_at < $1) or exists (select 1 from sessions where expires_at < $1)
-    or exists (select 1 from revocations where at < $2) or exists (select 1 from mail_tokens where expires_at < $1);
+select exists (select 1 from refresh_tokens where expires_at < $1) as tokens_due,
+    exists (select 1 from sessions where expires_at < $1) as sessions_due,
+    exists (select 1 from mail_tokens where expires_at < $1) as links_due,
+    exists (select 1 from revocations where at < $2) as revocations_due;
+
+-- users_sweep_counts: one
+-- -> tokens_count int64, sessions_count int64, links_count int64, revocations_count int64, mails_count int64
+select (select count(*) from refresh_tokens) as tokens_count, (select count(*) from sessions) as sessions_count,
+    (select count(*) from mail_tokens) as links_count, (select count(*) from revocations) as revocations_count,
+    (select count(*) from mail_jobs) as mails_count;

@@ -5,6 +5,7 @@
 #include "gen/users.sql.h"
 #include "services/users/inside.h"
 #include "services/users/jobs.h"
+#include "services/users/store.h"
 
 enum { THROTTLE_KEYS_MAX = 16384 };
 
@@ -91,7 +92,7 @@ static err open_service(struct arena *arena, struct users *self, const struct co
     TRY(service_open(arena, &config, &self->service));
     service_every(self->service, "users.follow", FOLLOW_TICK_MS, users_follow);
     service_every(self->service, "users.keys", KEYS_TICK_MS, users_reload_keys);
-    service_every(self->service, "users.sweep", SWEEP_TICK_MS, users_sweep);
+    service_sweeps(self->service, &store_users_swept);
     service_every(self->service, "users.mails", MAILS_TICK_MS, users_give_due_mails);
     self->mail_lanes = lanes_open(self->service, "mail", users_run_mail);
     return OK;

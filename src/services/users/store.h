@@ -2,6 +2,7 @@
  * functions. No decisions, but those that only hold under the writer's lock. */
 #pragma once
 #include "chassis/call.h"
+#include "chassis/sweeper.h"
 #include "services/users/address.h"
 #include "services/users/mails.h"
 #include "services/users/session.h"
@@ -139,15 +140,5 @@ struct mail_token {
 };
 err store_add_mail_tokens(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
-/* Deletes up to SWEEP_ROWS_MAX of each that nobody can use any more; `left` tells whether there may
- * be more. */
-struct sweep {
-    time_us expired_before; /* sessions, refresh tokens, links */
-    time_us revoked_before;
-    bool left;
-};
-enum { SWEEP_ROWS_MAX = 200 };
-
-/* Tells whether there is anything to delete. */
-err store_sweep_due(struct call *call, const struct sweep *sweep, bool *due);
-err store_sweep_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+/* What nobody can use any more: see chassis/sweeper.h. */
+extern const struct swept_room store_users_swept;

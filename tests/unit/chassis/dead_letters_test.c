@@ -228,7 +228,8 @@ TEST(skipping_what_does_not_wait_moves_nothing)
 
 static err sweep(struct tx *tx, void *subject)
 {
-    return dead_letters_sweep(tx, *(time_us *)subject, 10);
+    int64_t dropped;
+    return dead_letters_sweep(tx, *(time_us *)subject, 10, &dropped);
 }
 
 TEST(the_sweeper_drops_what_was_skipped_long_ago_only)

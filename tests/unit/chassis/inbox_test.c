@@ -136,6 +136,82 @@ TEST(an_event_without_a_number_always_applies)
     CHECK_INT(head_of(shelf, "7"), 0);
 }
 
+/* ---- forgetting ---- */
+
+struct sweeping {
+    time_us before;
+    int64_t dropped;
+};
+
+static err sweep(struct tx *tx, void *subject)
+{
+    struct sweeping *sweeping = subject;
+    return inbox_sweep(tx, sweeping->before, 10, &sweeping->dropped);
+}
+
+static err forget(struct tx *tx, void *subject)
+{
+    (void)subject;
+    return inbox_forget(tx, STR("orders.v1"), STR("7"));
+}
+
+static void take(struct shelf *shelf, const char *key, int64_t number, bool last)
+{
+    struct judging judging = { 0 };
+    add(&judging, key, number, false);
+    judging.claims[0].last = last;
+    shelf_do(shelf, run, &judging);
+    CHECK_INT(judging.entries[0].verdict, INBOX_APPLY);
+}
+
+TEST(keys_that_are_over_are_forgotten_in_time_and_no_others)
+{
+    struct shelf *shelf = shelf_open(t);
+    take(shelf, "7", 1, false);
+    take(shelf, "8", 1, true);
+    take(shelf, "9", 1, false);
+    take(shelf, "9", 2, true);
+    struct sweeping sweeping = { .before = clock_wall_us() - 60 * TIME_SECOND };
+    shelf_do(shelf, sweep, &sweeping);
+    CHECK_INT(sweeping.dropped, 0); /* too young */
+    sweeping.before = clock_wall_us() + 60 * TIME_SECOND;
+    shelf_do(shelf, sweep, &sweeping);
+    CHECK_INT(sweeping.dropped, 2);
+    CHECK_INT(head_of(shelf, "7"), 1); /* may go on */
+    CHECK_INT(head_of(shelf, "8"), 0);
+    CHECK_INT(head_of(shelf, "9"), 0);
+    shelf_do(shelf, forget, NULL);
+    CHECK_INT(head_of(shelf, "7"), 0);
+}
+
+TEST(an_old_event_without_a_head_is_neither_applied_nor_dropped_unless_a_person_says_so)
+{
+    static const struct {
+        bool old, state, has_head;
+        enum inbox_source source;
+        enum inbox_verdict verdict;
+    } cases[] = {
+        { true, false, false, INBOX_BUS, INBOX_TOO_OLD },
+        { false, false, false, INBOX_BUS, INBOX_APPLY },
+        { true, false, false, INBOX_DEAD, INBOX_APPLY }, /* requeued by hand */
+        { true, true, false, INBOX_BUS, INBOX_APPLY },   /* the newest state is the state */
+        { true, false, true, INBOX_BUS, INBOX_REPEATED },
+    };
+    struct shelf *shelf = shelf_open(t);
+    take(shelf, "head", 1, false);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct judging judging = { 0 };
+        char key[8];
+        key[0] = (char)('a' + i);
+        key[1] = 0;
+        add(&judging, cases[i].has_head ? "head" : key, 1, cases[i].state);
+        judging.claims[0].old = cases[i].old;
+        judging.claims[0].source = cases[i].source;
+        shelf_do(shelf, run, &judging);
+        CHECK_INT(judging.entries[0].verdict, cases[i].verdict);
+    }
+}
+
 /* ---- held ---- */
 
 static void hold(struct shelf *shelf, const char *key, int64_t number)

@@ -612,6 +612,15 @@ TEST(a_refund_after_parcels_frees_what_is_left_and_takes_back_what_comes_back)
     }
 }
 
+TEST(units_may_come_back_for_a_while_after_the_order_was_placed)
+{
+    struct order *order = paid(t, KNOWN_CAPTURED);
+    time_us at = order->created_at;
+    CHECK_OK(order_may_return(t->arena, order, at + 10 * TIME_SECOND, 10 * TIME_SECOND));
+    CHECK_ERR(order_may_return(t->arena, order, at + 10 * TIME_SECOND + 1, 10 * TIME_SECOND),
+              RETURN_TOO_LATE);
+}
+
 TEST(a_refund_after_all_was_shipped_frees_nothing)
 {
     for (int delivered = 0; delivered < 2; delivered++) {

@@ -363,19 +363,34 @@ TEST(a_callback_of_a_move_that_failed_is_not_taken)
     CHECK(!is_taken(shelf, "e2"));
 }
 
+struct sweeping {
+    time_us before;
+    int64_t dropped;
+};
+
+static err sweep(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sweeping *sweeping = writes[i]->subject;
+        TRY(store_sweep_payment_events(tx, sweeping->before, 10, &sweeping->dropped));
+        outcomes[i] = OK;
+    }
+    return OK;
+}
+
 TEST(old_callbacks_are_forgotten)
 {
     struct shelf *shelf = shelf_open(t);
     struct uuid id = reserved(shelf)->order.id;
     CHECK_OK(save(shelf, told(shelf, id, "e1", KNOWN_AUTHORIZED)));
-    struct event_sweep sweep = { .before = clock_wall_us() - TIME_SECOND * 60 };
-    CHECK_OK(write_one(shelf, store_sweep_payment_events, &sweep));
+    struct sweeping sweeping = { .before = clock_wall_us() - TIME_SECOND * 60 };
+    CHECK_OK(write_one(shelf, sweep, &sweeping));
     CHECK(is_taken(shelf, "e1"));
-    CHECK_INT(sweep.dropped, 0);
-    sweep.before = clock_wall_us() + TIME_SECOND;
-    CHECK_OK(write_one(shelf, store_sweep_payment_events, &sweep));
+    CHECK_INT(sweeping.dropped, 0);
+    sweeping.before = clock_wall_us() + TIME_SECOND;
+    CHECK_OK(write_one(shelf, sweep, &sweeping));
     CHECK(!is_taken(shelf, "e1"));
-    CHECK_INT(sweep.dropped, 1);
+    CHECK_INT(sweeping.dropped, 1);
 }
 
 /* ---- jobs and holds ---- */
