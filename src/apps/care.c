@@ -3,6 +3,7 @@
 #include "apps/backup.h"
 #include "base/json.h"
 #include "chassis/dead_letters.h"
+#include "chassis/keys.h"
 #include "chassis/write.h"
 
 enum {
@@ -11,7 +12,7 @@ enum {
     LETTERS_MAX = 1000,
     EVENTS_MAX = 200,
     SERVICES = 3,
-    ACTIONS = 5
+    ACTIONS = 6
 };
 
 struct care {
@@ -236,6 +237,28 @@ static err make_backup(void *self, struct request *request)
     return answer(request, &out);
 }
 
+/* ---- keys ---- */
+
+static err rotate_keys(void *self, struct request *request)
+{
+    const struct care *care = self;
+    struct arena *arena = request->arena;
+    const struct json *body;
+    str kid;
+    TRY(json_read(arena, request->body, &body));
+    const struct json *drops = json_member(body, STR("drop_old"));
+    bool drops_others = drops && json_kind_of(drops) == JSON_BOOL && json_bool(drops);
+    TRY(users_rotate_keys(care->shop->users, arena, drops_others, &kid));
+    struct text out = text_init(arena, 128);
+    bool first = true;
+    text_add_byte(&out, '{');
+    add_text(&out, &first, STR("kid"), kid);
+    add_number(&out, &first, STR("signs_in_s"), drops_others ? 0 : KEYS_GRACE_S);
+    add_number(&out, &first, STR("retires_in_s"), drops_others ? 0 : KEYS_RETIRED_S);
+    text_add_byte(&out, '}');
+    return answer(request, &out);
+}
+
 /* ---- its life ---- */
 
 struct care *care_open(struct shop *shop)
@@ -251,7 +274,8 @@ struct care *care_open(struct shop *shop)
                      { HTTP_POST, "/operator/dead-letters/requeue", requeue_letters, care },
                      { HTTP_POST, "/operator/dead-letters/skip", skip_letter, care },
                      { HTTP_GET, "/operator/events", list_events, care },
-                     { HTTP_POST, "/operator/backup", make_backup, care } },
+                     { HTTP_POST, "/operator/backup", make_backup, care },
+                     { HTTP_POST, "/operator/keys/rotate", rotate_keys, care } },
     };
     return care;
 }

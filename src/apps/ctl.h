@@ -139,6 +139,9 @@ int ctl_letters_requeue(struct tool *tool);
 /* Gives a letter up. */
 int ctl_letters_skip(struct tool *tool);
 
+/* Has the shop make a new signing key. */
+int ctl_rotate_keys(struct tool *tool);
+
 /* Has the shop write a backup. */
 int ctl_backup(struct tool *tool);
 

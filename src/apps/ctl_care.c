@@ -185,6 +185,29 @@ int ctl_letters_skip(struct tool *tool)
                           "skipped; those behind it are tried again");
 }
 
+/* ---- keys ---- */
+
+int ctl_rotate_keys(struct tool *tool)
+{
+    bool drops = ctl_value(tool, "drop-old") != NULL;
+    const struct json *answer;
+    int code = ctl_ask(tool, "POST", "/operator/keys/rotate",
+                       drops ? STR("{\"drop_old\":true}") : STR("{}"), &answer);
+    if (code != 0)
+        return code;
+    str kid = ctl_text(answer, "kid");
+    if (drops)
+        printf("%.*s signs now. The keys before it are gone: every access token of theirs is\n"
+               "refused, and clients go on by their refresh tokens.\n",
+               STR_A(kid));
+    else
+        printf("%.*s is in the JWKS now and signs in %.*s s. The keys before it verify until\n"
+               "their last token has expired, and are removed in %.*s s.\n",
+               STR_A(kid), STR_A(ctl_text(answer, "signs_in_s")),
+               STR_A(ctl_text(answer, "retires_in_s")));
+    return CTL_OK;
+}
+
 /* ---- backup ---- */
 
 struct waiting {

@@ -98,6 +98,18 @@ const struct ctl_command CTL_COMMANDS[] = {
       "Its effect never happens; those behind it under the same key are tried again.",
       { { NULL } },
       ctl_letters_skip },
+    { "rotate keys",
+      "",
+      0,
+      0,
+      "Makes a new key that signs access tokens",
+      "The running shop takes it up without a restart. It is in the JWKS at once and signs ten seconds "
+      "later, so that whoever checks tokens knows it; the keys before it verify until their last "
+      "token has expired (an hour), and are removed then. Where KEYS_DIR is a mounted Secret, put the "
+      "new key into the Secret instead: the shop sees it by itself.",
+      { { "drop-old", NULL,
+          "a key was stolen: remove all others now; their access tokens are refused" } },
+      ctl_rotate_keys },
     { "backup",
       "FILE",
       1,

@@ -77,11 +77,11 @@ static err ring_read(struct arena *arena, str folder, struct keyring *out)
 }
 
 /* Named by the time, so that the next one is greater: "20260131T093000Z-1f0c9a2b". */
-static str name_new(struct arena *arena)
+static str name_new(struct arena *arena, time_us now)
 {
     uint32_t tail;
     random_bytes(&tail, sizeof tail);
-    str at = time_text(arena, clock_wall_us() / TIME_SECOND * TIME_SECOND);
+    str at = time_text(arena, now / TIME_SECOND * TIME_SECOND);
     struct text name = text_init(arena, 32);
     for (size_t i = 0; i < at.len; i++)
         if (at.ptr[i] != '-' && at.ptr[i] != ':')
@@ -90,11 +90,25 @@ static str name_new(struct arena *arena)
     return text_str(&name);
 }
 
-static err key_make(struct arena *arena, str folder)
+/* When a key with such a name was made; false where somebody else has named it. */
+static bool made_at(struct arena *arena, const char *kid, time_us *out)
+{
+    enum { DATE = 8, TIME = 6, WHOLE = 25 };
+    str name = str_of_z(kid);
+    if (name.len != WHOLE || name.ptr[DATE] != 'T' || name.ptr[DATE + 1 + TIME] != 'Z' ||
+        name.ptr[DATE + 2 + TIME] != '-')
+        return false;
+    const char *n = name.ptr;
+    return time_parse(
+        str_format(arena, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", n, n + 4, n + 6, n + 9, n + 11, n + 13),
+        out);
+}
+
+static err key_make(struct arena *arena, str folder, str name)
 {
     uint8_t seed[ED25519_SEED_BYTES];
     random_bytes(seed, sizeof seed);
-    str path = str_format(arena, "%" STR_F "/%" STR_F, STR_A(folder), STR_A(name_new(arena)));
+    str path = str_format(arena, "%" STR_F "/%" STR_F, STR_A(folder), STR_A(name));
     str content =
         str_format(arena, "%" STR_F "\n", STR_A(base64url(arena, str_of(seed, sizeof seed))));
     TRY(disk_make_dirs(arena, folder));
@@ -113,7 +127,7 @@ static err ring_read_first(struct arena *arena, str folder, bool makes_first, st
                     "base64url, or unset KEYS_DIR to have a key made",
                     STR_A(folder), exists ? "holds no key" : "does not exist");
     if (out->count == 0) {
-        TRY(key_make(arena, folder));
+        TRY(key_make(arena, folder, name_new(arena, clock_wall_us())));
         TRY(ring_read(arena, folder, out));
     }
     return OK;
@@ -174,6 +188,69 @@ err keys_reload(struct keys *keys, struct arena *arena, time_us now)
     lock_drop(&keys->lock);
     return OK;
 }
+
+/* ---- rotation ---- */
+
+static err key_remove(struct arena *arena, str folder, const char *kid)
+{
+    return disk_remove(arena, str_format(arena, "%" STR_F "/%s", STR_A(folder), kid));
+}
+
+/* A name that is greater than the greatest: of the next second where that is of this one. */
+static err name_after(struct arena *arena, const struct keyring *ring, str folder, time_us now,
+                      str *out)
+{
+    str greatest = str_of_z(ring->held[ring->count - 1].key.kid);
+    *out = name_new(arena, now);
+    if (str_compare(*out, greatest) <= 0)
+        *out = name_new(arena, now + TIME_SECOND);
+    if (str_compare(*out, greatest) > 0)
+        return OK;
+    return fail(arena, SETTING_INVALID,
+                "%" STR_F "/%" STR_F " has the name of a later time: a new key would not sign",
+                STR_A(folder), STR_A(greatest));
+}
+
+err keys_rotate(struct keys *keys, struct arena *arena, bool drops_others, time_us now,
+                struct signing_key *made)
+{
+    ASSERT(keys && arena && made);
+
+    struct keyring ring;
+    str name;
+    TRY(ring_read(arena, keys->folder, &ring));
+    if (ring.count == 0 || (ring.count == AUTH_KEYS_MAX && !drops_others))
+        return fail(arena, SETTING_INVALID, "%" STR_F " holds %zu keys, of at most %d",
+                    STR_A(keys->folder), ring.count, AUTH_KEYS_MAX);
+    TRY(name_after(arena, &ring, keys->folder, now, &name));
+    TRY(key_make(arena, keys->folder, name));
+    for (size_t i = 0; drops_others && i < ring.count; i++)
+        TRY(key_remove(arena, keys->folder, ring.held[i].key.kid));
+    TRY(key_read(arena, keys->folder, name, made));
+    return keys_reload(keys, arena, now);
+}
+
+err keys_retire(struct keys *keys, struct arena *arena, time_us now, size_t *removed)
+{
+    ASSERT(keys && arena && removed);
+
+    lock_take(&keys->lock);
+    struct keyring ring = keys->ring;
+    lock_drop(&keys->lock);
+    *removed = 0;
+    for (size_t i = 0; i + 1 < ring.count; i++) {
+        time_us own, next;
+        if (!made_at(arena, ring.held[i].key.kid, &own) ||
+            !made_at(arena, ring.held[i + 1].key.kid, &next) ||
+            now - next < KEYS_RETIRED_S * TIME_SECOND)
+            continue;
+        TRY(key_remove(arena, keys->folder, ring.held[i].key.kid));
+        ++*removed;
+    }
+    return *removed > 0 ? keys_reload(keys, arena, now) : OK;
+}
+
+/* ---- asking ---- */
 
 struct signing_key keys_newest(struct keys *keys, time_us now)
 {

@@ -4,8 +4,14 @@
  * written; a mounted Secret's own links). */
 #pragma once
 #include "chassis/auth.h"
+#include "chassis/token.h"
 
-enum { KEYS_GRACE_S = 10 }; /* from when a new key is told to others until it signs */
+enum {
+    KEYS_GRACE_S = 10, /* from when a new key is told to others until it signs */
+    /* From its making until those before it are not needed: it was seen and signs, the longest
+     * token has expired, and the clocks of two machines differ. */
+    KEYS_RETIRED_S = TOKEN_LIFE_MAX_S + 5 * 60,
+};
 
 struct keys;
 
@@ -23,6 +29,19 @@ void keys_close(struct keys *keys); /* accepts NULL */
 /* Reads the folder again. A key that is new signs after KEYS_GRACE_S, one that is gone is gone at
  * once. After an error the keys are those from before. Thread-safe, like all below. */
 err keys_reload(struct keys *keys, struct arena *arena, time_us now);
+
+/* Makes a key whose name is greater than all, and reads the folder again: it is told at once and
+ * signs after KEYS_GRACE_S. With `drops_others` (a key was stolen) the others are removed first of
+ * all else, and it signs at once: tokens of theirs are refused from then on. Fails with
+ * SETTING_INVALID where there are as many keys as can be or one has a name of a later time, with
+ * OS_FAILED where the folder cannot be written. */
+err keys_rotate(struct keys *keys, struct arena *arena, bool drops_others, time_us now,
+                struct signing_key *made);
+
+/* Removes the keys whose last token has expired: a newer one has been there for longer than
+ * KEYS_RETIRED_S. Only where both have names that were made here: keys that an operator names are
+ * the operator's. Reads the folder again where one went; `*removed` is how many. */
+err keys_retire(struct keys *keys, struct arena *arena, time_us now, size_t *removed);
 
 /* The key that signs now. */
 struct signing_key keys_newest(struct keys *keys, time_us now);

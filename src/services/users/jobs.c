@@ -29,7 +29,14 @@ err users_follow(void *subject, struct call *call)
 err users_reload_keys(void *subject, struct call *call)
 {
     struct users *self = subject;
-    return keys_reload(self->keys, call->arena, call->now);
+    size_t removed;
+    TRY(keys_reload(self->keys, call->arena, call->now));
+    err error = keys_retire(self->keys, call->arena, call->now, &removed);
+    if (error != OK) /* the folder may not be ours to write to; its owner is told */
+        LOG(LOG_WARN, "keys.stay", LOG_TEXT("error", err_describe(call->arena, error)));
+    else if (removed > 0)
+        LOG(LOG_INFO, "keys.retired", LOG_NUMBER("count", (int64_t)removed));
+    return OK;
 }
 
 /* ---- mails ---- */

@@ -4,7 +4,7 @@
 
 enum {
     FOLLOW_TICK_MS = 1000,
-    KEYS_TICK_MS = 10000,
+    KEYS_TICK_MS = 5000,
     MAILS_TICK_MS = 1000,
 };
 
@@ -18,5 +18,5 @@ err users_give_due_mails(void *self, struct call *call);
 /* Hands revocations that are new, and the keys, to what checks tokens in this process. */
 err users_follow(void *self, struct call *call);
 
-/* Reads the folder of the keys again. */
+/* Reads the folder of the keys again, and removes those that are not needed any more. */
 err users_reload_keys(void *self, struct call *call);

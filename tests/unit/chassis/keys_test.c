@@ -1,4 +1,5 @@
 #include "chassis/keys.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "tests/lib/test.h"
 #include <sys/stat.h>
@@ -196,4 +197,80 @@ TEST(after_a_failed_reload_the_keys_are_those_from_before)
     CHECK_OK(disk_remove(t->arena, str_format(t->arena, "%" STR_F "/k2", STR_A(folder))));
     CHECK_ERR(keys_reload(keys, t->arena, NOW), SETTING_INVALID);
     CHECK_STR(keys_newest(keys, NOW).kid, "k1");
+}
+
+/* ---- rotation ---- */
+
+static size_t kids_of(struct keys *keys)
+{
+    struct auth_key verifying[AUTH_KEYS_MAX];
+    return keys_verifying(keys, verifying);
+}
+
+static struct keys *open_made(struct test *t, str folder)
+{
+    struct keys *keys;
+    CHECK_OK(
+        keys_open(t->arena, str_format(t->arena, "%" STR_F "/made", STR_A(folder)), true, &keys));
+    arena_defer(t->arena, drop_keys, keys);
+    return keys;
+}
+
+TEST(
+    a_rotation_tells_a_new_key_that_signs_later_and_the_old_one_verifies_until_its_tokens_have_expired)
+{
+    struct keys *keys = open_made(t, folder_of(t));
+    time_us now = clock_wall_us();
+    struct signing_key old = keys_newest(keys, now), made;
+    size_t removed;
+    CHECK_OK(keys_rotate(keys, t->arena, false, now, &made));
+    CHECK_INT(kids_of(keys), 2);
+    CHECK_STR(keys_newest(keys, now).kid, old.kid);
+    CHECK_STR(keys_newest(keys, now + KEYS_GRACE_S * TIME_SECOND).kid, made.kid);
+
+    CHECK_OK(keys_retire(keys, t->arena, now + TOKEN_LIFE_MAX_S * TIME_SECOND, &removed));
+    CHECK_INT(removed, 0);
+    CHECK_INT(kids_of(keys), 2);
+    CHECK_OK(keys_retire(keys, t->arena, now + (KEYS_RETIRED_S + 2) * TIME_SECOND, &removed));
+    CHECK_INT(removed, 1);
+    CHECK_INT(kids_of(keys), 1);
+    CHECK_STR(keys_newest(keys, now).kid, made.kid);
+    CHECK_OK(keys_retire(keys, t->arena, now + 100 * KEYS_RETIRED_S * TIME_SECOND, &removed));
+    CHECK_INT(removed, 0); /* the newest stays for ever */
+}
+
+TEST(rotations_in_one_second_follow_one_another_and_there_are_at_most_sixteen)
+{
+    struct keys *keys = open_made(t, folder_of(t));
+    time_us now = clock_wall_us();
+    struct signing_key made, last = keys_newest(keys, now);
+    CHECK_OK(keys_rotate(keys, t->arena, false, now + TIME_SECOND, &made));
+    CHECK(strcmp(made.kid, last.kid) > 0);
+    last = made;
+    CHECK_OK(keys_rotate(keys, t->arena, false, now + TIME_SECOND, &made));
+    CHECK(strcmp(made.kid, last.kid) > 0);
+    for (int i = 3; i < AUTH_KEYS_MAX; i++)
+        CHECK_OK(keys_rotate(keys, t->arena, false, now + i * TIME_SECOND, &made));
+    CHECK_INT(kids_of(keys), AUTH_KEYS_MAX);
+    time_us later = now + 100 * TIME_SECOND;
+    CHECK_ERR(keys_rotate(keys, t->arena, false, later, &made), SETTING_INVALID);
+    CHECK_OK(keys_rotate(keys, t->arena, true, later, &made)); /* drops the others */
+    CHECK_INT(kids_of(keys), 1);
+    CHECK_STR(keys_newest(keys, later).kid, made.kid);
+}
+
+TEST(keys_that_an_operator_has_named_are_not_removed_and_none_is_made_that_would_not_sign)
+{
+    str folder = folder_of(t);
+    put_key(t, folder, "a", 1);
+    put_key(t, folder, "20200101T000000Z-00000001", 2);
+    struct keys *keys = open_keys(t, folder);
+    struct signing_key made;
+    size_t removed;
+    CHECK_OK(keys_retire(keys, t->arena, clock_wall_us(), &removed));
+    CHECK_INT(removed, 0);
+    CHECK_ERR(keys_rotate(keys, t->arena, false, clock_wall_us(), &made), SETTING_INVALID);
+    CHECK_OK(disk_remove(t->arena, str_format(t->arena, "%" STR_F "/a", STR_A(folder))));
+    CHECK_OK(keys_rotate(keys, t->arena, false, clock_wall_us(), &made));
+    CHECK_INT(kids_of(keys), 2);
 }
