@@ -4,10 +4,13 @@
 #include "chassis/dead_letters.h"
 #include "chassis/outbox.h"
 #include "gen/orders.sql.h"
+#include "gen/orders_simulator.sql.h"
 #include "gen/products.sql.h"
 #include "gen/users.sql.h"
 #include "services/orders/service.h"
 #include "services/products/service.h"
+
+#include "os/disk.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,8 +20,8 @@ enum { PAGE_ROWS = 200, EVENTS_MAX = 50 };
 struct checking {
     const struct books *books;
     struct books_found *found;
-    struct db_reader *products, *orders;
-    struct arena *arena; /* of a page */
+    struct db_reader *products, *orders, *payments; /* payments: NULL without a simulator */
+    struct arena *arena;                            /* of a page */
 };
 
 __attribute__((format(printf, 2, 3))) static void fault(struct checking *checking,
@@ -109,6 +112,60 @@ static void check_stock_of(struct checking *checking, const struct orders_book *
     }
 }
 
+/* ---- one order beside its provider ---- */
+
+static bool holds_money(const struct orders_payment_book *payment)
+{
+    return is(payment->state, "authorized") || is(payment->state, "captured");
+}
+
+/* Where a call to the provider is due, or its callback is waited for, they may differ. */
+static err check_payment(struct checking *checking, const struct orders_book *order, const char *id)
+{
+    struct orders_payment_book payment = { .state = STR("nothing") };
+    bool found, kept = is(order->payment, "authorized") || is(order->payment, "captured");
+    bool settled = kept || is(order->payment, "none") || is(order->payment, "declined") ||
+                   is(order->payment, "voided") || is(order->payment, "refunded");
+    if (!checking->payments || !is(order->provider, "simulator"))
+        return OK;
+    TRY(orders_read_payment(checking->payments, checking->arena, order->id, &payment, &found));
+    if (found && payment.amount_minor != order->total_minor)
+        fault(checking, "order %s costs %lld, its provider was asked for %lld", id,
+              (long long)order->total_minor, (long long)payment.amount_minor);
+    if (order->job_due || !settled)
+        return OK;
+    if (kept ? !str_equal(payment.state, order->payment) : holds_money(&payment))
+        fault(checking, "order %s: its payment is %.*s, its provider says %.*s", id,
+              STR_A(order->payment), STR_A(payment.state));
+    return OK;
+}
+
+/* Money that a provider holds for no order. */
+static err check_orphans(struct checking *checking)
+{
+    struct orders_payment_book *payments;
+    struct uuid after = { { 0 } };
+    size_t count = PAGE_ROWS;
+    while (checking->payments && count == PAGE_ROWS) {
+        arena_reset(checking->arena);
+        TRY(orders_read_payments_held(checking->payments, checking->arena, after, PAGE_ROWS,
+                                      &payments, &count));
+        for (size_t i = 0; i < count; i++) {
+            bool found;
+            after = payments[i].id;
+            checking->found->payments++;
+            TRY(orders_has(checking->orders, checking->arena, after, &found));
+            if (!found)
+                fault(checking, "the provider holds %lld for order %.*s, which does not exist",
+                      (long long)payments[i].amount_minor,
+                      STR_A(uuid_text(checking->arena, after)));
+        }
+    }
+    return OK;
+}
+
+/* ---- one order and all of them ---- */
+
 static err is_under_way(struct checking *checking, str key, bool *out)
 {
     struct db_reader *readers[] = { checking->products, checking->orders };
@@ -134,7 +191,7 @@ static err check_order(struct checking *checking, const struct orders_book *orde
     TRY(is_under_way(checking, key, &under_way));
     if (!under_way)
         check_stock_of(checking, order, held, id);
-    return OK;
+    return check_payment(checking, order, id);
 }
 
 static err check_stray(struct checking *checking, const struct products_book *held)
@@ -305,13 +362,18 @@ err books_check(struct arena *arena, const struct books *books, struct books_fou
         error = db_read_begin(books->products, arena, &checking.products);
     if (error == OK)
         error = db_read_begin(books->orders, arena, &checking.orders);
+    if (error == OK && books->payments)
+        error = db_read_begin(books->payments, arena, &checking.payments);
     if (error == OK)
         error = check_orders(&checking, &page);
+    if (error == OK)
+        error = check_orphans(&checking);
     if (error == OK)
         error = check_stock(arena, &checking);
     error = error == OK ? OK : err_copy(arena, error);
     db_read_end(checking.products);
     db_read_end(checking.orders);
+    db_read_end(checking.payments);
     arena_close(page.arena);
     arena_close(checking.arena);
     return error;
@@ -328,6 +390,17 @@ static err open_one(struct arena *arena, str given, str folder, const struct db_
     return db_open(arena, &config, schema, out);
 }
 
+/* The simulated provider's: a file of its own, or beside Orders' tables. A shop may have none. */
+static err open_payments(struct arena *arena, str orders_url, str folder, struct db **out)
+{
+    str path = str_format(arena, "%" STR_F "/payments-simulator.db", STR_A(folder));
+    bool is_shared = str_starts(orders_url, STR("postgres"));
+    if (!is_shared && !disk_exists(arena, path))
+        return OK;
+    str url = is_shared ? orders_url : str_format(arena, "sqlite:%" STR_F, STR_A(path));
+    return open_one(arena, url, folder, &orders_simulator_schema, out);
+}
+
 err books_open(struct arena *arena, const struct conf *conf, str folder, struct books *out)
 {
     ASSERT(arena && conf && out);
@@ -340,6 +413,9 @@ err books_open(struct arena *arena, const struct conf *conf, str folder, struct 
     if (error == OK)
         error = open_one(arena, conf_text(conf, CONF_DATABASE_URL_ORDERS), folder, &orders_schema,
                          &out->orders);
+    if (error == OK)
+        error =
+            open_payments(arena, conf_text(conf, CONF_DATABASE_URL_ORDERS), folder, &out->payments);
     if (error != OK)
         books_close(out);
     return error;
@@ -350,5 +426,6 @@ void books_close(struct books *books)
     db_close(books->users);
     db_close(books->products);
     db_close(books->orders);
-    books->users = books->products = books->orders = NULL;
+    db_close(books->payments);
+    books->users = books->products = books->orders = books->payments = NULL;
 }

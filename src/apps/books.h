@@ -1,5 +1,5 @@
 /* The books of a shop whose files are open and at rest: stock, ledger, holds, payments, orders and
- * events agree, per order, not just in sum.
+ * events agree, per order, not just in sum; and the provider's books with ours.
  *
  * What is under way is no fault: an order with events that wait somewhere is only looked at for
  * itself. */
@@ -8,6 +8,7 @@
 
 struct books {
     struct db *users, *products, *orders;
+    struct db *payments; /* the simulated provider's own, or NULL */
     /* Told of each fault, in a sentence, and now and then how many orders are done. */
     void (*fault)(void *self, str what);
     void (*progress)(void *self, int64_t orders_done);
@@ -16,8 +17,9 @@ struct books {
 
 struct books_found {
     int64_t orders, skus, faults;
-    int64_t pending; /* events that wait in outboxes or were kept early */
-    int64_t dead;    /* events that were put aside */
+    int64_t payments; /* that hold money at the provider */
+    int64_t pending;  /* events that wait in outboxes or were kept early */
+    int64_t dead;     /* events that were put aside */
 };
 
 /* Opens the three databases below `folder`, or where DATABASE_URL_… says; migrates them. */

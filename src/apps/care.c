@@ -12,7 +12,7 @@ enum {
     LETTERS_MAX = 1000,
     EVENTS_MAX = 200,
     SERVICES = 3,
-    ACTIONS = 6
+    ACTIONS = 7
 };
 
 struct care {
@@ -210,6 +210,67 @@ static err list_events(void *self, struct request *request)
     return answer(request, &out);
 }
 
+/* ---- what is known of an order beside its own rows ---- */
+
+static void add_job(struct text *out, const struct orders_job_book *job, struct arena *arena)
+{
+    bool first = true;
+    text_add(out, STR("\"job\":{"));
+    add_text(out, &first, STR("kind"), job->kind);
+    add_number(out, &first, STR("tries"), job->tries);
+    add_text(out, &first, STR("due_at"), time_text(arena, job->due_at));
+    add_text(out, &first, STR("since"), time_text(arena, job->since));
+    text_add(out, STR("},"));
+}
+
+static void add_holds(struct text *out, const struct products_book *book)
+{
+    for (size_t i = 0; i < book->holds_count; i++) {
+        const struct products_book_hold *hold = &book->holds[i];
+        bool first = true;
+        text_add(out, i == 0 ? STR("{") : STR(",{"));
+        add_text(out, &first, STR("sku"), hold->sku);
+        add_number(out, &first, STR("quantity"), hold->quantity);
+        add_number(out, &first, STR("shipped"), hold->shipped);
+        add_number(out, &first, STR("returned"), hold->returned);
+        add_number(out, &first, STR("released"), hold->released);
+        text_add_byte(out, '}');
+    }
+}
+
+/* The call to its provider that is due, and what Products holds for it. */
+static err show_order(void *self, struct request *request)
+{
+    const struct care *care = self;
+    struct arena *arena = request->arena;
+    struct orders_job_book job;
+    struct products_book book = { .state = STR("none") };
+    struct db_reader *reader;
+    struct uuid id;
+    bool has_job, has_book;
+    if (!str_starts(request->query, STR("id=")) ||
+        !uuid_parse(str_slice(request->query, 3, request->query.len), &id))
+        return fail(arena, QUERY_MALFORMED, "give ?id=");
+    TRY(db_read_begin(service_db(orders_service(care->shop->orders)), arena, &reader));
+    err error = orders_read_job(reader, arena, id, &job, &has_job);
+    db_read_end(reader);
+    TRY(error);
+    TRY(db_read_begin(service_db(products_service(care->shop->products)), arena, &reader));
+    error = products_read_book(reader, arena, id, &book, &has_book);
+    db_read_end(reader);
+    TRY(error);
+    struct text out = text_init(arena, 512);
+    bool first = true;
+    text_add_byte(&out, '{');
+    if (has_job)
+        add_job(&out, &job, arena);
+    add_text(&out, &first, STR("reservation"), book.state);
+    text_add(&out, STR(",\"holds\":["));
+    add_holds(&out, &book);
+    text_add(&out, STR("]}"));
+    return answer(request, &out);
+}
+
 /* ---- backups ---- */
 
 static err make_backup(void *self, struct request *request)
@@ -274,6 +335,7 @@ struct care *care_open(struct shop *shop)
                      { HTTP_POST, "/operator/dead-letters/requeue", requeue_letters, care },
                      { HTTP_POST, "/operator/dead-letters/skip", skip_letter, care },
                      { HTTP_GET, "/operator/events", list_events, care },
+                     { HTTP_GET, "/operator/orders", show_order, care },
                      { HTTP_POST, "/operator/backup", make_backup, care },
                      { HTTP_POST, "/operator/keys/rotate", rotate_keys, care } },
     };

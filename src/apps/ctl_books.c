@@ -47,9 +47,10 @@ static int check_folder(struct tool *tool, str folder)
     ctl_progress_end();
     if (error != OK)
         return ctl_complain_error(tool, error);
-    printf("%lld orders, %lld SKUs, %lld events waiting, %lld dead letters: %lld faults\n",
-           (long long)found.orders, (long long)found.skus, (long long)found.pending,
-           (long long)found.dead, (long long)found.faults);
+    printf("%lld orders, %lld payments held, %lld SKUs, %lld events waiting, %lld dead letters: "
+           "%lld faults\n",
+           (long long)found.orders, (long long)found.payments, (long long)found.skus,
+           (long long)found.pending, (long long)found.dead, (long long)found.faults);
     return found.faults > 0 ? CTL_FAULTS : CTL_OK;
 }
 

@@ -103,6 +103,27 @@ static void tell_events(const struct json *events)
                STR_A(ctl_text(walk.value, "type")));
 }
 
+/* The call to the provider that is due, and what Products holds. */
+static void tell_rest(const struct json *rest)
+{
+    const struct json *job = json_member(rest, STR("job"));
+    if (job)
+        printf("payment job\n  %-10" STR_F "due %" STR_F ", tried %" STR_F " times since %" STR_F
+               "\n",
+               STR_A(ctl_text(job, "kind")), STR_A(ctl_text(job, "due_at")),
+               STR_A(ctl_text(job, "tries")), STR_A(ctl_text(job, "since")));
+    else
+        puts("payment job\n  none is due");
+    printf("stock\n  %-12s%" STR_F "\n", "reservation", STR_A(ctl_text(rest, "reservation")));
+    struct json_walk walk = json_walk_of(json_member(rest, STR("holds")));
+    while (json_next(&walk))
+        printf("  %-12s%" STR_F " of %" STR_F ": %" STR_F " shipped, %" STR_F " returned, %" STR_F
+               " released\n",
+               "hold", STR_A(ctl_text(walk.value, "quantity")), STR_A(ctl_text(walk.value, "sku")),
+               STR_A(ctl_text(walk.value, "shipped")), STR_A(ctl_text(walk.value, "returned")),
+               STR_A(ctl_text(walk.value, "released")));
+}
+
 static int ask_about(struct tool *tool, const char *before, const char *after,
                      const struct json **answer)
 {
@@ -112,7 +133,7 @@ static int ask_about(struct tool *tool, const char *before, const char *after,
 
 int ctl_explain(struct tool *tool)
 {
-    const struct json *order, *timeline, *events;
+    const struct json *order, *timeline, *events, *rest;
     for (const char *c = tool->operands[0]; *c; c++)
         if (!strchr("0123456789abcdefABCDEF-", *c))
             return ctl_complain(CTL_USAGE, "%s is no order's id", tool->operands[0]);
@@ -121,10 +142,13 @@ int ctl_explain(struct tool *tool)
         code = ask_about(tool, "/orders/", "/timeline", &timeline);
     if (code == 0)
         code = ask_about(tool, "/operator/events?key=", "", &events);
+    if (code == 0)
+        code = ask_about(tool, "/operator/orders?id=", "", &rest);
     if (code != 0)
         return code;
     tell_order(order);
     tell_timeline(timeline);
+    tell_rest(rest);
     tell_events(events);
     return CTL_OK;
 }

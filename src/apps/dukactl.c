@@ -71,7 +71,8 @@ const struct ctl_command CTL_COMMANDS[] = {
       1,
       1,
       "Tells the life of an order",
-      "Its states, lines and total, its timeline, and what is known of its events in each service.",
+      "Its states, lines and total, its timeline, the call to its payment provider that is due, what "
+      "Products holds for it, and what is known of its events in each service.",
       { { NULL } },
       ctl_explain },
     { "dead-letters list",

@@ -37,6 +37,7 @@ COMMANDS = (
     "completion",
 )
 DONE, REFUSED, USAGE, FAULTS, NO_SHOP = range(5)
+SIMULATOR = "payments-simulator"
 HEAD = "Handle,Title,Published,Variant SKU,Variant Inventory Qty,Variant Price\n"
 
 
@@ -209,6 +210,12 @@ def test_explain_tells_the_life_of_an_order(shop, staff):
     said = ends(shop.dukactl("explain", order["id"]), DONE)
     for words in (order["id"], f"2 of {sku}", "placed", "reserved", "confirmed", "payment.captured"):
         assert words in said, (words, said)
+    assert "none is due" in said and re.search(rf"hold +2 of {sku}: \d shipped", said), said
+    waiting = accepted(customer.place([(sku, 1)], token="timeout", wait=0), 202)
+    customer.order_becomes(waiting["id"], payment_status="pending")  # its provider takes ten seconds
+    said = ends(shop.dukactl("explain", waiting["id"]), DONE)
+    assert re.search(r"authorize +due \d{4}-\S+ tried 0 times since \d{4}-", said), said
+    assert f"1 of {sku}: 0 shipped" in said and re.search(r"reservation +reserved", said)
     assert re.search(r"products +applied +orders\.v1", said), said
     assert re.search(r"orders +applied +products\.v1", said), said
     ends(shop.dukactl("explain", str(uuid.uuid4()), check=False), REFUSED, "not_found")
@@ -330,6 +337,11 @@ def test_the_books_of_a_shop_that_has_sold_agree(copy):
             "is cancelled and keeps",
         ),
         ("orders", "update orders set status = 'placed' where id = ?", ["open"], "no event"),
+        # The provider's books beside ours; 2 is authorized, 3 captured, 6 refunded.
+        (SIMULATOR, "update payments set known = 6 where id = ?", ["open"], "provider says refunded"),
+        (SIMULATOR, "update payments set known = 3 where id = ?", ["gone"], "provider says captured"),
+        (SIMULATOR, "update payments set amount_minor = 1 where id = ?", ["done"], "was asked for 1"),
+        (SIMULATOR, "delete from payments where id = ?", ["open"], "provider says nothing"),
     ],
 )
 def test_a_planted_fault_is_found_and_named(copy, service, statement, names, said):
@@ -339,6 +351,20 @@ def test_a_planted_fault_is_found_and_named(copy, service, statement, names, sai
     change(copy, service, (statement, *values))
     told = ends(copy.dukactl("check", check=False), FAULTS, said)
     assert any(copy.names[name] in told for name in names), told
+
+
+def test_money_that_a_provider_holds_for_no_order_is_found(copy):
+    stranger = uuid.uuid4()
+    change(
+        copy,
+        SIMULATOR,
+        (
+            "insert into payments (id, token, amount_minor, currency, known, asked, changed_at)"
+            " values (?, 'approve', 900, 'EUR', 3, 1, 1)",
+            stranger.bytes,
+        ),
+    )
+    ends(copy.dukactl("check", check=False), FAULTS, f"holds 900 for order {stranger}", "not exist")
 
 
 def test_a_hold_that_no_order_knows_is_found_and_a_damaged_file_too(copy):

@@ -325,14 +325,14 @@ static void run_planted(void *subject)
 /* Killed, with the power cut, three times. Whichever rule it breaks first. */
 static void run_lying(void *subject)
 {
-    (void)subject;
+    uint64_t seed = *(const uint64_t *)subject;
     struct arena *arena = arena_open(SIZE_MAX);
     struct run run;
     char folder[PATH_BYTES];
     make_folder(folder);
-    story_open(SEED, false);
+    story_open(seed, false);
     story_on_abort();
-    struct plan plan = plan_small(SEED);
+    struct plan plan = plan_small(seed);
     plan.crashes = 3;
     run_seed(&run, arena, plan, str_of_z(folder), PLANTED_LYING_SYNC);
     _exit(0);
@@ -349,12 +349,19 @@ TEST(an_event_that_is_lost_for_ever_is_found)
     check_planted(t, PLANTED_EVENT_LOST, "everything comes to rest");
 }
 
+/* Whether a power cut falls where something was promised is the seed's: some are tried. */
 TEST(a_sync_that_does_nothing_is_found)
 {
-    int status;
+    enum { SEEDS = 6 };
+    int status = 0;
+    const char *told = "";
+    bool found = false;
     alarm(SECONDS_MAX);
-    const char *told = told_by(t, run_lying, NULL, &status);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != STORY_EXIT)
+    for (uint64_t seed = SEED; seed < SEED + SEEDS && !found; seed++) {
+        told = told_by(t, run_lying, &seed, &status);
+        found = WIFEXITED(status) && WEXITSTATUS(status) == STORY_EXIT;
+    }
+    if (!found)
         FAIL("expected a broken rule, got status 0x%x: %.600s", (unsigned)status, told);
 }
 

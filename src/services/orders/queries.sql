@@ -172,10 +172,19 @@ update fulfilments set tracking = '' where order_id = $1 and tracking <> '';
 -- ---- the books, for dukactl check ----
 
 -- book_orders: many
--- id uuid, rows_max int32 -> id uuid, status text, payment text, reason text, total_minor int64,
--- captured_minor int64, refunded_minor int64
-select id, status, payment, reason, total_minor, captured_minor, refunded_minor
+-- id uuid, rows_max int32 -> id uuid, status text, payment text, provider text, reason text, total_minor int64,
+-- captured_minor int64, refunded_minor int64, job_due bool
+select id, status, payment, provider, reason, total_minor, captured_minor, refunded_minor,
+    exists (select 1 from payment_jobs where order_id = orders.id) as job_due
 from orders where id > $1 order by id limit $2;
+
+-- book_job: maybe
+-- order_id uuid -> kind text, tries int32, due_at time, since time
+select kind, tries, due_at, since from payment_jobs where order_id = $1;
+
+-- book_has_order: maybe
+-- id uuid -> found bool
+select true as found from orders where id = $1;
 
 -- book_lines: many
 -- order_id uuid -> sku text, quantity int64, shipped int64, total_minor int64

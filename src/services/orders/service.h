@@ -29,8 +29,9 @@ struct orders_book_line {
 };
 struct orders_book {
     struct uuid id;
-    str status, payment, reason;
+    str status, payment, provider, reason;
     int64_t total_minor, captured_minor, refunded_minor;
+    bool job_due;                   /* a call to the provider is */
     struct orders_book_line *lines; /* by SKU */
     size_t lines_count;
 };
@@ -38,3 +39,31 @@ struct orders_book {
 /* A page of orders behind `after` (nil: from the first), by id. */
 err orders_read_books(struct db_reader *reader, struct arena *arena, struct uuid after,
                       int32_t rows_max, struct orders_book **out, size_t *count);
+
+/* The call to a provider that is due for an order, if one is. */
+struct orders_job_book {
+    str kind;
+    int32_t tries;
+    time_us due_at, since;
+};
+err orders_read_job(struct db_reader *reader, struct arena *arena, struct uuid order,
+                    struct orders_job_book *out, bool *found);
+
+/* Whether there is such an order. */
+err orders_has(struct db_reader *reader, struct arena *arena, struct uuid id, bool *found);
+
+/* ---- the simulated provider's own books (of orders_simulator_schema) ---- */
+
+struct orders_payment_book {
+    struct uuid id; /* the order's */
+    int64_t amount_minor;
+    str state; /* authorized, captured, declined, voided, refunded, pending, unknown */
+};
+
+/* What the provider knows of a payment. */
+err orders_read_payment(struct db_reader *reader, struct arena *arena, struct uuid id,
+                        struct orders_payment_book *out, bool *found);
+
+/* A page of the payments that hold money, behind `after` (nil: from the first), by id. */
+err orders_read_payments_held(struct db_reader *reader, struct arena *arena, struct uuid after,
+                              int32_t rows_max, struct orders_payment_book **out, size_t *count);

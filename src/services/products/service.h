@@ -32,6 +32,10 @@ struct products_book {
 err products_read_books(struct db_reader *reader, struct arena *arena, struct uuid after,
                         int32_t rows_max, struct products_book **out, size_t *count);
 
+/* What is known of one order's wish for stock, if anything is. */
+err products_read_book(struct db_reader *reader, struct arena *arena, struct uuid order,
+                       struct products_book *out, bool *found);
+
 struct products_stock_book {
     str sku;
     int64_t on_hand, reserved, ledger_sum, ledger_last;

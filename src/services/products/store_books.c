@@ -30,6 +30,19 @@ err products_read_books(struct db_reader *reader, struct arena *arena, struct uu
     return OK;
 }
 
+err products_read_book(struct db_reader *reader, struct arena *arena, struct uuid order,
+                       struct products_book *out, bool *found)
+{
+    ASSERT(reader && arena && out && found);
+    struct sql_reservation_by_order_row row;
+    TRY(sql_reservation_by_order(reader, arena, &(struct sql_reservation_by_order){ order }, &row,
+                                 found));
+    if (!*found)
+        return OK;
+    *out = (struct products_book){ .order_id = order, .state = row.state };
+    return read_holds(reader, arena, out);
+}
+
 err products_read_stock_books(struct db_reader *reader, struct arena *arena, str after,
                               int32_t rows_max, struct products_stock_book **out, size_t *count)
 {

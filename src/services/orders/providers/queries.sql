@@ -17,6 +17,15 @@ update payments set known = $3, changed_at = $4 where id = $1 and known = $2;
 -- id uuid -> known int32, asked int32
 select known, asked from payments where id = $1;
 
+-- book_payment: maybe
+-- id uuid -> amount_minor int64, known int32
+select amount_minor, known from payments where id = $1;
+
+-- book_payments_held: many
+-- id uuid, rows_max int32 -> id uuid, amount_minor int64, known int32
+-- All that hold money, by id.
+select id, amount_minor, known from payments where id > $1 and known in (2, 3) order by id limit $2;
+
 -- payments_held: many
 -- since time, count int32 -> id uuid, known int32, changed_at time
 -- 2 is authorized, 3 is captured.
