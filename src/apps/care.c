@@ -5,6 +5,7 @@
 #include "chassis/dead_letters.h"
 #include "chassis/keys.h"
 #include "chassis/write.h"
+#include "os/clock.h"
 
 enum {
     CARE_BYTES_MAX = 1024 * 1024,
@@ -309,7 +310,7 @@ static err rotate_keys(void *self, struct request *request)
     TRY(json_read(arena, request->body, &body));
     const struct json *drops = json_member(body, STR("drop_old"));
     bool drops_others = drops && json_kind_of(drops) == JSON_BOOL && json_bool(drops);
-    TRY(users_rotate_keys(care->shop->users, arena, drops_others, &kid));
+    TRY(users_rotate_keys(care->shop->users, arena, drops_others, clock_wall_us(), &kid));
     struct text out = text_init(arena, 128);
     bool first = true;
     text_add_byte(&out, '{');

@@ -71,8 +71,8 @@ const struct ctl_command CTL_COMMANDS[] = {
       1,
       1,
       "Tells the life of an order",
-      "Its states, lines and total, its timeline, the call to its payment provider that is due, what "
-      "Products holds for it, and what is known of its events in each service.",
+      "Its states, lines and total, its timeline, the call to its payment provider that is due, "
+      "what Products holds for it, and what is known of its events in each service.",
       { { NULL } },
       ctl_explain },
     { "dead-letters list",
@@ -104,10 +104,10 @@ const struct ctl_command CTL_COMMANDS[] = {
       0,
       0,
       "Makes a new key that signs access tokens",
-      "The running shop takes it up without a restart. It is in the JWKS at once and signs ten seconds "
-      "later, so that whoever checks tokens knows it; the keys before it verify until their last "
-      "token has expired (an hour), and are removed then. Where KEYS_DIR is a mounted Secret, put the "
-      "new key into the Secret instead: the shop sees it by itself.",
+      "The running shop takes it up without a restart. It is in the JWKS at once and signs ten "
+      "seconds later, so that whoever checks tokens knows it; the keys before it verify until "
+      "their last token has expired (an hour), and are removed then. Where KEYS_DIR is a mounted "
+      "Secret, put the new key into the Secret instead: the shop sees it by itself.",
       { { "drop-old", NULL,
           "a key was stolen: remove all others now; their access tokens are refused" } },
       ctl_rotate_keys },

@@ -3,7 +3,6 @@
 #include "gen/mail_sources.h"
 #include "gen/users.h"
 #include "gen/users.sql.h"
-#include "os/clock.h"
 #include "services/users/inside.h"
 #include "services/users/jobs.h"
 #include "services/users/store.h"
@@ -42,11 +41,12 @@ static err open_keys(struct arena *arena, struct users *self, const struct conf 
     return OK;
 }
 
-err users_rotate_keys(struct users *self, struct arena *arena, bool drops_others, str *kid)
+err users_rotate_keys(struct users *self, struct arena *arena, bool drops_others, time_us now,
+                      str *kid)
 {
     ASSERT(self && arena && kid);
     struct signing_key made;
-    TRY(keys_rotate(self->keys, arena, drops_others, clock_wall_us(), &made));
+    TRY(keys_rotate(self->keys, arena, drops_others, now, &made));
     struct auth_key keys[AUTH_KEYS_MAX];
     auth_set_keys(self->house->auth, keys, keys_verifying(self->keys, keys));
     *kid = str_copy(arena, str_of_z(made.kid));

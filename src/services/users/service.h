@@ -15,7 +15,8 @@ err users_migrate(struct arena *arena, const struct conf *conf, int *applied);
 err users_open(struct arena *arena, const struct house *house, struct users **out);
 
 /* Makes a new signing key: keys_rotate. It is handed to house->auth at once; `*kid` is its name. */
-err users_rotate_keys(struct users *self, struct arena *arena, bool drops_others, str *kid);
+err users_rotate_keys(struct users *self, struct arena *arena, bool drops_others, time_us now,
+                      str *kid);
 struct service *users_service(struct users *self);
 void users_start(struct users *self);
 void users_stop(struct users *self);

@@ -259,7 +259,7 @@ TEST(rotations_in_one_second_follow_one_another_and_there_are_at_most_sixteen)
     CHECK_STR(keys_newest(keys, later).kid, made.kid);
 }
 
-TEST(keys_that_an_operator_has_named_are_not_removed_and_none_is_made_that_would_not_sign)
+TEST(keys_that_an_operator_named_stay_and_none_is_made_that_would_not_sign)
 {
     str folder = folder_of(t);
     put_key(t, folder, "a", 1);
