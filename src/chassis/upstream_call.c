@@ -11,8 +11,7 @@ enum {
     ATTEMPTS_MAX = 5,
     REPEATS_MAX = 2,               /* of one that may have begun */
     SPARE_BYTES = 2 * 1024 * 1024, /* headers, and two pieces of an answer */
-    BODY_FIRST_BYTES = 1024,
-    PIECE_BYTES = HTTP2_CLIENT_WINDOW_BYTES / 2 /* an answer of unknown length goes on from there */
+    BODY_FIRST_BYTES = 1024
 };
 
 /* ---- The beginning and the end ---- */
@@ -389,8 +388,7 @@ void upstream_call_turn(struct upstream_call *call)
 
     if (call->responded && call->asked)
         piece_give(call);
-    else if (!call->responded && call->head && !call->ended && may_respond(call) &&
-             (!call->request->grpc || call->body.len >= PIECE_BYTES))
+    else if (!call->responded && call->head && !call->ended && may_respond(call))
         respond_in_pieces(call);
 }
 

@@ -141,6 +141,9 @@ void writer_submit_many(struct writer *writer, struct write **writes, size_t cou
 /* Hands over and waits: for jobs and reactions, never from a `done`. */
 enum write_end writer_submit_and_wait(struct writer *writer, struct write *write, err *outcome);
 
+/* This is a writer's thread: a transaction may be open. */
+bool writer_is_here(void);
+
 /* For metrics: batches, writes, microseconds in commit, length of the queue. */
 struct writer_stats {
     int64_t batches, writes, commit_us, queue;

@@ -206,6 +206,8 @@ enum write_end writer_submit_and_wait(struct writer *writer, struct write *write
     return wait.end;
 }
 
+bool writer_is_here(void) { return writer_here != NULL; }
+
 struct writer_stats writer_stats_of(struct writer *writer)
 {
     ASSERT(writer);
