@@ -23,6 +23,12 @@ static struct inline_client signed_in(struct orders_shop *shop, struct service *
 
 struct orders_shop *orders_shop_open(struct test *t, const char *const *settings)
 {
+    return orders_shop_open_with(t, settings, NULL);
+}
+
+struct orders_shop *orders_shop_open_with(struct test *t, const char *const *settings,
+                                          void (*prepare)(struct orders_shop *shop))
+{
     struct orders_shop *shop = arena_new(t->arena, struct orders_shop);
     shop->t = t;
     shop->house = inline_house(t, settings);
@@ -36,6 +42,8 @@ struct orders_shop *orders_shop_open(struct test *t, const char *const *settings
     shop->other = signed_in(shop, orders, ROLE_BIT_CUSTOMER);
     shop->staff = signed_in(shop, orders, ROLE_BIT_STAFF);
     shop->catalog = signed_in(shop, products_service(shop->products), ROLE_BIT_STAFF);
+    if (prepare)
+        prepare(shop);
     /* Users does not run: its timer would take back the keys of the tests. */
     bus_start(shop->house->bus);
     products_start(shop->products);

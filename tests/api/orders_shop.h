@@ -20,6 +20,10 @@ struct orders_shop {
  */
 struct orders_shop *orders_shop_open(struct test *t, const char *const *settings);
 
+/* The same; `prepare` is called when all is open and nothing runs yet. */
+struct orders_shop *orders_shop_open_with(struct test *t, const char *const *settings,
+                                          void (*prepare)(struct orders_shop *shop));
+
 /* Puts a product with one variant on sale; its price is 4.50 EUR. */
 void orders_shop_sell(struct orders_shop *shop, const char *sku, int on_hand);
 

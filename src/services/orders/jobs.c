@@ -7,7 +7,8 @@
 enum {
     DUE_A_TICK = 512,
     EXPIRED_A_TICK = 100,
-    LISTED_A_TICK = 1024, /* more than change in one moment, so that a page gets on */
+    LISTED_PAGE = 1024, /* more than change in one moment, so that a page gets on */
+    PAGES_A_TICK = 64,
     ERASURES_A_TICK = 20,
 };
 static const int64_t orphan_age_us = 60 * INT64_C(1000000);
@@ -170,15 +171,20 @@ static bool give_back(struct orders *self, struct call *call, const struct provi
     return known == KNOWN_VOIDED || known == KNOWN_REFUNDED;
 }
 
-static err sweep_provider(struct orders *self, struct call *call, const struct provider *provider)
+/* Looks at a page of what the provider holds; `goes_on` where there may be more that is old enough.
+ */
+static err sweep_page(struct orders *self, struct call *call, const struct provider *provider,
+                      bool *goes_on)
 {
     struct payment_listed *listed;
     size_t count;
-    TRY(provider->list(provider->self, call->arena, self->swept_to, LISTED_A_TICK, &listed,
-                       &count));
-    for (size_t i = 0; i < count && listed[i].at < call->now - orphan_age_us; i++) {
+    *goes_on = false;
+    TRY(provider->list(provider->self, call->arena, self->swept_to, LISTED_PAGE, &listed, &count));
+    for (size_t i = 0; i < count; i++) {
         struct db_reader *reader;
         bool found;
+        if (listed[i].at >= call->now - orphan_age_us)
+            return OK; /* its order may be on its way */
         TRY(call_reader(call, &reader));
         TRY(store_has_order(reader, call->arena, listed[i].id, &found));
         if (!found)
@@ -187,14 +193,22 @@ static err sweep_provider(struct orders *self, struct call *call, const struct p
             return OK; /* the next sweep begins with it */
         self->swept_to = listed[i].at;
     }
+    *goes_on = count == LISTED_PAGE;
     return OK;
 }
 
+/* A start begins with the oldest payment, and a busy shop takes more than a page between two
+ * sweeps. */
 err orders_sweep_orphans(void *subject, struct call *call)
 {
     struct orders *self = subject;
-    for (int i = 0; i < self->providers_count; i++)
-        TRY(sweep_provider(self, call, &self->providers[i]));
+    for (int i = 0; i < self->providers_count; i++) {
+        bool goes_on = true;
+        for (int page = 0; goes_on && page < PAGES_A_TICK; page++) {
+            service_job_reset(call);
+            TRY(sweep_page(self, call, &self->providers[i], &goes_on));
+        }
+    }
     return OK;
 }
 
