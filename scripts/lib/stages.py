@@ -166,14 +166,19 @@ def run_stage(stage):
 # ---- What the stages are ----
 
 
+def prefix_of(kind):
+    """What programs of build/KIND are run under: gcc's TSan cannot live with every way to lay out memory at random."""
+    if kind == "tsan" and subprocess.run(["setarch", "-R", "true"], capture_output=True).returncode == 0:
+        return ["setarch", "-R"]
+    return []
+
+
 def suite_programs(kind, suite, word):
     """The test programs of a Meson suite in build/KIND."""
     path = BUILD / kind / "meson-info" / "intro-tests.json"
     if not path.exists():
         return []
-    prefix = []
-    if kind == "tsan" and subprocess.run(["setarch", "-R", "true"], capture_output=True).returncode == 0:
-        prefix = ["setarch", "-R"]  # gcc's TSan cannot live with every way to lay out memory at random
+    prefix = prefix_of(kind)
     return [Program(test["name"], prefix + test["cmd"] + ([word] if word else []), environment={"DUKA_BUILD": str(BUILD / kind)})
             for test in json.loads(path.read_text()) if f"duka:{suite}" in test["suite"] or suite in test["suite"]]
 
@@ -221,21 +226,34 @@ def wire_programs(word):
     return shop + rooms + pytest_programs("wire", word, "asan")
 
 
+# What the sanitizers of a build must see, one planted fault at a time: the test that has it, and the words that name it.
+PLANTED = {
+    "asan": [("overflows", "signed integer overflow"), ("reads_what_was_freed", "heap-use-after-free")],
+    "tsan": [("races", "data race")],
+}
+
+
 def check_planted(kind):
-    """The test layer itself: its planted faults must all be seen."""
-    program = BUILD / kind / "tests" / "planted"
-    script = (f"out=$('{program}' 2>&1); printf '%s\\n' \"$out\" | grep -qx 'counts: passed=3 failed=10 skipped=1' && "
-              "echo 'counts: passed=1 failed=0 skipped=0' || { echo \"$out\"; "
-              "echo 'expected: passed=3 failed=10 skipped=1'; exit 1; }")
-    return Program("planted", ["sh", "-c", script])
+    """The test layer itself and the sanitizers of build/KIND: their planted faults must all be seen."""
+    folder = BUILD / kind / "tests"
+    seen, unseen = "echo 'counts: passed=1 failed=0 skipped=0'", "exit 1"
+    expected = "counts: passed=3 failed=10 skipped=1"
+    scripts = [("planted", f"out=$('{folder}/planted' 2>&1); printf '%s\\n' \"$out\" | grep -qx '{expected}' && "
+                           f"{seen} || {{ echo \"$out\"; echo 'expected: {expected}'; {unseen}; }}")]
+    for test, words in PLANTED[kind]:
+        command = " ".join([*prefix_of(kind), f"'{folder}/planted-sanitizers'", test])
+        scripts.append((f"planted-{test}", f"out=$({command} 2>&1); code=$?; "
+                        f"[ $code -ne 0 ] && printf '%s\\n' \"$out\" | grep -q '{words}' && {seen} || "
+                        f"{{ echo \"$out\"; echo \"expected: {words}, and a bad end (it was $code)\"; {unseen}; }}"))
+    return [Program(name, ["sh", "-c", script]) for name, script in scripts]
 
 
 # Every stage after the builds, in order: its seconds at most, the builds it needs, its programs for a chosen word.
 STAGES = {
     "objects": (300, ["release"], lambda word: [] if word else [
         Program("objects", [sys.executable, "tools/tidy/tidy.py", "--objects", "build/release"])]),
-    "unit-asan": (600, ["asan"], lambda word: ([] if word else [check_planted("asan")]) + suite_programs("asan", "unit", word)),
-    "unit-tsan": (900, ["tsan"], lambda word: suite_programs("tsan", "unit", word)),
+    "unit-asan": (600, ["asan"], lambda word: ([] if word else check_planted("asan")) + suite_programs("asan", "unit", word)),
+    "unit-tsan": (900, ["tsan"], lambda word: ([] if word else check_planted("tsan")) + suite_programs("tsan", "unit", word)),
     "api-asan": (600, ["asan"], lambda word: suite_programs("asan", "api", word)),
     "api-tsan": (900, ["tsan"], lambda word: suite_programs("tsan", "api", word)),
     "sim": (900, ["asan"], lambda word: suite_programs("asan", "sim", word)),
