@@ -131,10 +131,11 @@ void call_cacheable(struct call *call, struct uuid subject)
 
 /* ---- paging ---- */
 
-enum { CURSOR_SEAL_BYTES = 8 };
+enum { CURSOR_SEAL_BYTES = 8, CURSOR_TIME_BYTES = 8 };
 
 /* The seal finds cursors that were changed or belong to another question. It keeps no secret: a
- * position only tells where the caller's own list goes on. */
+ * position only tells where the caller's own list goes on. `position` begins with the time at which
+ * the cursor was made. */
 static str cursor_seal(struct call *call, str position)
 {
     str asked = call->request ? binding_asked(call->arena, call->request) : STR("");
@@ -146,24 +147,49 @@ static str cursor_seal(struct call *call, str position)
     return str_copy(call->arena, str_of(seal.bytes, CURSOR_SEAL_BYTES));
 }
 
+/* The time is rounded up to an eighth of a cursor's life: a list that has not changed is the same
+ * to the byte meanwhile, and so is its ETag. */
+static str with_time(struct call *call, str position)
+{
+    struct text both = text_init(call->arena, CURSOR_TIME_BYTES + position.len);
+    int64_t step_us = call->cursor_life_us / 8 + 1;
+    uint64_t at = (uint64_t)((call->now / step_us + 1) * step_us);
+    for (int shift = 56; shift >= 0; shift -= 8)
+        text_add_byte(&both, (char)(at >> shift));
+    text_add(&both, position);
+    return text_str(&both);
+}
+
+static time_us made_at(str position)
+{
+    uint64_t at = 0;
+    for (int i = 0; i < CURSOR_TIME_BYTES; i++)
+        at = at << 8 | (unsigned char)position.ptr[i];
+    return (time_us)at;
+}
+
 str cursor_write(struct call *call, str position)
 {
     struct text cursor = text_init(call->arena, 128);
-    text_add(&cursor, cursor_seal(call, position));
-    text_add(&cursor, position);
+    str sealed = with_time(call, position);
+    text_add(&cursor, cursor_seal(call, sealed));
+    text_add(&cursor, sealed);
     return base64url(call->arena, text_str(&cursor));
 }
 
 err cursor_read(struct call *call, str cursor, str *position)
 {
     str bytes, sealed;
-    bool fits = base64url_parse(call->arena, cursor, &bytes) && bytes.len >= CURSOR_SEAL_BYTES;
+    bool fits = base64url_parse(call->arena, cursor, &bytes) &&
+                bytes.len >= CURSOR_SEAL_BYTES + CURSOR_TIME_BYTES;
     if (fits) {
         sealed = str_slice(bytes, CURSOR_SEAL_BYTES, bytes.len);
         fits = secret_equal(cursor_seal(call, sealed), str_slice(bytes, 0, CURSOR_SEAL_BYTES));
     }
     if (!fits)
         return fail(call->arena, CURSOR_INVALID, "the cursor does not belong to this list");
-    *position = sealed;
+    if (call->now - made_at(sealed) > call->cursor_life_us)
+        return fail(call->arena, CURSOR_INVALID, "the cursor has expired");
+    *position = str_slice(sealed, CURSOR_TIME_BYTES, sealed.len);
     return OK;
 }

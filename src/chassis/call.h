@@ -44,6 +44,7 @@ struct call {
     struct identity who;
     time_us now;                   /* wall time, the same during one run of the handler */
     int64_t deadline_us;           /* monotonic */
+    int64_t cursor_life_us;        /* that a cursor has at least, and an eighth more at most */
     const struct request *request; /* NULL for events, jobs and inline calls */
     str traceparent;
     str idempotency_key;       /* none where there is none */
@@ -126,7 +127,7 @@ void call_cacheable(struct call *call, struct uuid subject);
 
 /* ---- paging ---- */
 
-/* An opaque cursor over a position, bound to what was asked (a changed query or a changed cursor
- * gives CURSOR_INVALID). */
+/* An opaque cursor over a position, bound to what was asked, for call->cursor_life_us (a changed
+ * query, a changed cursor, one that has expired: CURSOR_INVALID). */
 str cursor_write(struct call *call, str position);
 err cursor_read(struct call *call, str cursor, str *position);

@@ -415,7 +415,24 @@ static void phase_run(struct task *task)
 
 /* ---- repeats ---- */
 
-/* The scope of a key: who, and which call. */
+/* The path of the call with what stands in its message, whatever carried that: over gRPC as over
+ * HTTP, and however the path was percent-encoded. */
+static void add_resource(struct text *out, const struct call_spec *spec, const void *in)
+{
+    for (int i = 0; i < spec->pieces_count; i++) {
+        const struct path_piece *piece = &spec->pieces[i];
+        text_add_byte(out, '/');
+        if (piece->literal) {
+            text_add(out, str_of_z(piece->literal));
+            continue;
+        }
+        ASSERT(spec->request->fields[piece->field].text);
+        text_add(out, text_of(*(const ProtobufCBinaryData *)message_field(in, spec->request,
+                                                                          piece->field)));
+    }
+}
+
+/* The scope of a key: who, and which call of which resource. */
 static void make_claim(struct task *task)
 {
     struct call *call = &task->call;
@@ -425,7 +442,7 @@ static void make_claim(struct task *task)
     text_add_byte(&scope, ' ');
     text_add(&scope, str_of_z(call->spec->short_name));
     text_add_byte(&scope, ' ');
-    text_add(&scope, task->request->path);
+    add_resource(&scope, call->spec, task->in);
     struct sha256_stream body = sha256_begin();
     sha256_add(&body, message_pack(call->arena, task->in));
     if (call->spool.bytes > 0)
@@ -739,6 +756,8 @@ void service_handle(struct service *service, struct request *request)
                   .spec = match.spec,
                   .request = request,
                   .deadline_us = request->received_us + match.spec->deadline_ms * INT64_C(1000),
+                  .cursor_life_us =
+                      conf_int(service->config.house->conf, CONF_CURSOR_TTL) * TIME_MS,
                   .traceparent = str_format(request->arena, "00-%s-%s-01", request->trace_id,
                                             request->span_id) },
     };
@@ -763,6 +782,7 @@ err service_call_inline(struct service *service, struct call *caller, const stru
                            .who = { .known = true, .neighbour = true },
                            .now = clock_wall_us(),
                            .deadline_us = caller->deadline_us,
+                           .cursor_life_us = caller->cursor_life_us,
                            .traceparent = caller->traceparent };
     if (clock_mono_us() > call->deadline_us)
         return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);

@@ -174,6 +174,19 @@ TEST(rows_of_a_handle_that_stand_apart_are_refused)
     CHECK_STR(inline_text(t, &a, "/variants"), "1");
 }
 
+TEST(a_row_whose_handle_means_something_else_in_a_path_is_refused_by_name)
+{
+    struct products_shop *shop = products_shop_open(t, NULL);
+    struct answer_seen import = import_file(
+        shop, STR("Handle,Title,Variant Price\nstock,A,1\npot,B,1\n,Categories,1\nexport,C,1\n"));
+
+    check_counts(t, &import, "1", "0", "0", "3");
+    CHECK_STR(inline_text(t, &import, "/lines/0/handle"), "stock");
+    CHECK(str_find(inline_text(t, &import, "/lines/0/message"), STR("stock")) >= 0);
+    CHECK(str_find(inline_text(t, &import, "/lines/2/message"), STR("categories")) >= 0);
+    CHECK_STATUS(inline_get(&shop->staff, "/products/pot"), 200);
+}
+
 TEST(an_archived_product_is_not_made_but_archives_one_that_is_there)
 {
     str file = STR("Handle,Title,Variant Price,Status\na,A,1,archived\n");

@@ -65,6 +65,33 @@ TEST(drafts_and_what_is_archived_are_there_for_staff_only)
     CHECK_PROBLEM(inline_get(&shop->anyone, "/products/nobody"), 404, "not_found");
 }
 
+static struct answer_seen make_named(struct products_shop *shop, const char *member,
+                                     const char *value)
+{
+    struct arena *arena = shop->t->arena;
+    str body = str_format(arena,
+                          "{%s\"%s\":\"%s\",\"variants\":[{\"price\":{\"amount\":5,"
+                          "\"currency\":\"EUR\"}}]}",
+                          strcmp(member, "title") == 0 ? "" : "\"title\":\"T\",", member, value);
+    return inline_post(&shop->staff, "/products", str_z(arena, body));
+}
+
+TEST(a_handle_that_means_something_else_in_a_path_is_refused)
+{
+    static const char *const words[] = { "categories", "imports", "stock", "export" };
+    struct products_shop *shop = products_shop_open(t, NULL);
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct answer_seen answer = make_named(shop, "handle", words[i]);
+        CHECK_PROBLEM(answer, 422, "product.invalid");
+        CHECK_STR(inline_text(t, &answer, "/errors/0/pointer"), "/handle");
+        CHECK(str_find(answer.body, str_of_z(words[i])) > 0);
+        CHECK_PROBLEM(make_named(shop, "title", words[i]), 422, "product.invalid");
+        str other = str_format(t->arena, "%s-2", words[i]);
+        CHECK_STATUS(make_named(shop, "handle", str_z(t->arena, other)), 201);
+    }
+}
+
 TEST(handles_and_skus_are_of_one_product)
 {
     struct products_shop *shop = products_shop_open(t, NULL);

@@ -228,8 +228,10 @@ TEST(an_account_keeps_a_hundred_sessions)
 {
     struct users_shop *shop = users_shop_open(t, NULL);
     struct uuid user = users_shop_register(shop, "amina@example.com");
-    str first = users_shop_login(shop, "amina@example.com").refresh;
-    str second = users_shop_login(shop, "amina@example.com").refresh;
+    struct tokens first = users_shop_login(shop, "amina@example.com");
+    struct tokens second = users_shop_login(shop, "amina@example.com");
+    struct inline_client client = users_shop_client(shop, first.access);
+    CHECK_STATUS(inline_get(&client, "/users/me"), 200);
 
     struct call *job = service_job_open(users_service(shop->users), "test");
     for (int i = 0; i < SESSIONS_MAX - 1; i++) {
@@ -239,8 +241,30 @@ TEST(an_account_keeps_a_hundred_sessions)
         CHECK_OK(job_write(job, write_new(job->arena, store_add_sessions, &adding)));
     }
     service_job_close(job);
-    CHECK_PROBLEM(users_shop_try_refresh(shop, first), 401, "auth.refresh_invalid");
-    users_shop_refresh(shop, second);
+    CHECK_PROBLEM(users_shop_try_refresh(shop, first.refresh), 401, "auth.refresh_invalid");
+    users_shop_wait_revoked(shop, first.access);
+    users_shop_refresh(shop, second.refresh);
+    client.token = second.access;
+    CHECK_STATUS(inline_get(&client, "/users/me"), 200);
+}
+
+TEST(sessions_that_have_ended_do_not_push_out_those_that_live)
+{
+    struct users_shop *shop = users_shop_open(t, NULL);
+    struct uuid user = users_shop_register(shop, "amina@example.com");
+    str first = users_shop_login(shop, "amina@example.com").refresh;
+
+    struct call *job = service_job_open(users_service(shop->users), "test");
+    for (int i = 0; i < SESSIONS_MAX + 5; i++) {
+        struct session_adding adding = { .user_version = 1 };
+        adding.session = session_begin(call_new_id(job), user, clock_wall_us(), TIME_SECOND);
+        call_random(job, adding.refresh.bytes, sizeof adding.refresh.bytes);
+        CHECK_OK(job_write(job, write_new(job->arena, store_add_sessions, &adding)));
+        struct session_ending ending = { adding.session.id, user };
+        CHECK_OK(job_write(job, write_new(job->arena, store_end_sessions, &ending)));
+    }
+    service_job_close(job);
+    users_shop_refresh(shop, first);
 }
 
 /* ---- logging out ---- */

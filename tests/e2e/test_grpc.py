@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from shop import ROOT, accepted, new_email, new_key, refused
+from shop import ROOT, accepted, new_email, new_key, refused, until
 
 CODE = grpc.StatusCode
 
@@ -136,6 +136,27 @@ def test_a_customer_registers_logs_in_and_orders(shop, staff, caller, stubs):
     rest = httpx.get(f"{shop.url}/orders/{first.id}", headers={"Authorization": "Bearer " + anyone.token})
     assert accepted(rest)["total"]["amount"] == first.total.amount
     assert staff.levels(sku)[1] == 2
+
+
+def test_a_key_is_the_same_over_rest_and_over_grpc(shop, staff, customer, caller, stubs):
+    me, sku, key, orders = caller(customer), staff.new_sku(on_hand=20), new_key(), stubs["orders"]
+    first = accepted(customer.place(sku, key=key), 201)
+    asked = order_of(stubs, sku)
+    again, call = me.orders.CreateOrder.with_call(asked, metadata=me.metadata(idempotency_key=key))
+    assert again.id == first["id"] and dict(call.initial_metadata())["idempotent-replayed"] == "true"
+    asked.lines[0].quantity += 1
+    refusal(CODE.INVALID_ARGUMENT, "idempotency.key_reused",
+            lambda: me.orders.CreateOrder(asked, metadata=me.metadata(idempotency_key=key)))  # fmt: skip
+
+    # The other way round, for a call of one resource: the key of one order says nothing about another.
+    key, other = new_key(), accepted(customer.place(sku), 201)
+    cancel = orders.CancelOrderRequest(id=first["id"])
+    me.orders.CancelOrder(cancel, metadata=me.metadata(idempotency_key=key))
+    again = customer.post(f"/orders/{first['id']}/cancel", key=key, json={})
+    assert again.status_code == 200 and again.headers["idempotent-replayed"] == "true"
+    fresh = customer.post(f"/orders/{other['id']}/cancel", key=key, json={})
+    assert fresh.status_code == 200 and "idempotent-replayed" not in fresh.headers
+    until(lambda: staff.levels(sku)[1] == 0, what="both holds to be freed")
 
 
 def test_a_refusal_has_the_same_word_and_fields_as_over_rest(shop, staff, customer, caller, stubs):

@@ -5,6 +5,7 @@ afterwards; and the same call is allowed beside it."""
 import copy
 import json
 import re
+import time
 
 import pytest
 from shop import accepted, new_key, refused, told, until
@@ -469,6 +470,17 @@ def test_every_list_that_is_read_in_pages_is_in_the_table(document):
         )
     }
     assert paged - {"/products/imports/{id}"} == set(LISTS)
+
+
+def test_a_cursor_expires(new_shop):
+    shop = new_shop(CURSOR_TTL="1s").start()
+    for _ in range(2):
+        shop.staff.create_product()
+    http = shop.anonymous()
+    cursor = accepted(http.get("/products", params={"limit": 1}))["next"]
+    accepted(http.get("/products", params={"limit": 1, "after": cursor}))
+    time.sleep(1.3)
+    refused(http.get("/products", params={"limit": 1, "after": cursor}), 400, "cursor.invalid")
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -101,10 +101,17 @@ select id from sessions where id = $1 and user_id = $2 and ended_at is null and 
 
 -- sessions_trim: run
 -- user_id uuid, ended_at time, keep int32
--- Ends those beyond the newest.
+-- Ends those beyond the newest that have not ended.
 update sessions set ended_at = $2
-where id in (select id from sessions where user_id = $1 order by created_at desc, id desc limit 100 offset $3)
-    and ended_at is null;
+where id in (select id from sessions where user_id = $1 and ended_at is null
+    order by created_at desc, id desc limit 100 offset $3);
+
+-- sessions_revoke_beyond: run
+-- user_id uuid, at time, keep int32
+-- The access tokens of those that sessions_trim ends.
+insert into revocations (user_id, session_id, version_min, at)
+select user_id, id, 0, $2 from sessions where user_id = $1 and ended_at is null
+    order by created_at desc, id desc limit 100 offset $3;
 
 -- session_extend: run
 -- id uuid, used_at time, expires_at time

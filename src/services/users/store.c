@@ -322,6 +322,9 @@ err store_add_sessions(struct tx *tx, struct write *const *writes, size_t count,
             continue;
         }
         TRY(sql_refresh_insert(tx, &token, NULL));
+        TRY(sql_sessions_revoke_beyond(
+            tx, &(struct sql_sessions_revoke_beyond){ session->user, tx->now, SESSIONS_MAX },
+            NULL));
         TRY(sql_sessions_trim(
             tx, &(struct sql_sessions_trim){ session->user, tx->now, SESSIONS_MAX }, NULL));
     }

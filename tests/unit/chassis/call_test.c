@@ -4,6 +4,8 @@
 #include "gen/orders.h"
 #include "tests/lib/test.h"
 
+static const time_us NOW = INT64_C(1790000000) * TIME_SECOND, LIFE = 60 * TIME_SECOND;
+
 /* A call that asks a question, without a service. */
 static struct call *call_of(struct test *t, const char *path, const char *query)
 {
@@ -13,7 +15,8 @@ static struct call *call_of(struct test *t, const char *path, const char *query)
                                  .path = str_of_z(path),
                                  .query = query ? str_of_z(query) : STR_NONE,
                                  .headers = arena_array(t->arena, struct header, 4) };
-    *call = (struct call){ .arena = t->arena, .request = request };
+    *call =
+        (struct call){ .arena = t->arena, .request = request, .now = NOW, .cursor_life_us = LIFE };
     return call;
 }
 
@@ -54,6 +57,33 @@ TEST(a_cursor_is_made_of_characters_that_a_query_carries_as_they_are)
             CHECK(strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_",
                          cursor.ptr[j]));
     }
+}
+
+TEST(a_cursor_expires)
+{
+    struct call *call = call_of(t, "/orders", NULL);
+    str cursor = cursor_write(call, STR("7"));
+
+    call->now = NOW + LIFE;
+    CHECK_OK(look(call, cursor, "7"));
+    call->now = NOW + LIFE + LIFE / 8 + 2;
+    CHECK_ERR(look(call, cursor, "7"), CURSOR_INVALID);
+    call->now = NOW - TIME_SECOND; /* another machine's clock is a little behind */
+    CHECK_OK(look(call, cursor, "7"));
+}
+
+TEST(the_same_place_has_the_same_cursor_for_a_while)
+{
+    struct call *call = call_of(t, "/orders", NULL);
+    int changes = 0;
+    str cursor = cursor_write(call, STR("7"));
+
+    for (; call->now < NOW + LIFE; call->now += TIME_MS) {
+        str later = cursor_write(call, STR("7"));
+        changes += !str_equal(later, cursor);
+        cursor = later;
+    }
+    CHECK_INT(changes, 8);
 }
 
 TEST(a_cursor_of_another_question_is_refused)
