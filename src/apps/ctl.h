@@ -151,5 +151,8 @@ int ctl_restore(struct tool *tool);
 /* Checks the books. */
 int ctl_check(struct tool *tool);
 
+/* Carries a service's data from SQLite to PostgreSQL. */
+int ctl_move(struct tool *tool);
+
 /* Brings the databases to this version. */
 int ctl_migrate(struct tool *tool);

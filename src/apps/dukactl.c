@@ -99,6 +99,19 @@ const struct ctl_command CTL_COMMANDS[] = {
       "Its effect never happens; those behind it under the same key are tried again.",
       { { NULL } },
       ctl_letters_skip },
+    { "move",
+      "SERVICE",
+      1,
+      1,
+      "Carries a service's data from SQLite to PostgreSQL",
+      "SERVICE is users, products or orders, and does not run meanwhile. The target's tables are "
+      "made, filled, and compared row by row with the source, which stays as it is. What was "
+      "interrupted is begun again and goes on where it was. A password is better given by "
+      "PGPASSWORD or ~/.pgpass than in the address.",
+      { { "to", "URL", "postgresql://USER@HOST/DATABASE" },
+        { "from", "URL", "sqlite:PATH; DATA_DIR/SERVICE.db unless given" },
+        { "fresh", NULL, "empty the target's tables first: the source has sold meanwhile" } },
+      ctl_move },
     { "rotate keys",
       "",
       0,

@@ -25,6 +25,7 @@ COMMANDS = (
     "dead-letters list",
     "dead-letters requeue",
     "dead-letters skip",
+    "move",
     "rotate keys",
     "backup",
     "restore",
