@@ -156,3 +156,6 @@ int ctl_move(struct tool *tool);
 
 /* Brings the databases to this version. */
 int ctl_migrate(struct tool *tool);
+
+/* Makes topics and queues at the broker. */
+int ctl_bus_setup(struct tool *tool);

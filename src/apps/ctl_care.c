@@ -1,5 +1,8 @@
-/* What runs, and what an operator looks into: ready, config, explain, dead letters, backup. */
+/* What runs, and what an operator looks into: ready, config, bus, explain, dead letters, backup. */
 #include "apps/ctl.h"
+#include "apps/shop.h"
+#include "chassis/obs.h"
+#include "gen/listeners.h"
 
 #include "os/clock.h"
 #include "os/disk_stream.h"
@@ -42,6 +45,27 @@ int ctl_config(struct tool *tool)
 {
     str shown = conf_show(tool->arena, tool->conf);
     printf("%" STR_F, STR_A(shown));
+    return CTL_OK;
+}
+
+int ctl_bus_setup(struct tool *tool)
+{
+    str url = conf_text(tool->conf, CONF_BUS_URL);
+    str scheme = str_cut(&url, ':');
+    if (str_equal(scheme, STR("local")) || str_equal(scheme, STR("direct"))) {
+        printf("%" STR_F ": needs no set-up\n", STR_A(scheme));
+        return CTL_OK;
+    }
+    log_setup(LOG_ERROR, false); /* what the library warns of is told by the error */
+    err error = shop_bus_setup(tool->arena, tool->conf);
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    for (int i = 0; i < bus_listeners_count; i++) {
+        printf("%s hears", bus_listeners[i].name);
+        for (int j = 0; j < bus_listeners[i].topics_count; j++)
+            printf(" %s", bus_listeners[i].topics[j]);
+        puts("");
+    }
     return CTL_OK;
 }
 

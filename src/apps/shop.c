@@ -1,5 +1,6 @@
 #include "apps/shop.h"
 #include "chassis/obs.h"
+#include "gen/listeners.h"
 #include "os/workers.h"
 
 enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
@@ -19,12 +20,22 @@ static err open_bus(struct arena *arena, const struct conf *conf, const struct b
         .tls_ca = conf_text(conf, CONF_BUS_TLS_CA_FILE),
         .tls_cert = conf_text(conf, CONF_BUS_TLS_CERT_FILE),
         .tls_key = conf_text(conf, CONF_BUS_TLS_KEY_FILE),
+        .listeners = bus_listeners,
+        .listeners_count = bus_listeners_count,
         .events_max = BUS_EVENTS_MAX,
         .faults = faults,
     };
-    TRY(bus_open(arena, &config, out));
-    metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, *out);
-    return OK;
+    return bus_open(arena, &config, out);
+}
+
+err shop_bus_setup(struct arena *arena, const struct conf *conf)
+{
+    ASSERT(arena && conf);
+    struct bus *bus;
+    TRY(open_bus(arena, conf, NULL, &bus));
+    err error = bus_setup(arena, bus);
+    bus_close(bus);
+    return error;
 }
 
 static void open_house(struct shop *shop, const struct conf *conf)
@@ -58,8 +69,10 @@ err shop_open(struct arena *arena, const struct conf *conf, const struct bus_fau
     shop->arena = own;
     open_house(shop, conf);
     err error = open_bus(arena, conf, faults, &shop->house.bus);
-    if (error == OK)
+    if (error == OK) {
+        metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, shop->house.bus);
         error = open_services(shop, arena);
+    }
     if (error != OK) {
         shop_close(shop);
         return error;

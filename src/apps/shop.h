@@ -28,6 +28,10 @@ struct migrated {
 /* Brings the databases of all services up to what this program knows. */
 err shop_migrate(struct arena *arena, const struct conf *conf, struct migrated *out);
 
+/* Makes what all services need at the broker that BUS_URL names. Fails with BUS_UNAVAILABLE,
+ * BUS_REFUSED, or SETTING_INVALID. */
+err shop_bus_setup(struct arena *arena, const struct conf *conf);
+
 /* Starts the bus, relays, timers and lanes. */
 void shop_start(struct shop *shop);
 

@@ -15,7 +15,7 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-enum { BUS_SHARDS = 16, BUS_BATCH_MAX = 512 };
+enum { BUS_SHARDS = 16, BUS_BATCH_MAX = 512, BUS_TOPICS_MAX = 8, BUS_LISTENERS_MAX = 16 };
 
 /* An event under way; borrowed from whoever delivers it. */
 struct bus_event {
@@ -52,12 +52,22 @@ struct bus_faults {
     int64_t (*fate)(void *self, const char *consumer, const struct bus_event *event, bool *repeat);
 };
 
+/* Whoever consumes events, in this process or another, and what it listens to. */
+struct bus_listener {
+    const char *name; /* the consuming service */
+    const char *const *topics;
+    int topics_count;
+};
+
 /* What a bus is opened with; strings live as long as it. Empty where nothing is set. */
 struct bus_config {
     str url;
-    str prefix;                      /* "staging": of all names at the broker */
-    str user, password;              /* win over those in the URL */
-    str tls_ca, tls_cert, tls_key;   /* paths of PEM files */
+    str prefix;                           /* "staging": of all names at the broker */
+    str user, password;                   /* win over those in the URL */
+    str tls_ca, tls_cert, tls_key;        /* paths of PEM files */
+    const struct bus_listener *listeners; /* all there are: what they need at the broker is made
+                                             before anything is published (gen/listeners.h) */
+    int listeners_count;
     size_t events_max;               /* held at once; publishers wait beyond */
     const struct bus_faults *faults; /* local only, or NULL */
 };
@@ -70,8 +80,9 @@ err bus_open(struct arena *arena, const struct bus_config *config, struct bus **
 struct bus *bus_open_local(size_t events_max, const struct bus_faults *faults);
 void bus_close(struct bus *bus); /* accepts NULL */
 
-/* Makes what the subscriptions need at the broker (topics, queues), which bus_start does by itself
- * where it can; once more is nothing. Fails with BUS_UNAVAILABLE. */
+/* Makes what listeners and subscriptions need at the broker (topics, queues), which a started bus
+ * does by itself before it publishes; once more is nothing. Before bus_start. Fails with
+ * BUS_UNAVAILABLE (the broker is away) or BUS_REFUSED (by who we are, or what we may). */
 err bus_setup(struct arena *arena, struct bus *bus);
 
 /* Subscribes to topics; before bus_start. */

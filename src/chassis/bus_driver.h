@@ -4,7 +4,7 @@
 #include "chassis/bus.h"
 #include "chassis/bus_url.h"
 
-enum { BUS_CONSUMERS_MAX = 8, BUS_TOPICS_MAX = 8 };
+enum { BUS_CONSUMERS_MAX = 8 };
 
 struct bus_driver {
     void (*subscribe)(struct bus *bus, const struct bus_consumer *consumer,
@@ -22,6 +22,9 @@ struct bus_driver {
 struct bus {
     const struct bus_driver *driver;
 };
+
+/* Ends the words of an error: our account may not make what is missing at the broker. */
+#define BUS_SET_UP_WORDS "run dukactl bus setup with an account that may make it"
 
 /* A consumer and what it listens to. */
 struct bus_subscription {

@@ -11,6 +11,7 @@
 #include "os/clock.h"
 #include "os/sync.h"
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { ERROR_BYTES = 512, OPTIONS_MAX = 24, PURGE_MS = 1000, BUS_COMMIT_MS = 10000 };
@@ -38,13 +39,44 @@ struct bus_wire {
     bool confirmed[BUS_BATCH_MAX];
     size_t reported;
     rd_kafka_resp_err_t failed;
-    struct bus_topics topics;  /* that are there */
-    rd_kafka_resp_err_t fatal; /* what the library told besides */
+    struct bus_topics topics; /* that are there */
+    rd_kafka_resp_err_t told; /* by the library, besides: who we are is not believed */
+    char told_words[ERROR_BYTES];
 };
+
+/* Our account may not. */
+static bool is_refusal(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+           code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+}
 
 static err fail_code(struct arena *arena, const char *what, rd_kafka_resp_err_t code)
 {
+    if (is_refusal(code))
+        return fail(arena, BUS_REFUSED, "%s: %s", what, rd_kafka_err2str(code));
     return fail(arena, BUS_UNAVAILABLE, "%s: %s", what, rd_kafka_err2str(code));
+}
+
+/* A wrong password, a certificate that is not believed: nothing will come of waiting. */
+static bool is_hopeless(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__FATAL ||
+           code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+}
+
+/* What the library has told explains it better than a time that is up. */
+static err explained(struct arena *arena, const struct bus_wire *wire, err error)
+{
+    if (wire->told == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error;
+    bool tls = wire->told == RD_KAFKA_RESP_ERR__SSL;
+    if (!is_hopeless(wire->told))
+        return fail(arena, BUS_UNAVAILABLE, "%s", wire->told_words);
+    return fail(arena, BUS_REFUSED, "%s (%s)", wire->told_words,
+                tls ? "BUS_URL, BUS_TLS_CA_FILE, BUS_TLS_CERT_FILE" : "BUS_USER, BUS_PASSWORD");
 }
 
 /* ---- opening ---- */
@@ -54,10 +86,12 @@ static void on_delivered(rd_kafka_t *client, const rd_kafka_message_t *message, 
     struct bus_wire *wire = opaque;
     (void)client;
     wire->reported++;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        wire->confirmed[(uintptr_t)message->_private] = true;
-    else
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         wire->failed = message->err;
+    else if (message->offset < 0) /* the broker took it for a repeat, and did not say of what */
+        wire->failed = RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER;
+    else
+        wire->confirmed[(uintptr_t)message->_private] = true;
 }
 
 /* Brokers that are away come back, and the library goes on by itself; but a wrong password and the
@@ -66,11 +100,13 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
 {
     struct bus_wire *wire = opaque;
     (void)client;
-    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__FATAL ||
-        code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__SSL) {
-        LOG(LOG_WARN, "bus.kafka", LOG_TEXT("error", str_of_z(reason)));
-        wire->fatal = (rd_kafka_resp_err_t)code;
-    }
+    LOG(LOG_DEBUG, "bus.kafka", LOG_TEXT("error", str_of_z(reason)));
+    if (is_hopeless(wire->told) && !is_hopeless((rd_kafka_resp_err_t)code))
+        return;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && wire->told)
+        return; /* the one before says why */
+    wire->told = (rd_kafka_resp_err_t)code;
+    (void)snprintf(wire->told_words, sizeof(wire->told_words), "%s", reason);
 }
 
 /* What the library says besides belongs to nobody. */
@@ -148,7 +184,8 @@ static err open_client(struct arena *arena, struct kafka *driver, struct bus_sid
     if (!wire->client) {
         rd_kafka_conf_destroy(conf);
         free(wire);
-        return fail(arena, BUS_UNAVAILABLE, "Kafka: %s", reason);
+        return fail(arena, BUS_REFUSED, "%s (BUS_TLS_CA_FILE, BUS_TLS_CERT_FILE, BUS_TLS_KEY_FILE)",
+                    reason);
     }
     *out = wire;
     return OK;
@@ -193,8 +230,12 @@ static err check_made(struct arena *arena, rd_kafka_event_t *event)
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
+        const char *name = rd_kafka_topic_result_name(results[i]);
+        if (is_refusal(code))
+            return fail(arena, BUS_REFUSED, "making the topic %s: %s; " BUS_SET_UP_WORDS, name,
+                        rd_kafka_err2str(code));
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-            return fail_code(arena, rd_kafka_topic_result_name(results[i]), code);
+            return fail_code(arena, name, code);
     }
     return OK;
 }
@@ -229,15 +270,22 @@ static err make_topic(struct arena *arena, struct bus_wire *wire, str topic)
     rd_kafka_CreateTopics(wire->client, &wanted, 1, options, queue);
     rd_kafka_event_t *event = NULL;
     int64_t deadline_us = clock_mono_us() + (BUS_CONNECT_MS + 1000) * TIME_MS;
-    while (!event && clock_mono_us() < deadline_us && !bus_remote_stopping(wire->driver->bus))
+    while (!event && clock_mono_us() < deadline_us && !is_hopeless(wire->told) &&
+           !bus_remote_stopping(wire->driver->bus)) {
         event = rd_kafka_queue_poll(queue, BUS_SLICE_MS);
+        (void)rd_kafka_poll(wire->client, 0); /* for on_error */
+    }
     err error = check_made(arena, event);
     if (event)
         rd_kafka_event_destroy(event);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(queue);
     rd_kafka_NewTopic_destroy(wanted);
-    return error == OK ? wait_partitions(arena, wire, name) : error;
+    if (error == OK)
+        return wait_partitions(arena, wire, name);
+    if (err_is(error, BUS_REFUSED) && check_partitions(arena, wire, name) == OK)
+        return OK; /* another has made it */
+    return explained(arena, wire, error);
 }
 
 static err make_topics(struct arena *arena, struct bus_wire *wire,
@@ -253,18 +301,23 @@ static err open_publisher(void *self, struct arena *arena, struct bus_wire **out
     static const struct option options[] = {
         { "enable.idempotence", "true" },
         { "acks", "all" },
+        /* One request at a time. With more, the first to a new partition may be refused (its leader
+         * does not know of it yet) while the second is taken; a broker takes any number for the
+         * first of a producer (KIP-360), so that the repeat of the first counts as a duplicate: it
+         * is confirmed, and lost. */
+        { "max.in.flight.requests.per.connection", "1" },
         { "linger.ms", "0" },
         { "message.timeout.ms", "15000" },
         { "message.max.bytes", "2000000" },
     };
     struct kafka *driver = self;
     struct bus_wire *wire;
-    struct bus_side *sides[BUS_CONSUMERS_MAX];
+    struct bus_subscription known[BUS_KNOWN_MAX];
     TRY(open_client(arena, driver, NULL, options, sizeof(options) / sizeof(options[0]), &wire));
-    int sides_count = bus_remote_sides(driver->bus, sides);
+    int known_count = bus_remote_known(driver->bus, known);
     err error = OK;
-    for (int i = 0; i < sides_count && error == OK; i++)
-        error = make_topics(arena, wire, bus_side_subscription(sides[i]));
+    for (int i = 0; i < known_count && error == OK; i++)
+        error = make_topics(arena, wire, &known[i]);
     if (error != OK) {
         wire_close(wire);
         return error;
@@ -355,7 +408,7 @@ static err publish(struct bus_wire *wire, struct arena *arena,
     err error = OK;
     memset(wire->confirmed, 0, sizeof(wire->confirmed));
     wire->reported = 0;
-    wire->failed = wire->fatal = RD_KAFKA_RESP_ERR_NO_ERROR;
+    wire->failed = wire->told = RD_KAFKA_RESP_ERR_NO_ERROR;
     for (size_t i = 0; i < count; i++) /* a topic that only others consume */
         TRY(make_topic(arena, wire, events[i]->topic));
     while (produced < count && error == OK) {
@@ -364,9 +417,8 @@ static err publish(struct bus_wire *wire, struct arena *arena,
     }
     while (error == OK && wire->reported < produced) {
         (void)rd_kafka_poll(wire->client, BUS_SLICE_MS);
-        if (wire->fatal == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-            wire->fatal == RD_KAFKA_RESP_ERR__FATAL)
-            error = fail_code(arena, "producing", wire->fatal);
+        if (is_hopeless(wire->told))
+            error = explained(arena, wire, OK);
         else if (bus_remote_stopping(wire->driver->bus) && wire->reported < produced)
             error = fail(arena, BUS_UNAVAILABLE, "stopped before all was confirmed");
         else if (clock_mono_us() > deadline_us)
@@ -573,6 +625,6 @@ err bus_open_kafka(struct arena *arena, const struct bus_config *config, const s
         return fail_over(arena, SETTING_INVALID, error, "BUS_URL and its settings: %" STR_F,
                          STR_A(error->detail));
     }
-    driver->bus = *out = bus_remote_open(&kafka_ops, driver, config->events_max);
+    driver->bus = *out = bus_remote_open(&kafka_ops, driver, config);
     return OK;
 }

@@ -64,6 +64,14 @@ static err fail_status(struct arena *arena, const char *what, int status)
     return fail(arena, BUS_UNAVAILABLE, "%s: %s", what, amqp_error_string2(status));
 }
 
+/* 403 ACCESS_REFUSED; 530 NOT_ALLOWED: there is no such vhost, or it is not ours. */
+static err fail_closed(struct arena *arena, const char *what, int code, str words)
+{
+    if (code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED)
+        return fail(arena, BUS_REFUSED, "%s: %d %" STR_F, what, code, STR_A(words));
+    return fail(arena, BUS_UNAVAILABLE, "%s: %d %" STR_F, what, code, STR_A(words));
+}
+
 static err fail_reply(struct arena *arena, const char *what, amqp_rpc_reply_t reply)
 {
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
@@ -71,14 +79,12 @@ static err fail_reply(struct arena *arena, const char *what, amqp_rpc_reply_t re
     if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
         reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
         const amqp_connection_close_t *close = reply.reply.decoded;
-        return fail(arena, BUS_UNAVAILABLE, "%s: %d %" STR_F, what, close->reply_code,
-                    STR_A(str_of_bytes(close->reply_text)));
+        return fail_closed(arena, what, close->reply_code, str_of_bytes(close->reply_text));
     }
     if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
         reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
         const amqp_channel_close_t *close = reply.reply.decoded;
-        return fail(arena, BUS_UNAVAILABLE, "%s: %d %" STR_F, what, close->reply_code,
-                    STR_A(str_of_bytes(close->reply_text)));
+        return fail_closed(arena, what, close->reply_code, str_of_bytes(close->reply_text));
     }
     return fail(arena, BUS_UNAVAILABLE, "%s: the broker ended it", what);
 }
@@ -185,11 +191,11 @@ static str queue_name(struct arena *arena, const struct bus_wire *wire, int shar
 
 static str routing_key(struct arena *arena, int shard) { return str_format(arena, "%02d", shard); }
 
-static err declare_exchange(struct arena *arena, struct bus_wire *wire, str topic)
+static err declare_exchange(struct arena *arena, struct bus_wire *wire, str topic, bool passive)
 {
     str exchange = exchange_of(arena, wire->driver, topic);
     (void)amqp_exchange_declare(wire->connection, CHANNEL, bytes_of(exchange),
-                                amqp_cstring_bytes("topic"), 0, 1, 0, 0, amqp_empty_table);
+                                amqp_cstring_bytes("topic"), passive, 1, 0, 0, amqp_empty_table);
     return check_rpc(arena, wire, "exchange.declare");
 }
 
@@ -216,11 +222,34 @@ static err declare_queue(struct arena *arena, struct bus_wire *wire,
     return OK;
 }
 
-static err declare_for(struct arena *arena, struct bus_wire *wire,
+/* What was refused has closed it. */
+static err open_channel_again(struct arena *arena, struct bus_wire *wire)
+{
+    amqp_channel_close_ok_t heard = { 0 };
+    (void)amqp_send_method(wire->connection, CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &heard);
+    (void)amqp_channel_open(wire->connection, CHANNEL);
+    return check_rpc(arena, wire, "channel.open");
+}
+
+/* Whether its queues are there: told without the right to make them. */
+static err check_queues(struct arena *arena, struct bus_wire *wire,
+                        const struct bus_subscription *subscription)
+{
+    TRY(open_channel_again(arena, wire));
+    for (int shard = 0; shard < BUS_SHARDS; shard++) {
+        str name = queue_of(arena, wire->driver, subscription, shard);
+        (void)amqp_queue_declare(wire->connection, CHANNEL, bytes_of(name), 1, 1, 0, 0,
+                                 amqp_empty_table);
+        TRY(check_rpc(arena, wire, "queue.declare"));
+    }
+    return OK;
+}
+
+static err make_queues(struct arena *arena, struct bus_wire *wire,
                        const struct bus_subscription *subscription)
 {
     for (int i = 0; i < subscription->topics_count; i++)
-        TRY(declare_exchange(arena, wire, str_of_z(subscription->topics[i])));
+        TRY(declare_exchange(arena, wire, str_of_z(subscription->topics[i]), false));
     for (int shard = 0; shard < BUS_SHARDS; shard++) {
         if (bus_remote_stopping(wire->driver->bus)) /* half of the queues are none */
             return fail(arena, BUS_UNAVAILABLE, "stopped before all queues were there");
@@ -229,21 +258,39 @@ static err declare_for(struct arena *arena, struct bus_wire *wire,
     return OK;
 }
 
-/* Queues of our own consumers are there before anything is published: what no queue is bound to,
- * nobody gets. */
+/* An account that may not make them may use those that another has made. */
+static err declare_for(struct arena *arena, struct bus_wire *wire,
+                       const struct bus_subscription *subscription)
+{
+    err error = make_queues(arena, wire, subscription);
+    if (!err_is(error, BUS_REFUSED))
+        return error;
+    if (check_queues(arena, wire, subscription) == OK)
+        return OK;
+    return fail_over(arena, BUS_REFUSED, error, "queues of %s: %" STR_F "; " BUS_SET_UP_WORDS,
+                     subscription->consumer.name, STR_A(error->detail));
+}
+
+static err ask_confirms(struct arena *arena, struct bus_wire *wire)
+{
+    wire->published = 0;
+    (void)amqp_confirm_select(wire->connection, CHANNEL);
+    return check_rpc(arena, wire, "confirm.select");
+}
+
+/* The queues of all consumers, ours and others', are there before anything is published: what no
+ * queue is bound to, nobody gets. */
 static err open_publisher(void *self, struct arena *arena, struct bus_wire **out)
 {
     struct rabbitmq *driver = self;
     struct bus_wire *wire = wire_new(driver, NULL);
-    struct bus_side *sides[BUS_CONSUMERS_MAX];
-    int sides_count = bus_remote_sides(driver->bus, sides);
+    struct bus_subscription known[BUS_KNOWN_MAX];
+    int known_count = bus_remote_known(driver->bus, known);
     err error = connect_wire(arena, wire, 0);
-    for (int i = 0; i < sides_count && error == OK; i++)
-        error = declare_for(arena, wire, bus_side_subscription(sides[i]));
-    if (error == OK) {
-        (void)amqp_confirm_select(wire->connection, CHANNEL);
-        error = check_rpc(arena, wire, "confirm.select");
-    }
+    for (int i = 0; i < known_count && error == OK; i++)
+        error = declare_for(arena, wire, &known[i]);
+    if (error == OK)
+        error = ask_confirms(arena, wire);
     if (error != OK) {
         wire_close(wire);
         return error;
@@ -378,6 +425,20 @@ static err wait_confirms(struct arena *arena, struct bus_wire *wire)
     return OK;
 }
 
+/* One that our account may not make may be there all the same. */
+static err find_exchange(struct arena *arena, struct bus_wire *wire, str topic)
+{
+    err error = declare_exchange(arena, wire, topic, false);
+    if (!err_is(error, BUS_REFUSED))
+        return error;
+    TRY(open_channel_again(arena, wire));
+    if (declare_exchange(arena, wire, topic, true) != OK)
+        return fail_over(arena, BUS_REFUSED, error,
+                         "exchange %" STR_F ": %" STR_F "; " BUS_SET_UP_WORDS, STR_A(topic),
+                         STR_A(error->detail));
+    return ask_confirms(arena, wire);
+}
+
 /* A topic that only others consume has no exchange before this. */
 static err declare_new(struct arena *arena, struct bus_wire *wire,
                        const struct bus_event *const *events, size_t count)
@@ -386,7 +447,7 @@ static err declare_new(struct arena *arena, struct bus_wire *wire,
         str topic = events[i]->topic;
         if (bus_topics_has(&wire->topics, topic))
             continue;
-        TRY(declare_exchange(arena, wire, topic));
+        TRY(find_exchange(arena, wire, topic));
         bus_topics_add(&wire->topics, topic);
     }
     return OK;
@@ -534,6 +595,6 @@ err bus_open_rabbitmq(struct arena *arena, const struct bus_config *config,
         .tls_cert = path_of(own, config->tls_cert),
         .tls_key = path_of(own, config->tls_key),
     };
-    driver->bus = *out = bus_remote_open(&rabbitmq_ops, driver, config->events_max);
+    driver->bus = *out = bus_remote_open(&rabbitmq_ops, driver, config);
     return OK;
 }

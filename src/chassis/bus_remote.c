@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/sync.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     BACKOFF_US_MIN = 100000,
@@ -52,6 +53,8 @@ struct bus_remote {
     struct thread *publisher;
     struct bus_side sides[BUS_CONSUMERS_MAX];
     int sides_count;
+    const struct bus_listener *listeners;
+    int listeners_count;
     struct series *connects;
     bool started, stopping;
 };
@@ -70,12 +73,27 @@ const struct bus_subscription *bus_side_subscription(const struct bus_side *side
     return &side->subscription;
 }
 
-int bus_remote_sides(struct bus *base, struct bus_side **sides)
+static bool is_among(const struct bus_subscription *known, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(known[i].consumer.name, name) == 0)
+            return true;
+    return false;
+}
+
+int bus_remote_known(struct bus *base, struct bus_subscription out[BUS_KNOWN_MAX])
 {
     struct bus_remote *bus = (struct bus_remote *)base;
+    int count = 0;
     for (int i = 0; i < bus->sides_count; i++)
-        sides[i] = &bus->sides[i];
-    return bus->sides_count;
+        out[count++] = bus->sides[i].subscription;
+    for (int i = 0; i < bus->listeners_count; i++) {
+        const struct bus_listener *listener = &bus->listeners[i];
+        if (!is_among(out, bus->sides_count, listener->name))
+            bus_subscription_set(&out[count++], &(struct bus_consumer){ .name = listener->name },
+                                 listener->topics, listener->topics_count);
+    }
+    return count;
 }
 
 /* ---- wires that break ---- */
@@ -455,14 +473,18 @@ static const struct bus_driver remote_driver = {
     .backlog = remote_backlog,
 };
 
-struct bus *bus_remote_open(const struct bus_wire_ops *ops, void *driver, size_t events_max)
+struct bus *bus_remote_open(const struct bus_wire_ops *ops, void *driver,
+                            const struct bus_config *config)
 {
+    ASSERT(config->listeners_count <= BUS_LISTENERS_MAX);
     struct bus_remote *bus = calloc(1, sizeof(*bus));
     ASSERT(bus);
     *bus = (struct bus_remote){ .base = { .driver = &remote_driver },
                                 .ops = ops,
                                 .driver = driver,
-                                .parcels_max = events_max,
+                                .parcels_max = config->events_max,
+                                .listeners = config->listeners,
+                                .listeners_count = config->listeners_count,
                                 .plug = { .role = "publisher" } };
     bus->last = &bus->first;
     bus->connects = metric_series(METRIC_BUS_CONNECTS, ops->name, NULL, NULL);

@@ -59,10 +59,13 @@ struct bus_wire_ops {
 };
 
 /* A bus over such a driver, which it owns. */
-struct bus *bus_remote_open(const struct bus_wire_ops *ops, void *driver, size_t events_max);
+struct bus *bus_remote_open(const struct bus_wire_ops *ops, void *driver,
+                            const struct bus_config *config);
 
-/* Its subscriptions, for whoever sets up queues. */
-int bus_remote_sides(struct bus *bus, struct bus_side **sides);
+/* All that listen, here and elsewhere: whoever publishes sees to their queues first. Gives how many
+ * there are; at most BUS_KNOWN_MAX. */
+enum { BUS_KNOWN_MAX = BUS_CONSUMERS_MAX + BUS_LISTENERS_MAX };
+int bus_remote_known(struct bus *bus, struct bus_subscription out[BUS_KNOWN_MAX]);
 const struct bus_subscription *bus_side_subscription(const struct bus_side *side);
 
 /* The bus stops: whoever waits gives up. */

@@ -25,7 +25,8 @@ enum {
     ROUNDS_MAX = 8, /* of receiving before a batch is worked on */
     GROUP_LEN_MAX = 128,
     CALL_MS = 10000,
-    RELEASE_MS = 2000
+    RELEASE_MS = 2000,
+    FORBIDDEN = 403
 };
 
 #define PREFIX "ce_"
@@ -74,9 +75,14 @@ static err fail_answer(struct arena *arena, const char *action, const struct fet
     }
     bool told = type && json_kind_of(type) == JSON_STRING;
     bool has_words = words && json_kind_of(words) == JSON_STRING;
-    return fail(arena, BUS_UNAVAILABLE, "%s: %d %" STR_F " %" STR_F, action, answer->status,
-                STR_A(told ? json_string(type) : STR("")),
-                STR_A(has_words ? json_string(words) : STR("")));
+    str word = told ? json_string(type) : STR("");
+    str reason = str_format(arena, "%s: %d %" STR_F " %" STR_F, action, answer->status, STR_A(word),
+                            STR_A(has_words ? json_string(words) : STR("")));
+    if (answer->status != FORBIDDEN)
+        return fail(arena, BUS_UNAVAILABLE, "%" STR_F, STR_A(reason));
+    return fail(arena, BUS_REFUSED, "%" STR_F "; %s", STR_A(reason),
+                str_find(word, STR("AccessDenied")) >= 0 ? BUS_SET_UP_WORDS
+                                                         : "look at BUS_USER and BUS_PASSWORD");
 }
 
 static err call(struct bus_wire *wire, struct arena *arena, const char *action, str body,
@@ -109,7 +115,8 @@ static err call(struct bus_wire *wire, struct arena *arena, const char *action, 
     struct fetch_answer answer;
     err error = fetch_one(wire->fetch, arena, &request, &answer);
     if (error != OK)
-        return fail_over(arena, BUS_UNAVAILABLE, error, "%s", action);
+        return fail_over(arena, BUS_UNAVAILABLE, error, "%" STR_F ": %s: %" STR_F,
+                         STR_A(driver->host), action, STR_A(error->detail));
     if (answer.status != 200)
         return fail_answer(arena, action, &answer);
     if (answer.body.len == 0)
@@ -165,6 +172,20 @@ static str topics_of(struct arena *arena, const struct bus_subscription *subscri
     return text_str(&out);
 }
 
+/* One that our key may not make or tag may be there all the same. */
+static err find_queue(struct bus_wire *wire, struct arena *arena, str name, err why, str *queue_url)
+{
+    const struct json *json;
+    bool first;
+    struct text out = object_of(arena, 256, &first);
+    add_text(&out, &first, "QueueName", name);
+    text_add_byte(&out, '}');
+    if (call(wire, arena, "GetQueueUrl", text_str(&out), CALL_MS, &json) != OK)
+        return why;
+    *queue_url = text_member(json, STR("QueueUrl"));
+    return queue_url->len > 0 ? OK : why;
+}
+
 static err make_queue(struct bus_wire *wire, struct arena *arena,
                       const struct bus_subscription *subscription, str *queue_url)
 {
@@ -178,7 +199,10 @@ static err make_queue(struct bus_wire *wire, struct arena *arena,
                     ",\"Attributes\":{\"FifoQueue\":\"true\",\"VisibilityTimeout\":\"%d\","
                     "\"MessageRetentionPeriod\":\"1209600\"}}",
                     VISIBILITY_S);
-    TRY(call(wire, arena, "CreateQueue", text_str(&out), CALL_MS, &json));
+    err error = call(wire, arena, "CreateQueue", text_str(&out), CALL_MS, &json);
+    if (err_is(error, BUS_REFUSED))
+        return find_queue(wire, arena, name, error, queue_url);
+    TRY(error);
     str url = text_member(json, STR("QueueUrl"));
     if (url.len == 0)
         return fail(arena, BUS_UNAVAILABLE, "CreateQueue gave no URL");
@@ -256,12 +280,12 @@ static err open_publisher(void *self, struct arena *arena, struct bus_wire **out
 {
     struct sqs *driver = self;
     struct bus_wire *wire = wire_new(driver, NULL);
-    struct bus_side *sides[BUS_CONSUMERS_MAX];
-    int sides_count = bus_remote_sides(driver->bus, sides);
+    struct bus_subscription known[BUS_KNOWN_MAX];
+    int known_count = bus_remote_known(driver->bus, known);
     err error = OK;
     str queue_url;
-    for (int i = 0; i < sides_count && error == OK; i++)
-        error = make_queue(wire, arena, bus_side_subscription(sides[i]), &queue_url);
+    for (int i = 0; i < known_count && error == OK; i++)
+        error = make_queue(wire, arena, &known[i], &queue_url);
     if (error == OK)
         error = find_routes(wire, arena);
     if (error != OK) {
@@ -571,6 +595,6 @@ err bus_open_sqs(struct arena *arena, const struct bus_config *config, const str
         .cert = path_of(own, config->tls_cert),
         .tls_key = path_of(own, config->tls_key),
     };
-    driver->bus = *out = bus_remote_open(&sqs_ops, driver, config->events_max);
+    driver->bus = *out = bus_remote_open(&sqs_ops, driver, config);
     return OK;
 }

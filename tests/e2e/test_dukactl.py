@@ -31,6 +31,7 @@ COMMANDS = (
     "restore",
     "check",
     "migrate",
+    "bus setup",
     "config",
     "ready",
     "help",

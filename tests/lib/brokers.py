@@ -237,6 +237,58 @@ class Rabbitmq(Broker):
         connection.close()
 
 
+    def ctl(self, *words):
+        """Runs rabbitmqctl on it."""
+        done = subprocess.run(
+            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", f"duka{self.port}@localhost", *words],
+            env={**os.environ, **self.environment(), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def account(self, name, password, configure, write, read):
+        """An account with these rights, as patterns of names."""
+        self.ctl("add_user", name, password)
+        self.ctl("set_permissions", name, configure, write, read)
+
+
+class RabbitmqTls(Rabbitmq):
+    """One that talks TLS and wants a certificate of who comes."""
+
+    def prepare(self):
+        from certificates import Authority
+
+        super().prepare()
+        self.authority = Authority(self.place)
+        certificate, key = self.authority.make("broker", dns=("broker.example",))
+        self.client = self.authority.make("shop")
+        self.tls_port = free_port()
+        with open(self.place / "rabbitmq.conf", "a") as conf:
+            conf.write(
+                f"""listeners.ssl.1 = 127.0.0.1:{self.tls_port}
+ssl_options.cacertfile = {self.authority.path}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {key}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+"""
+            )
+
+    def tls_settings(self, host="127.0.0.1", **more):
+        return {
+            "BUS_URL": f"amqps://{host}:{self.tls_port}",
+            "BUS_USER": "guest",
+            "BUS_PASSWORD": "guest",
+            "BUS_TLS_CA_FILE": str(self.authority.path),
+            "BUS_TLS_CERT_FILE": str(self.client[0]),
+            "BUS_TLS_KEY_FILE": str(self.client[1]),
+            "BUS_PREFIX": "t" + secrets.token_hex(4),
+            **more,
+        }
+
+
 class Kafka(Broker):
     """One node that is broker and controller (KRaft)."""
 
@@ -345,6 +397,76 @@ group.min.session.timeout.ms=1000
         names = [f"{prefix}.{topic}" for topic in ("users.v1", "products.v1", "orders.v1")]
         for done in self.admin().delete_topics(names).values():
             done.exception()
+
+
+class KafkaTls(Kafka):
+    """One with TLS, accounts (SASL/PLAIN) and rights; from this machine it is administered in clear."""
+
+    USERS = {"owner": "owner-secret", "shop": "shop-secret"}
+
+    def prepare(self):
+        from certificates import Authority
+
+        super().prepare()
+        self.authority = Authority(self.place)
+        certificate, key = self.authority.make("broker", dns=("broker.example",))
+        store = self.place / "broker.store.pem"
+        store.write_bytes(key.read_bytes() + certificate.read_bytes())
+        self.tls_port = free_port()
+        users = " ".join(f'user_{name}="{word}"' for name, word in self.USERS.items())
+        path = self.place / "server.properties"
+        text = path.read_text()
+        text = text.replace("listeners=PLAINTEXT:", f"listeners=SASL_SSL://127.0.0.1:{self.tls_port},PLAINTEXT:", 1)
+        text = text.replace(
+            "advertised.listeners=", f"advertised.listeners=SASL_SSL://127.0.0.1:{self.tls_port},"
+        )
+        text = text.replace("protocol.map=", "protocol.map=SASL_SSL:SASL_SSL,")
+        path.write_text(
+            text
+            + f"""inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};
+ssl.keystore.type=PEM
+ssl.keystore.location={store}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:owner
+"""
+        )
+
+    def allow(self, name, prefix):
+        """What a service needs that makes nothing."""
+        from confluent_kafka.admin import (
+            AclBinding,
+            AclOperation,
+            AclPermissionType,
+            ResourcePatternType,
+            ResourceType,
+        )
+
+        wanted = [
+            (ResourceType.TOPIC, AclOperation.READ),
+            (ResourceType.TOPIC, AclOperation.WRITE),
+            (ResourceType.TOPIC, AclOperation.DESCRIBE),
+            (ResourceType.GROUP, AclOperation.READ),
+        ]
+        bindings = [
+            AclBinding(
+                kind, prefix, ResourcePatternType.PREFIXED, f"User:{name}", "*", operation, AclPermissionType.ALLOW
+            )
+            for kind, operation in wanted
+        ]
+        for done in self.admin().create_acls(bindings).values():
+            done.result(10)
+
+    def tls_settings(self, host="127.0.0.1", user="owner", **more):
+        return {
+            "BUS_URL": f"kafkas://{host}:{self.tls_port}",
+            "BUS_USER": user,
+            "BUS_PASSWORD": self.USERS[user],
+            "BUS_TLS_CA_FILE": str(self.authority.path),
+            "BUS_PREFIX": "t" + secrets.token_hex(4),
+            **more,
+        }
 
 
 class Elasticmq(Broker):

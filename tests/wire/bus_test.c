@@ -20,7 +20,7 @@ static const char *setting(const char *name, const char *standard)
 
 static bool is_local(void) { return strcmp(setting("BUS_URL", "local:"), "local:") == 0; }
 
-static int64_t seconds_of(const char *text)
+static int64_t number_of(const char *text)
 {
     int64_t number = 0;
     CHECK(str_to_int64(str_of_z(text), 1, 3600, &number));
@@ -28,7 +28,7 @@ static int64_t seconds_of(const char *text)
 }
 
 /* How long something may take: BUS_TEST_SECONDS, for who expects that it never comes. */
-static int64_t patience_us(void) { return seconds_of(setting("BUS_TEST_SECONDS", "60")) * 1000000; }
+static int64_t patience_us(void) { return number_of(setting("BUS_TEST_SECONDS", "60")) * 1000000; }
 
 /* ---- who publishes ---- */
 
@@ -274,6 +274,8 @@ static struct running *running_of(struct test *t, struct ear **ears, int ears_co
         .user = str_of_z(setting("BUS_USER", "")),
         .password = str_of_z(setting("BUS_PASSWORD", "")),
         .tls_ca = str_of_z(setting("BUS_TLS_CA_FILE", "")),
+        .tls_cert = str_of_z(setting("BUS_TLS_CERT_FILE", "")),
+        .tls_key = str_of_z(setting("BUS_TLS_KEY_FILE", "")),
         .events_max = 8192,
     };
     CHECK_OK(bus_open(t->arena, &config, &running->bus));
@@ -307,6 +309,24 @@ TEST(each_consumer_hears_all_events_whole_and_in_order_per_key)
             CHECK_INT(mouth->acked[key][number], 1);
     check_order(t, ears[0]);
     check_order(t, ears[1]);
+}
+
+/* A broker may name who leads a new topic before that one knows of it. */
+TEST(the_first_events_of_a_new_topic_are_all_there)
+{
+    int64_t rounds = number_of(setting("BUS_TEST_ROUNDS", "3"));
+    for (int64_t round = 0; round < rounds; round++) {
+        struct mouth *mouth = mouth_of(t, "new");
+        struct ear *ear = ear_of(t, mouth, "one");
+        struct running *running = running_of(t, &ear, 1);
+        for (int number = 0; number < 4; number++)
+            for (int key = 0; key < KEYS; key++)
+                say(mouth, running->bus, key, 1);
+        mouth_wait(mouth, KEYS * 4);
+        ear_wait(ear, KEYS * 4);
+        running_stop(running);
+        check_order(t, ear);
+    }
 }
 
 TEST(an_event_that_nobody_consumes_is_acked)

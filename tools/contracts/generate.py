@@ -12,6 +12,7 @@ import sys
 from c_clients import make_client_header, make_client_source
 from c_descriptors import make_descriptors
 from c_dispatch import make_dispatch
+from c_listeners import make_listeners_c, make_listeners_h
 from c_tables import includes_of, make_header, make_source
 from check import check
 from descriptors import SHARED, import_options, include_paths, make_pb_c, read_contracts
@@ -62,6 +63,7 @@ def all_files(model, pb_c):
     made["openapi.json"] = make_openapi(model)
     made["openapi.h"] = make_openapi_h()
     made["openapi.c"] = make_openapi_c(made["openapi.json"])
+    made["listeners.h"], made["listeners.c"] = make_listeners_h(), make_listeners_c(model)
     for unit, source in SHARED_UNITS.items():
         made.update(unit_files(model, unit, None, source))
     for service in model.services:
