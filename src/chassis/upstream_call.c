@@ -352,12 +352,28 @@ static bool may_respond(const struct upstream_call *call)
     return !call->streams || call->complete;
 }
 
+/* "Try again", and there is somebody else to try. */
+static bool is_worth_another(struct upstream_call *call)
+{
+    enum { UNAVAILABLE = 503, GRPC_UNAVAILABLE = 14 };
+    const struct response *response = &call->request->response;
+    bool is_away = response->status == UNAVAILABLE ||
+                   (response->grpc_told && response->grpc_status == GRPC_UNAVAILABLE);
+
+    return is_away && is_repeatable(call->request) &&
+           upstream_has_other(call->upstream, call->peer) && may_go_again(call, false);
+}
+
 static void on_head(struct http2_call *h2)
 {
     struct upstream_call *call = (struct upstream_call *)h2;
 
     call->head = true;
     series_time(call->upstream->seconds, clock_mono_us() - call->began_us);
+    if (!is_worth_another(call))
+        return;
+    http2_call_cancel(&call->h2);
+    go_again(call);
 }
 
 /* It will not fit into what is sent before somebody takes it, or nobody knows. */

@@ -88,6 +88,9 @@ void upstream_turn_soon(struct upstream *upstream);
  * another. */
 struct upstream_link *upstream_pick(struct upstream *upstream, const struct upstream_peer *avoid);
 
+/* Another address than that takes a call now. */
+bool upstream_has_other(struct upstream *upstream, const struct upstream_peer *peer);
+
 /* Makes connections that are missing, and asks DNS where its answer is old. */
 void upstream_connect(struct upstream *upstream);
 

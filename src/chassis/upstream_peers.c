@@ -350,6 +350,20 @@ struct upstream_link *upstream_pick(struct upstream *upstream, const struct upst
     return link;
 }
 
+bool upstream_has_other(struct upstream *upstream, const struct upstream_peer *peer)
+{
+    ASSERT(upstream);
+    int load;
+
+    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+        struct upstream_peer *other = &upstream->peers[i];
+        if (other != peer && other->is_used && other->is_named && other->breaker.until_ms == 0 &&
+            link_of(other, &load))
+            return true;
+    }
+    return false;
+}
+
 void upstream_peer_did_well(struct upstream_peer *peer)
 {
     ASSERT(peer);

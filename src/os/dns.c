@@ -11,6 +11,9 @@ enum { ADDRESSES_MAX = 64 };
 
 struct dns_query {
     uv_getaddrinfo_t uv;
+    struct loop_task task; /* of a test's answer */
+    struct net_address *given;
+    size_t given_count;
     struct loop *loop;
     uint16_t port;
     dns_answered *answered; /* NULL: nobody listens */
@@ -57,6 +60,38 @@ static void on_answer(uv_getaddrinfo_t *uv, int status, struct addrinfo *info)
     free(query);
 }
 
+/* ---- A test's answers ---- */
+
+static dns_answer *answer_given;
+static void *answer_self;
+
+void dns_use(dns_answer *answer, void *self)
+{
+    answer_self = self;
+    __atomic_store_n(&answer_given, answer, __ATOMIC_RELEASE);
+}
+
+static void on_given(struct loop_task *task)
+{
+    struct dns_query *query = (struct dns_query *)((char *)task - offsetof(struct dns_query, task));
+
+    if (query->answered)
+        query->answered(query->subject, query->given, query->given_count, "as the test says");
+    free(query->given);
+    free(query);
+}
+
+static void give(struct dns_query *query, dns_answer *answer, str host)
+{
+    query->given = calloc(ADDRESSES_MAX, sizeof(query->given[0]));
+    ASSERT(query->given);
+    query->given_count = answer(answer_self, host, query->port, query->given, ADDRESSES_MAX);
+    query->task.run = &on_given;
+    loop_later(query->loop, &query->task);
+}
+
+/* ---- Asking ---- */
+
 struct dns_query *dns_ask(struct loop *loop, str host, uint16_t port, dns_answered *answered,
                           void *subject)
 {
@@ -73,6 +108,11 @@ struct dns_query *dns_ask(struct loop *loop, str host, uint16_t port, dns_answer
     query->answered = answered;
     query->subject = subject;
     query->uv.data = query;
+    dns_answer *answer = __atomic_load_n(&answer_given, __ATOMIC_ACQUIRE);
+    if (answer) {
+        give(query, answer, host);
+        return query;
+    }
     int rc = uv_getaddrinfo(&loop->uv, &query->uv, &on_answer, name, NULL, &hints);
     ASSERT(rc == 0); /* it fails for memory, and for a name that is too long */
     loop->lookups_count++;
@@ -84,5 +124,7 @@ void dns_drop(struct dns_query *query)
     if (!query)
         return;
     query->answered = NULL;
+    if (query->given)
+        return;                              /* it ends by itself */
     (void)uv_cancel((uv_req_t *)&query->uv); /* one that runs goes on until it has an answer */
 }

@@ -19,3 +19,11 @@ struct dns_query *dns_ask(struct loop *loop, str host, uint16_t port, dns_answer
 
 /* Nobody wants to hear the answer any more. Accepts NULL. */
 void dns_drop(struct dns_query *query);
+
+/* What a test answers in place of the resolver: writes up to `room` addresses and gives how many
+ * there are. Asked on the loop's thread. */
+typedef size_t dns_answer(void *self, str host, uint16_t port, struct net_address *out,
+                          size_t room);
+
+/* From now on, for the whole process; NULL takes it back. Not for programs. */
+void dns_use(dns_answer *answer, void *self);
