@@ -109,6 +109,28 @@ static void submit(struct http_connection *connection, struct http2_stream *stre
                                         NGHTTP2_INTERNAL_ERROR);
 }
 
+static void on_pump(struct loop_task *task)
+{
+    struct http_connection *connection =
+        (struct http_connection *)((char *)task - offsetof(struct http_connection, http2.pump));
+
+    connection->http2.pump_posted = false;
+    if (connection->net && connection->http2.session)
+        http2_pump(connection);
+}
+
+/* Answers that come together are written by one system call. */
+static void pump_soon(struct http_connection *connection)
+{
+    struct http2 *http2 = &connection->http2;
+    if (http2->feeding || http2->pump_posted)
+        return;
+
+    http2->pump_posted = true;
+    http2->pump.run = &on_pump;
+    loop_later(connection->server->loop, &http2->pump);
+}
+
 void http2_answer(struct http_exchange *exchange)
 {
     struct http_connection *connection = exchange->connection;
@@ -117,14 +139,12 @@ void http2_answer(struct http_exchange *exchange)
 
     if (stream->is_closed || connection->wait == HTTP_WAIT_LINGER) {
         http2_stream_end(stream); /* nobody listens any more */
-        if (!connection->http2.feeding)
-            http2_pump(connection);
+        pump_soon(connection);
         return;
     }
     submit(connection, stream);
     http2_stream_becomes(stream, HTTP2_SENDING);
-    if (!connection->http2.feeding)
-        http2_pump(connection);
+    pump_soon(connection);
 }
 
 int http2_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
