@@ -49,6 +49,7 @@ struct arena {
     struct undo *undo;
     struct chunk *newest;
     size_t chunk_bytes_next;
+    int64_t fail_in; /* 1: at the next; 0: not */
 };
 
 static void chunk_push(struct arena *arena, size_t cap)
@@ -150,6 +151,14 @@ size_t arena_used(const struct arena *arena)
     return arena->used;
 }
 
+int64_t arena_fail_at(struct arena *arena, int64_t nth)
+{
+    ASSERT(arena && nth >= 0);
+    int64_t left = arena->fail_in;
+    arena->fail_in = nth;
+    return left;
+}
+
 /* The guard is taken off before the jump: what answers for the call cannot come back here in a
  * circle, it must reset the arena first. */
 _Noreturn static void over_the_ceiling(struct arena *arena)
@@ -196,6 +205,8 @@ static inline char *take_counted(struct arena *arena, size_t bytes, size_t align
     size_t left = arena->bytes_max - arena->used;
 
     if (__builtin_expect(bytes > left, 0))
+        over_the_ceiling(arena);
+    if (__builtin_expect(arena->fail_in > 0, 0) && arena->guard && --arena->fail_in == 0)
         over_the_ceiling(arena);
 
     size_t counted = (bytes + align - 1) & ~(align - 1);

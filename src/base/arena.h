@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct arena;
@@ -52,6 +53,10 @@ jmp_buf *arena_guard_of(const struct arena *arena);
 /* Raises the ceiling for this use (until the next reset): room to say what went wrong after a jump.
  */
 void arena_raise(struct arena *arena, size_t bytes);
+
+/* For tests: the nth allocation from now on that has a guard is over the ceiling, whatever its
+ * size; 0 takes that back. Tells how many were still to come before it: 0 when it has failed. */
+int64_t arena_fail_at(struct arena *arena, int64_t nth);
 
 #define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type), alignof(type)))
 #define arena_array(arena, type, count) \

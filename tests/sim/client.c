@@ -9,6 +9,7 @@
 
 enum {
     TRIES_MAX = 400,
+    ALLOCATIONS_MAX = 20000, /* of one request */
     ANSWER_WITHIN_US = 120 * 1000 * 1000,
     LOOK_US = 50 * 1000, /* how often one looks whether the shop is still there */
     TOKEN_LIFE_S = 600,
@@ -176,7 +177,8 @@ static void add_headers(struct exchange *exchange)
         add_header(request, "authorization",
                    str_format(request->arena, "Bearer %" STR_F, STR_A(token)));
     if (ask->body)
-        add_header(request, "content-type", STR("application/json"));
+        add_header(request, "content-type",
+                   str_of_z(ask->content_type ? ask->content_type : "application/json"));
     if (ask->key)
         add_header(request, "idempotency-key", str_of_z(ask->key));
     if (ask->prefer)
@@ -240,6 +242,8 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     lock_init(&exchange->lock);
     cond_init(&exchange->answered);
     make_request(exchange, arena);
+    if (client->fail_allocation > 0)
+        arena_fail_at(arena, client->fail_allocation);
     story_tell("%s -> %s %s%s%s %s%s %s %s", client->name, method_names[ask->method], ask->path,
                ask->query ? "?" : "", ask->query ? ask->query : "", ask->key ? "key " : "",
                ask->key ? ask->key : "", ask->prefer ? ask->prefer : "",
@@ -308,14 +312,17 @@ static void wait_to_try_again(struct client_of_shop *client)
 
 struct exchange *client_ask(struct client_of_shop *client, struct ask *ask)
 {
-    for (int i = 0; i < TRIES_MAX; i++) {
+    int tries_max = client->fails_allocations ? ALLOCATIONS_MAX : TRIES_MAX;
+    for (int i = 0; i < tries_max; i++) {
+        client->fail_allocation = client->fails_allocations ? i + 1 : 0;
+        client->allocations_failed += client->fails_allocations && i > 0;
         struct exchange *exchange = client_send(client, ask);
         if (exchange && client_hear(exchange) != HEARD_LATER)
             return exchange;
         client_done(exchange);
         wait_to_try_again(client);
     }
-    story_violated("answers", "%s: %s was asked %d times", client->name, ask->path, TRIES_MAX);
+    story_violated("answers", "%s: %s was asked %d times", client->name, ask->path, tries_max);
 }
 
 void client_ask_all(struct client_of_shop *client, struct ask *asks, int asks_count)

@@ -342,7 +342,7 @@ static bool is_later(const struct reply *reply)
 {
     return reply->status == 503 || reply->status == 504 || reply->status == 507 ||
            is_word(reply->code, "db.failed") || is_word(reply->code, "idempotency.in_flight") ||
-           is_word(reply->code, "version.conflict");
+           is_word(reply->code, "version.conflict") || is_word(reply->code, "call.too_large");
 }
 
 /* A problem tells the trace of the request that asks. */

@@ -101,6 +101,7 @@ struct ask {
     enum ask_kind kind;
     enum http_method method;
     const char *path, *query, *body; /* NULL: none */
+    const char *content_type;        /* NULL: JSON */
     const char *key, *prefer, *if_match, *signature;
     struct model_key *kept; /* of `key` */
     struct uuid who;

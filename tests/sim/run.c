@@ -111,6 +111,10 @@ static void recover(struct run *run, struct check *check)
     run->outcome.crashes++;
     world_bury(run->world, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
+    if (run->scene && run->outcome.crashes == 1) {
+        run->scene->ios_again = -run->world->points[CRASH_AT_IO];
+        world_crash_at(run->world, CRASH_AT_IO, run->scene->again_at);
+    }
     if (!run->scene && fault_strikes(FAULT_KILL_AGAIN, 3))
         world_crash_at(run->world, CRASH_AT_IO, 1 + fault_number(0, 40));
     open_shop(run, check);
@@ -282,7 +286,13 @@ struct actor {
 static void act(void *subject)
 {
     struct actor *actor = subject;
-    actor->run->scene->act(&actor->cast->shoppers[0].client, &actor->cast->staff[0].client);
+    struct scene *scene = actor->run->scene;
+    struct client_of_shop *shopper = &actor->cast->shoppers[0].client;
+    struct client_of_shop *staff = &actor->cast->staff[0].client;
+    shopper->fails_allocations = staff->fails_allocations = scene->fails_allocations;
+    scene->act(shopper, staff);
+    shopper->fails_allocations = staff->fails_allocations = false;
+    scene->allocations = shopper->allocations_failed + staff->allocations_failed;
     actor->is_done = true;
 }
 
@@ -293,6 +303,7 @@ static void play(struct run *run, struct cast *cast, struct check *check)
     struct actor actor = { .run = run, .cast = cast };
     int64_t before = run->world->points[CRASH_AT_IO];
     world_crash_at(run->world, CRASH_AT_IO, run->scene->kill_at);
+    world_fail_disk(run->world, run->scene->fault_op, run->scene->fault, run->scene->fault_at);
     struct thread *thread = thread_start("actor", act, &actor);
     do {
         watch_for(run, check, 300 * TIME_MS);
@@ -301,6 +312,9 @@ static void play(struct run *run, struct cast *cast, struct check *check)
     watch_for(run, check, 0);
     thread_join(thread);
     run->scene->ios = run->world->points[CRASH_AT_IO] - before;
+    run->scene->faults = run->world->faults_of_disk;
+    if (run->outcome.crashes > 0)
+        run->scene->ios_again += run->world->points[CRASH_AT_IO];
 }
 
 static void perform_scene(struct run *run)

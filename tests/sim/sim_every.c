@@ -1,9 +1,11 @@
-/* The shop is killed at every single I/O of one placing, cancel, payment, fulfilment, refund: once
- * as a process, once with the power cut. Then it opens again on what is left, the client goes on,
- * and all the books are checked as after any run.
+/* One placing, cancel, payment, fulfilment, refund, adjustment and import, with one thing that goes
+ * wrong at each place where it can: the shop is killed at every single I/O, as a process and with
+ * the power cut; for placing, once more at every I/O of what follows; every I/O fails; every
+ * allocation of the request finds no room. The client goes on until it has its answer, and all the
+ * books are checked as after any run.
  *
- *     sim-every             some points of each, evenly spread: what make test does
- *     EVERY=1 sim-every     every point (make sim-every)
+ *     sim-every             some places of each, evenly spread: what make test does
+ *     EVERY=1 sim-every     every place (make sim-every)
  */
 #include "os/clock.h"
 #include "os/sync.h"
@@ -13,7 +15,14 @@
 #include <ftw.h>
 #include <stdio.h>
 
-enum { POINTS_STANDARD = 4, SEED = 11, SECONDS_MAX = 300, PATH_BYTES = 200 };
+enum {
+    POINTS_STANDARD = 4,
+    PAIRS_STANDARD = 3,
+    IOS_APART = 23,
+    SEED = 11,
+    SECONDS_MAX = 300,
+    PATH_BYTES = 200
+};
 
 /* ---- what is done ---- */
 
@@ -93,6 +102,70 @@ static void refund(struct client_of_shop *shopper, struct client_of_shop *staff)
     move(staff, ASK_REFUND, "/refunds", "{}");
 }
 
+static void adjust(struct client_of_shop *shopper, struct client_of_shop *staff)
+{
+    (void)shopper;
+    struct ask ask = { .kind = ASK_ADJUST,
+                       .method = HTTP_POST,
+                       .path = "/products/stock/sim-0/adjustments",
+                       .body = "{\"delta\":3,\"reason\":\"received\"}",
+                       .delta = 3,
+                       .expected = -1 };
+    ask.key = client_new_key(staff);
+    client_done(client_ask(staff, &ask));
+    RULE(ask.kept->is_concluded, "answers", "%s was refused", ask.path);
+}
+
+/* ---- an import ---- */
+
+enum { IMPORTED_PRICE = 999, IMPORTED_UNITS = 7 };
+
+static const char file[] =
+    "Handle,Title,Published,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,"
+    "Variant Price\n"
+    "pot,Pot,true,Size,Small,pot-small,7,9.99\n"
+    "pot,,,,Large,pot-large,7,9.99\n"
+    "cup,Cup,true,Title,Default Title,cup,7,9.99\n";
+
+static bool is_done(struct client_of_shop *staff, const char *path)
+{
+    struct ask ask = { .kind = ASK_OTHER, .method = HTTP_GET, .path = path };
+    struct exchange *exchange = client_ask(staff, &ask);
+    str status = peek_text(client_reply(exchange)->json, "status");
+    bool done = str_equal(status, STR("done"));
+    RULE(!str_equal(status, STR("failed")), "imports", "it failed: %" STR_F,
+         STR_A(client_reply(exchange)->body));
+    client_done(exchange);
+    return done;
+}
+
+static void know_imported(struct model *model, const char *name)
+{
+    struct model_sku *sku = &model->skus[model->skus_count++];
+    *sku = (struct model_sku){ .initial = IMPORTED_UNITS };
+    snprintf(sku->sku, sizeof sku->sku, "%s", name);
+    model_price(model, model->skus_count - 1, IMPORTED_PRICE);
+}
+
+/* One whose answer was lost is sent again: it finds all as it should be. */
+static void import(struct client_of_shop *shopper, struct client_of_shop *staff)
+{
+    (void)shopper;
+    struct ask ask = { .kind = ASK_OTHER, .method = HTTP_POST, .path = "/products/imports" };
+    ask.content_type = "text/csv";
+    ask.body = file;
+    struct exchange *exchange = client_ask(staff, &ask);
+    const struct reply *reply = client_reply(exchange);
+    RULE(reply->status == 202, "imports", "%d %" STR_F, reply->status, STR_A(reply->body));
+    const char *path = str_z(staff->model->arena, reply->location);
+    client_done(exchange);
+    while (!is_done(staff, path))
+        sleep_until(clock_mono_us() + TIME_SECOND);
+    know_imported(staff->model, "pot-small");
+    know_imported(staff->model, "pot-large");
+    know_imported(staff->model, "cup");
+}
+
 /* ---- a run in a process of its own ---- */
 
 static struct plan plan_of_scene(void)
@@ -114,6 +187,11 @@ static struct plan plan_of_scene(void)
     return plan;
 }
 
+/* What a run comes to. */
+struct told {
+    int64_t ios, ios_again, faults, crashes, allocations;
+};
+
 static int remove_entry(const char *path, const struct stat *stat, int kind, struct FTW *walk)
 {
     (void)stat, (void)kind, (void)walk;
@@ -130,17 +208,27 @@ static void run_in_child(struct scene *scene, const char *folder, int outcome_fd
     story_on_abort();
     run_scene(&run, arena, plan_of_scene(), str_of_z(folder), scene);
     check_rest(arena, run.model, run.world, run.folder);
-    int64_t told[2] = { scene->ios, run.outcome.crashes };
-    if (write(outcome_fd, told, sizeof told) != sizeof told)
+    struct told told = { scene->ios, scene->ios_again, scene->faults, run.outcome.crashes,
+                         scene->allocations };
+    if (write(outcome_fd, &told, sizeof told) != sizeof told)
         abort();
     _exit(0);
 }
 
-/* Gives the number of I/Os; fails the test where a rule was broken. */
-static int64_t play(struct test *t, struct scene scene)
+static void describe(const struct scene *scene, char *out, size_t room)
 {
-    char folder[PATH_BYTES];
-    int64_t told[2] = { 0 };
+    static const char *const ops[DISK_OPS_COUNT] = { "read", "write", "sync" };
+    snprintf(out, room, "killed at I/O %lld and %lld (%s), %s %lld failed",
+             (long long)scene->kill_at, (long long)scene->again_at,
+             scene->is_power_cut ? "power cut" : "process",
+             scene->fault_at ? ops[scene->fault_op] : "", (long long)scene->fault_at);
+}
+
+/* Fails the test where a rule was broken. */
+static struct told play(struct test *t, struct scene scene)
+{
+    char folder[PATH_BYTES], what[200];
+    struct told told = { 0 };
     int ends[2], status = 0;
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(folder, sizeof folder, "%s/duka-sim-XXXXXX", parent);
@@ -152,57 +240,165 @@ static int64_t play(struct test *t, struct scene scene)
         run_in_child(&scene, folder, ends[1]);
     }
     close(ends[1]);
-    bool has_told = read(ends[0], told, sizeof told) == sizeof told;
+    bool has_told = read(ends[0], &told, sizeof told) == sizeof told;
     close(ends[0]);
     CHECK(waitpid(child, &status, 0) == child);
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    describe(&scene, what, sizeof what);
     if (!has_told || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        FAIL("killed at I/O %lld (%s): status 0x%x", (long long)scene.kill_at,
-             scene.is_power_cut ? "power cut" : "process", (unsigned)status);
-    CHECK_INT(told[1], scene.kill_at > 0);
+        FAIL("%s: status 0x%x", what, (unsigned)status);
     (void)t;
-    return told[0];
+    return told;
 }
 
-/* Every point where EVERY is set; else some, the first and the last among them. */
+/* Every place where EVERY is set; else some, the first among them. */
+static int64_t step_of(int64_t places, int some)
+{
+    return getenv("EVERY") ? 1 : (places + some - 1) / some;
+}
+
 static void kill_at_every_io(struct test *t, struct scene scene)
 {
     alarm(2 * 3600);
-    int64_t ios = play(t, scene);
-    int64_t step = getenv("EVERY") ? 1 : (ios + POINTS_STANDARD - 1) / POINTS_STANDARD;
+    int64_t ios = play(t, scene).ios, step = step_of(ios, POINTS_STANDARD);
     int killed = 0;
     CHECK(ios > 10);
     for (int64_t at = 1; at <= ios; at += step)
         for (int cut = 0; cut < 2; cut++) {
             scene.kill_at = at;
             scene.is_power_cut = cut;
-            (void)play(t, scene);
+            CHECK_INT(play(t, scene).crashes, 1);
             killed++;
         }
     printf("%s: %lld I/Os, killed %d times\n", t->name, (long long)ios, killed);
 }
 
-TEST(killed_while_an_order_is_placed)
+/* Until the nth is not reached any more. A failed sync ends the process. */
+static void fail_every_io(struct test *t, struct scene scene)
 {
-    kill_at_every_io(t, (struct scene){ .act = place_approved });
+    static const struct {
+        enum disk_op op;
+        enum disk_fault fault;
+        const char *name;
+    } ways[] = { { DISK_READ, DISK_EIO, "reads" },
+                 { DISK_WRITE, DISK_EIO, "writes" },
+                 { DISK_WRITE, DISK_ENOSPC, "writes without room" },
+                 { DISK_SYNC, DISK_EIO, "syncs" } };
+    alarm(2 * 3600);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        int failed = 0;
+        scene.fault_op = ways[i].op;
+        scene.fault = ways[i].fault;
+        for (scene.fault_at = 1;; scene.fault_at += getenv("EVERY") ? 1 : IOS_APART) {
+            struct told told = play(t, scene);
+            CHECK_INT(told.crashes, told.faults > 0 && ways[i].op == DISK_SYNC);
+            if (told.faults == 0)
+                break;
+            failed++;
+        }
+        CHECK(failed > 0);
+        printf("%s: %d %s failed\n", t->name, failed, ways[i].name);
+    }
 }
 
-TEST(killed_while_an_order_is_cancelled)
+/* In one run: a request that found no room is asked again, with room for one more. */
+static void fail_every_allocation(struct test *t, struct scene scene)
 {
-    kill_at_every_io(t, (struct scene){ .before = place_and_rest, .act = cancel });
+    alarm(2 * 3600);
+    scene.fails_allocations = true;
+    struct told told = play(t, scene);
+    CHECK(told.allocations > 10);
+    CHECK_INT(told.crashes, 0);
+    printf("%s: %lld allocations failed\n", t->name, (long long)told.allocations);
 }
 
-TEST(killed_while_an_order_is_paid_by_hand)
+/* ---- the scenes ---- */
+
+static const struct scene an_order_is_placed = { .act = place_approved };
+static const struct scene an_order_is_cancelled = { .before = place_and_rest, .act = cancel };
+static const struct scene an_order_is_paid_by_hand = { .before = place_manual, .act = pay };
+static const struct scene an_order_is_fulfilled = { .before = place_and_rest, .act = fulfil };
+static const struct scene an_order_is_refunded = { .before = place_and_rest, .act = refund };
+static const struct scene stock_is_adjusted = { .act = adjust };
+static const struct scene a_file_is_imported = { .act = import };
+
+TEST(killed_while_an_order_is_placed) { kill_at_every_io(t, an_order_is_placed); }
+
+TEST(killed_while_an_order_is_cancelled) { kill_at_every_io(t, an_order_is_cancelled); }
+
+TEST(killed_while_an_order_is_paid_by_hand) { kill_at_every_io(t, an_order_is_paid_by_hand); }
+
+TEST(killed_while_an_order_is_fulfilled) { kill_at_every_io(t, an_order_is_fulfilled); }
+
+TEST(killed_while_an_order_is_refunded) { kill_at_every_io(t, an_order_is_refunded); }
+
+TEST(killed_while_stock_is_adjusted) { kill_at_every_io(t, stock_is_adjusted); }
+
+TEST(killed_while_a_file_is_imported) { kill_at_every_io(t, a_file_is_imported); }
+
+/* At every I/O, and then at every I/O of what the shop does next. */
+TEST(killed_twice_while_an_order_is_placed)
 {
-    kill_at_every_io(t, (struct scene){ .before = place_manual, .act = pay });
+    struct scene scene = an_order_is_placed;
+    int64_t ios = play(t, scene).ios, step = step_of(ios, PAIRS_STANDARD);
+    int killed = 0;
+    alarm(6 * 3600);
+    for (scene.kill_at = 1; scene.kill_at <= ios; scene.kill_at += step) {
+        scene.again_at = 0;
+        int64_t again = play(t, scene).ios_again, step_again = step_of(again, PAIRS_STANDARD);
+        CHECK(again > 10);
+        for (int64_t at = 1; at <= again; at += step_again) {
+            scene.again_at = at;
+            scene.is_power_cut = killed % 2;
+            killed += play(t, scene).crashes == 2;
+        }
+    }
+    CHECK(killed >= PAIRS_STANDARD);
+    printf("%s: killed at %d pairs of places\n", t->name, killed);
 }
 
-TEST(killed_while_an_order_is_fulfilled)
+TEST(each_io_fails_while_an_order_is_placed) { fail_every_io(t, an_order_is_placed); }
+
+TEST(each_io_fails_while_an_order_is_cancelled) { fail_every_io(t, an_order_is_cancelled); }
+
+TEST(each_io_fails_while_an_order_is_paid_by_hand) { fail_every_io(t, an_order_is_paid_by_hand); }
+
+TEST(each_io_fails_while_an_order_is_fulfilled) { fail_every_io(t, an_order_is_fulfilled); }
+
+TEST(each_io_fails_while_an_order_is_refunded) { fail_every_io(t, an_order_is_refunded); }
+
+TEST(each_io_fails_while_stock_is_adjusted) { fail_every_io(t, stock_is_adjusted); }
+
+TEST(each_io_fails_while_a_file_is_imported) { fail_every_io(t, a_file_is_imported); }
+
+TEST(each_allocation_fails_while_an_order_is_placed)
 {
-    kill_at_every_io(t, (struct scene){ .before = place_and_rest, .act = fulfil });
+    fail_every_allocation(t, an_order_is_placed);
 }
 
-TEST(killed_while_an_order_is_refunded)
+TEST(each_allocation_fails_while_an_order_is_cancelled)
 {
-    kill_at_every_io(t, (struct scene){ .before = place_and_rest, .act = refund });
+    fail_every_allocation(t, an_order_is_cancelled);
+}
+
+TEST(each_allocation_fails_while_an_order_is_paid_by_hand)
+{
+    fail_every_allocation(t, an_order_is_paid_by_hand);
+}
+
+TEST(each_allocation_fails_while_an_order_is_fulfilled)
+{
+    fail_every_allocation(t, an_order_is_fulfilled);
+}
+
+TEST(each_allocation_fails_while_an_order_is_refunded)
+{
+    fail_every_allocation(t, an_order_is_refunded);
+}
+
+TEST(each_allocation_fails_while_stock_is_adjusted) { fail_every_allocation(t, stock_is_adjusted); }
+
+TEST(each_allocation_fails_while_a_file_is_imported)
+{
+    fail_every_allocation(t, a_file_is_imported);
 }

@@ -399,6 +399,12 @@ void world_break_disk(struct world *world)
     world->fault_in[op] = 1 + dice(60);
 }
 
+void world_fail_disk(struct world *world, enum disk_op op, enum disk_fault fault, int64_t nth)
+{
+    world->fault = fault;
+    world->fault_in[op] = nth;
+}
+
 /* ---- the door ---- */
 
 static str first_segment(str path)

@@ -76,6 +76,9 @@ void world_fill_disk(struct world *world);
 /* One operation fails soon: a read, a write, or a sync, which ends the process. */
 void world_break_disk(struct world *world);
 
+/* The nth such operation from now on fails so; 0 takes it back. */
+void world_fail_disk(struct world *world, enum disk_op op, enum disk_fault fault, int64_t nth);
+
 /* The shop is killed at the nth such point from now on; 0 takes it back. Nobody is told but who
  * waits for it. */
 void world_crash_at(struct world *world, enum crash_point point, int64_t nth);

@@ -145,6 +145,26 @@ static void jump_and_allocate_again(void)
     arena_alloc(arena, SMALL_MAX + 1, 1);
 }
 
+TEST(the_nth_allocation_fails_where_a_test_asks_for_it)
+{
+    jmp_buf guard;
+    volatile int allocations = 0;
+    arena_fail_at(t->arena, 3);
+    (void)arena_alloc(t->arena, 1, 1); /* without a guard none fails */
+    if (setjmp(guard) == 0) {
+        arena_guard(t->arena, &guard);
+        while (allocations < 10) {
+            (void)arena_alloc(t->arena, 1, 1);
+            allocations++;
+        }
+    }
+    arena_guard(t->arena, NULL);
+    CHECK_INT(allocations, 2);
+    CHECK_INT(arena_fail_at(t->arena, 5), 0);
+    (void)arena_alloc(t->arena, 1, 1);
+    CHECK_INT(arena_fail_at(t->arena, 0), 5);
+}
+
 TEST(a_guard_is_good_for_one_jump) { CHECK_PANICS(jump_and_allocate_again()); }
 
 TEST(an_arena_is_used_again_after_a_jump_and_a_reset)
