@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { JOB_PATH_BYTES = 200, JOB_LINE_BYTES = 1024, JOB_SECONDS_MAX = 300 };
+enum { JOB_PATH_BYTES = 200, JOB_LINE_BYTES = 1024, JOB_SECONDS_MAX = 300 /* of the processor */ };
 
 struct job {
     uint64_t seed;

@@ -16,7 +16,13 @@
 #include "tests/sim/retell.h"
 #include <stdio.h>
 
-enum { SEEDS_STANDARD = 40, TWICE_STANDARD = 3, JOBS_MAX = 8, SHRINK_TRIES_MAX = 150 };
+enum {
+    SEEDS_STANDARD = 40,
+    TWICE_STANDARD = 3,
+    JOBS_MAX = 8,
+    SHRINK_TRIES_MAX = 150,
+    JOB_PATIENCE_S = 2 * 3600
+};
 
 static uint64_t seed_first = 1, seed_last = SEEDS_STANDARD, seed_next;
 static const char *only_faults; /* NULL: all */
@@ -75,7 +81,7 @@ static uint64_t seed_of(const struct test *t)
 static void keeps_its_books(struct test *t)
 {
     uint64_t seed = seed_of(t);
-    alarm(JOB_SECONDS_MAX * JOBS_MAX);
+    alarm(JOB_PATIENCE_S);
     if (seed_next < seed)
         seed_next = seed;
     while (seed_next <= seed_last && seed_next < seed + (uint64_t)jobs_at_once()) {
@@ -108,7 +114,7 @@ static void is_told(struct test *t)
     struct job silent, told;
     struct outcome first, second;
     char line[JOB_LINE_BYTES], rule[JOB_LINE_BYTES];
-    alarm(JOB_SECONDS_MAX * JOBS_MAX);
+    alarm(JOB_PATIENCE_S);
     job_start(&silent, seed, only_faults, JOB_TELLS_LAST);
     bool is_good = job_end(&silent, &first);
     if (!is_good)
@@ -184,7 +190,7 @@ TEST(the_same_seed_gives_the_same_run_and_the_same_books)
 {
     if (is_loud)
         SKIP("one seed is told");
-    alarm(JOB_SECONDS_MAX * JOBS_MAX);
+    alarm(JOB_PATIENCE_S);
     for (uint64_t seed = 1001; seed <= 1000 + TWICE_STANDARD; seed++) {
         struct outcome first = outcome_of(seed), second = outcome_of(seed);
         check_same(&first, &second);
