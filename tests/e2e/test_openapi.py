@@ -1,12 +1,14 @@
 """The OpenAPI document and its page."""
 
 import json
+import re
 
 import jsonschema
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from shop import ROOT, accepted, told
+from browser import CHROMIUM, Page
+from shop import ROOT, accepted, told, until
 from test_auth import World
 from test_refusals import Call
 
@@ -73,6 +75,8 @@ def test_every_example_works_as_it_stands(document, new_shop):
     shop.staff.patch(made.headers["location"], json={"status": "active"}, headers={"If-Match": "*"})
     adjustment = examples["POST", "/products/stock/{sku}/adjustments"][1]
     accepted(shop.staff.adjust(sku, **adjustment))
+    buyer = shop.customer()  # Orders hears of what is for sale a moment later
+    until(lambda: buyer.place(sku).status_code == 201, what="an order of the new product")
     done = {("POST", "/users"), ("POST", "/products")}
     for route, (kind, example) in examples.items():
         if route in done or route in WITHOUT_EXAMPLE:
@@ -145,3 +149,69 @@ def test_the_page_needs_nothing_from_elsewhere(anonymous):
     assert (
         anonymous.get("/docs", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
     )
+
+
+# ---- the page in a real browser ----
+
+SEEN = """[...document.querySelectorAll('article.call')].filter(one => one.offsetHeight > 0).map(one => ({
+  id: one.id, heading: one.querySelector('h3').innerText.replace(/\\s+/g, ' '), text: one.innerText,
+  codes: [...one.querySelectorAll('.answer a code')].map(code => code.innerText) }))"""
+
+
+@pytest.fixture(scope="module")
+def page(shop, tmp_path_factory):
+    if not CHROMIUM:
+        pytest.skip("chromium is not installed")
+    with Page(tmp_path_factory.mktemp("chromium")) as opened:
+        opened.open(shop.url + "/docs", "document.querySelectorAll('article.call').length > 0")
+        yield opened
+
+
+def test_the_page_shows_every_call_with_what_it_takes_and_may_answer(page, document):
+    seen = {one["id"]: one for one in page.value(SEEN)}
+    calls = [(path, method, call) for path, item in document["paths"].items() for method, call in item.items()]
+    assert set(seen) == {call["operationId"] for _, _, call in calls} and len(seen) > 40
+    for path, method, call in calls:
+        shown = seen[call["operationId"]]
+        assert shown["heading"].startswith(f"{method.upper()} {path} "), shown["heading"]
+        assert call["summary"].replace("`", "") in shown["text"]
+        for parameter in call.get("parameters", []):
+            assert resolved(document, parameter)["name"] in shown["text"], path
+        codes = []
+        for answer in call["responses"].values():
+            codes += re.findall(r"^- `([^`]+)`", resolved(document, answer)["description"], re.M)
+        assert sorted(codes) == sorted(shown["codes"]), path
+    texts = page.value("document.getElementById('main').textContent")
+    assert "matches" not in texts and "undefined" not in texts, "a pattern is told in words"
+    assert texts.count("one line of text") > 40 and "a UUID" in texts and "2 capital letters" in texts
+
+
+def test_every_link_of_the_page_leads_somewhere(page):
+    broken = page.value(
+        "[...document.querySelectorAll('a')].map(link => link.getAttribute('href')).filter(to => "
+        "to.startsWith('#') ? !document.getElementById(to.slice(1)) : to !== '/openapi.json')"
+    )
+    assert broken == []
+
+
+def test_a_call_is_found_by_its_words(page):
+    left = page.value(
+        "(() => { const box = document.getElementById('filter'); box.value = 'post refund'; "
+        "box.dispatchEvent(new Event('input')); const left = [...document.querySelectorAll('#menu li[data-words]')]"
+        ".filter(item => item.offsetHeight > 0).map(item => item.innerText.replace(/\\s+/g, ' ')); "
+        "box.value = ''; box.dispatchEvent(new Event('input')); return left; })()"
+    )
+    assert left == ["POST /orders/{id}/refunds"]
+
+
+def test_the_page_asks_for_nothing_from_elsewhere_and_has_nothing_to_complain_of(page, shop):
+    assert page.requests() == [shop.url + "/docs", shop.url + "/openapi.json"]
+    assert page.complaints() == []
+    width = page.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width == 0, "nobody has to scroll sideways"
+
+
+def test_what_a_page_complains_of_and_asks_for_is_seen(page, shop):
+    page.value("console.error('planted'); fetch('/nothing-here').then(answer => answer.status)")
+    assert shop.url + "/nothing-here" in page.requests()
+    assert len(page.complaints()) == 2, page.complaints()

@@ -9,19 +9,27 @@ BODY_BYTES_MAX = 65536
 ACCESS = {"anyone": "Anyone may call.", "customer": "For signed-in users.",
           "staff": "For staff.", "admin": "For admins."}
 
-INFO = """A shop: accounts, catalog and stock, orders and payments.
-
-Money is in integer minor units (cents) with an ISO 4217 currency. Ids are UUIDs; times are RFC 3339
-in UTC. A member that is null counts as absent. A member that a request does not know is refused
-(422), and so is a parameter of the query (400). Numbers are whole: fractions and exponents are
-refused. Errors are application/problem+json (RFC 9457) with a `code` that never changes its
-meaning: 400 cannot be read, 401 who are you, 403 not with your role, 404 not there or not yours,
-409 state or stock says no, 412 and 428 If-Match, 422 well-formed and not allowed (`errors` names
-each field), 429 and 503 come again after Retry-After; 5xx are faults of ours. A refused call has
-changed nothing. A 2xx leaves after its commit is on disk. An Idempotency-Key belongs to its caller,
-method and path; a repeat hears the first answer. Lists are read by `limit` and `after`, the `next`
-of the page before. Where a token is wanted it comes in Authorization: Bearer and nowhere else.
-`traceparent` (W3C) and `X-Request-Id` are taken and given back."""
+INFO = "\n".join([
+    "A shop: accounts, catalog and stock, orders and payments.",
+    "",
+    "Register with `POST /users`, log in with `POST /users/login`, and send the `access_token` as `Authorization: Bearer …`, "
+    "nowhere else. A token lives for ten minutes; `POST /users/refresh` gives the next one.",
+    "",
+    "- Money is in integer minor units (cents) with an ISO 4217 currency. Numbers are whole: fractions and exponents are refused.",
+    "- Ids are UUIDs; times are RFC 3339 in UTC.",
+    "- A member that is `null` counts as absent. A member that a request does not know is refused (422), and so is a parameter "
+    "of the query (400).",
+    "- Lists are read a page at a time: `limit`, and `after` with the `next` of the page before.",
+    "- An `Idempotency-Key` belongs to its caller, method and path; a repeat hears the first answer.",
+    "- A 2xx leaves after its commit is on disk. A refused call has changed nothing.",
+    "- `traceparent` (W3C) and `X-Request-Id` are taken and given back.",
+    "",
+    "Errors are `application/problem+json` (RFC 9457) with a `code` that never changes its meaning:",
+    "",
+    "- 400 cannot be read · 401 who are you · 403 not with your role · 404 not there, or not yours",
+    "- 409 state or stock says no · 412 and 428 about `If-Match` · 422 well-formed and not allowed: `errors` names each field",
+    "- 429 and 503 come again after `Retry-After` · 5xx are faults of ours",
+])
 
 CSV_EXAMPLE = """Handle,Title,Option1 Name,Option1 Value,Variant Price
 clay-plant-pot,Clay Plant Pot,Size,Regular,12.99
