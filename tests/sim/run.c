@@ -232,7 +232,9 @@ static void sum_up(struct run *run)
     run->outcome.asked = run->model->asked;
     run->outcome.orders = run->model->orders_count;
     run->outcome.events = run->world->events_count;
-    (void)faults_struck(&run->outcome.faults);
+    const struct fault *struck = faults_struck(&run->outcome.faults);
+    for (int i = 0; i < run->outcome.faults; i++)
+        run->outcome.struck[struck[i].kind]++;
 }
 
 static void perform(struct run *run, enum planted planted)

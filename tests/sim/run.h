@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/faults.h"
 
 /* Faults of the test itself, planted to see that they are found. */
 enum planted {
@@ -20,6 +21,7 @@ struct outcome {
     uint64_t trace_hash, steps;
     struct sha256 books;
     int asked, orders, events, restarts, crashes, faults;
+    int struck[FAULT_KINDS_COUNT]; /* the faults by their kind */
     int64_t virtual_us;
 };
 

@@ -27,7 +27,8 @@ enum {
 static uint64_t seed_first = 1, seed_last = SEEDS_STANDARD, seed_next;
 static const char *only_faults; /* NULL: all */
 static bool is_loud;
-static struct job jobs[JOBS_MAX]; /* by seed modulo their number */
+static struct job jobs[JOBS_MAX];                /* by seed modulo their number */
+static int seeds_run, struck[FAULT_KINDS_COUNT]; /* the faults that struck in them */
 
 static int jobs_at_once(void)
 {
@@ -97,6 +98,9 @@ static void keeps_its_books(struct test *t)
     if (!is_good)
         FAIL("make sim SEED=%llu shows it", (unsigned long long)seed);
     tell_outcome(seed, &outcome);
+    seeds_run++;
+    for (int kind = 0; kind < FAULT_KINDS_COUNT; kind++)
+        struck[kind] += outcome.struck[kind];
 }
 
 static void check_same(const struct outcome *first, const struct outcome *second)
@@ -184,6 +188,21 @@ static struct outcome outcome_of(uint64_t seed)
     if (!is_good)
         FAIL("make sim SEED=%llu shows it", (unsigned long long)seed);
     return outcome;
+}
+
+/* After the seeds: a source of trouble that is switched off would leave them all green. */
+TEST(every_kind_of_fault_struck_in_the_seeds)
+{
+    if (seeds_run < SEEDS_STANDARD || only_faults)
+        SKIP("only some seeds or faults were chosen");
+    int silent = 0;
+    for (int kind = 0; kind < FAULT_KINDS_COUNT; kind++) {
+        char name[FAULT_NAME_BYTES];
+        fault_name((struct fault){ (enum fault_kind)kind, struck[kind] }, name);
+        printf("%s%s", name, kind == FAULT_KINDS_COUNT - 1 ? "\n" : ", ");
+        silent += struck[kind] == 0;
+    }
+    CHECK_INT(silent, 0);
 }
 
 TEST(the_same_seed_gives_the_same_run_and_the_same_books)
