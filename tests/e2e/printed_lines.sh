@@ -45,14 +45,6 @@ password=$(sed -n 's/^    password  *//p' "$log")
 
 has_lines() { [ "$(grep -c '^# ---- ' "$scratch/lines")" -eq 4 ] || { cat "$log" && false; }; }
 check "make run printed two blocks of lines" has_lines
-only_sh_and_curl() {
-    local word
-    for word in jq python perl node wget httpie; do
-        ! grep -w -- "$word" "$scratch/lines" || return 1
-    done
-}
-check "the lines need only sh and curl" only_sh_and_curl
-
 if [ "$phase" = first ]; then
     check "the first start shows a password" test "${#password}" -ge 15
     shows_once() { [ "$(grep -c '^    password ' "$log")" -eq 1 ]; }
@@ -71,10 +63,16 @@ else
     export STAFF_PASSWORD=$password
 fi
 
+# They need only sh, curl and what POSIX has: nothing else is to be found.
+mkdir "$scratch/bin"
+for tool in sh curl cat cut date grep head sed tail tr; do
+    ln -s "$(command -v "$tool")" "$scratch/bin/$tool"
+done
 # Pasting: a shell that reads its commands from stdin, as a terminal gives them.
+paste_into_sh() { PATH=$scratch/bin "$scratch/bin/sh"; }
 cat "$scratch/lines" "$scratch/lines" >"$scratch/pasted"
-sh <"$scratch/pasted" >"$scratch/out.1" 2>"$scratch/err.1"
-sh <"$scratch/lines" >"$scratch/out.2" 2>"$scratch/err.2"
+paste_into_sh <"$scratch/pasted" >"$scratch/out.1" 2>"$scratch/err.1"
+paste_into_sh <"$scratch/lines" >"$scratch/out.2" 2>"$scratch/err.2"
 cat "$scratch/out.1" "$scratch/out.2" >"$scratch/out"
 
 count() { grep -cE -- "$1" "$scratch/out"; }
@@ -86,7 +84,7 @@ times() {
     [ "$found" -eq "$1" ] || sed 's/^/      | /' "$scratch/out" | cut -c 1-400
 }
 silent() { ! grep . "$scratch/err.1" "$scratch/err.2"; }
-check "curl and the shell had nothing to complain of" silent
+check "sh and curl are enough, and had nothing to complain of" silent
 times 0 "nothing was refused" '"code":"|"status":[45][0-9][0-9]'
 times 3 "a customer registered" '"email":"amina-'
 times 6 "products were listed and found" '"items":\[\{"id":"[^"]*","handle":'
