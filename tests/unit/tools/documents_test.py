@@ -125,6 +125,16 @@ class Documents(unittest.TestCase):
         self.assertGreaterEqual(len(folders), 8)
         self.assertEqual([folder for folder in folders if not is_there(folder)], [])
 
+    def test_the_defaults_that_the_readme_tells_are_those_of_the_settings(self):
+        table = (ROOT / "contracts" / "settings.tbl").read_text(encoding="utf-8")
+        known = dict(re.findall(r'^SETTING\((\w+), \w+, "([^"]*)"', table, re.M))
+        told = {}
+        for names, defaults in re.findall(r"^\| (`[A-Z_`, ]+) \| (`[^|]+`) \|", self.texts["README.md"], re.M):
+            told.update(zip(re.findall(r"`(\w+)`", names), re.findall(r"`([^`]+)`", defaults)))
+        self.assertEqual(told, {name: known.get(name) for name in told})
+        self.assertEqual((told["LISTEN_ADDR"], told["OPS_ADDR"]), ("0.0.0.0:3000", "127.0.0.1:9000"))
+        self.assertGreater(len(told), 6)
+
     def test_a_file_or_function_that_is_gone_is_seen(self):
         text = "The `chassis/nowhere.c` calls `nobody_calls`; `orders/api.c: orders_create_order` and [this](docs/gone.md)."
         self.assertEqual(sorted(path for path in paths_of(text) if not is_there(path)), ["chassis/nowhere.c", "docs/gone.md"])
