@@ -1,6 +1,6 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [--rounds N] [--seconds S]
+    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [--rounds N] [--seconds S]
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from peers import Api, Duka, GoReference, Nginx, Skipped, pss_kib
+from peers import Api, Duka, GoReference, InnerCall, Nginx, Skipped, pss_kib
 
 HERE = Path(__file__).resolve().parent
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -242,8 +242,33 @@ def bench_batch(folder, options):
         single.stop()
 
 
+def bench_inner(folder, options):
+    """A call between two services by gRPC, 64 at once over one connection, each side against nginx answering a request."""
+    service = InnerCall(Path(folder) / "inner", SERVER_CORE)
+    nginx = Nginx(Path(folder) / "nginx", SERVER_CORE, "x" * 120)
+    service.start()
+    try:
+        nginx.start()
+        answered, asked, theirs, waited = [], [], [], []
+        for _ in range(options.rounds):
+            before = service.cpu_us()
+            count, used = service.ask("ask", 64, options.seconds, LOAD_CORE)
+            answered.append((service.cpu_us() - before) / count)
+            asked.append(used / count)
+            count, used = service.ask("wait", 16, options.seconds, LOAD_CORE)
+            waited.append(used / count)
+            theirs.append(measured(nginx, lambda: all_good(wrk(nginx.port, "/", options.seconds, 64))))
+        print(f"a call that 16 threads wait for costs its caller {statistics.median(waited):.1f} us", flush=True)
+        good = report("inner call, who answers / nginx", answered, theirs, 1.0)
+        return report("inner call, who asks / nginx", asked, theirs, 1.0) and good
+    finally:
+        nginx.stop()
+        service.stop()
+
+
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
-           "hot": bench_hot, "signin": bench_signin, "idle": bench_idle}
+           "hot": bench_hot, "signin": bench_signin, "idle": bench_idle,
+           "inner": bench_inner}
 
 
 def main():

@@ -4,8 +4,10 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -73,6 +75,18 @@ def wait_for(port, path, deadline_s=30, poll_s=0.02):
             pass
         time.sleep(poll_s)
     raise RuntimeError(f"nothing answers on port {port}{path} after {deadline_s} s")
+
+
+def wait_for_connection(port, deadline_s=30):
+    """Waits until somebody listens."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"nobody listens on port {port} after {deadline_s} s")
 
 
 class Peer:
@@ -201,6 +215,30 @@ class Duka(Peer):
                 return
             time.sleep(0.05)
         raise RuntimeError("the shop does not come to rest")
+
+
+class InnerCall(Peer):
+    """The service's side of a call between services; `ask` is the caller's, on the other core, whose CPU is asked for
+    after it has ended."""
+
+    def __init__(self, folder, core, port=3950):
+        super().__init__("inner-call", folder, core)
+        self.port = port
+        self.program = ROOT / "build/release/inner-call"
+
+    def start(self):
+        subprocess.run([ROOT / "scripts/build", "release", "inner-call"], check=True, capture_output=True)
+        self.spawn([self.program, "serve", f"127.0.0.1:{self.port}"])
+        wait_for_connection(self.port)
+
+    def ask(self, how, at_once, seconds, core):
+        """Calls that were answered, and the CPU of the caller in microseconds."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(["taskset", "-c", str(core), self.program, how, f"http://127.0.0.1:{self.port}",
+                               str(at_once), str(seconds)], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return int(done.stdout), used * 1e6
 
 
 class Nginx(Peer):

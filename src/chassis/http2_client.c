@@ -476,6 +476,15 @@ static void ping_after_silence(struct http2_client *client, int64_t now_ms)
 
 /* ---- Calls ---- */
 
+/* What is another in each request is not worth a place in the table that both sides keep. */
+static uint8_t flags_of(str name)
+{
+    bool is_new_each_time =
+        str_equal(name, STR("traceparent")) || str_equal(name, STR("x-request-id")) ||
+        str_equal(name, STR("grpc-timeout")) || str_equal(name, STR("idempotency-key"));
+    return is_new_each_time ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+}
+
 void http2_client_ask(struct http2_client *client, struct http2_call *call,
                       const struct http2_call_events *events, const struct header *fields,
                       int fields_count, bool has_body)
@@ -490,7 +499,8 @@ void http2_client_ask(struct http2_client *client, struct http2_call *call,
             .name = (uint8_t *)(uintptr_t)fields[i].name.ptr,
             .namelen = fields[i].name.len,
             .value = (uint8_t *)(uintptr_t)(fields[i].value.ptr ? fields[i].value.ptr : ""),
-            .valuelen = fields[i].value.len
+            .valuelen = fields[i].value.len,
+            .flags = flags_of(fields[i].name)
         };
     int32_t id = nghttp2_submit_request(client->session, NULL, list, (size_t)fields_count,
                                         has_body ? &body : NULL, call);

@@ -10,12 +10,21 @@ enum { PUMP_BYTES = 32 * 1024, PUMP_FIRST_BYTES = 2048 };
 
 /* ---- One answer ---- */
 
+/* What is another in each answer is not worth a place in the table that both sides keep. */
+static uint8_t flags_of(str name)
+{
+    bool is_new_each_time =
+        str_equal(name, STR("traceparent")) || str_equal(name, STR("x-request-id"));
+    return is_new_each_time ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+}
+
 static nghttp2_nv field_of_header(struct header header)
 {
     return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)header.name.ptr,
                          .namelen = header.name.len,
                          .value = (uint8_t *)(uintptr_t)(header.value.ptr ? header.value.ptr : ""),
-                         .valuelen = header.value.len };
+                         .valuelen = header.value.len,
+                         .flags = flags_of(header.name) };
 }
 
 static void submit_trailers(nghttp2_session *session, const struct http2_stream *stream)

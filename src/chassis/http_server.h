@@ -66,7 +66,7 @@ struct http2 {
     int32_t newest_id;           /* of a stream */
     int32_t gap_first, gap_last; /* the ids that it skipped last: they are used up too */
     struct http2_guard guard;
-    struct loop_task pump;   /* at the end of the loop's turn */
+    struct loop_task pump; /* at the end of the loop's turn */
     bool pump_posted;
     bool feeding;            /* bytes of the peer's are read: nothing is written meanwhile */
     bool noticed, last_told; /* of draining: that it begins; which stream is the last */

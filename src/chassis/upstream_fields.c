@@ -2,6 +2,14 @@
 
 /* ---- Requests ---- */
 
+static bool is_one_of(str name, const str *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (name.len == names[i].len && name.ptr[0] == names[i].ptr[0] && str_equal(name, names[i]))
+            return true;
+    return false;
+}
+
 /* For one connection only; or written by ourselves. */
 static bool is_dropped(str name)
 {
@@ -23,10 +31,7 @@ static bool is_dropped(str name)
         STR("content-length"),
     };
 
-    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
-        if (str_equal(name, dropped[i]))
-            return true;
-    return false;
+    return is_one_of(name, dropped, sizeof(dropped) / sizeof(dropped[0]));
 }
 
 /* The Connection header names others that are for this connection. */
@@ -55,9 +60,10 @@ static str timeout_text(struct arena *arena, int64_t left_us)
 
     if (left_us < 1)
         left_us = 1;
-    if (left_us <= DIGITS8)
-        return str_format(arena, "%lldu", (long long)left_us);
-    return str_format(arena, "%lldm", (long long)(left_us / TIME_MS));
+    struct text out = text_init(arena, 16);
+    text_add_int(&out, left_us <= DIGITS8 ? left_us : left_us / TIME_MS);
+    text_add_byte(&out, left_us <= DIGITS8 ? 'u' : 'm');
+    return text_str(&out);
 }
 
 /* How long the body is: what is there, or what was told of a stream. None where there is none. */
@@ -90,6 +96,19 @@ static str target_of(struct arena *arena, const struct request *request)
     return str_format(arena, "%" STR_F "?%" STR_F, STR_A(request->path), STR_A(request->query));
 }
 
+/* "00-<trace>-<span>-01" */
+static str traceparent_of(struct arena *arena, const struct request *request)
+{
+    struct text out = text_init(arena, 56);
+
+    text_add(&out, STR("00-"));
+    text_add(&out, str_of(request->trace_id, sizeof(request->trace_id) - 1));
+    text_add_byte(&out, '-');
+    text_add(&out, str_of(request->span_id, sizeof(request->span_id) - 1));
+    text_add(&out, STR("-01"));
+    return text_str(&out);
+}
+
 static void add_own(struct list *list, struct arena *arena, const struct request *request,
                     int64_t left_us)
 {
@@ -98,8 +117,7 @@ static void add_own(struct list *list, struct arena *arena, const struct request
     if (length.ptr && !request->grpc)
         add(list, STR("content-length"), length);
     if (request->trace_id[0])
-        add(list, STR("traceparent"),
-            str_format(arena, "00-%s-%s-01", request->trace_id, request->span_id));
+        add(list, STR("traceparent"), traceparent_of(arena, request));
     if (request->request_id[0])
         add(list, STR("x-request-id"), str_of_z(request->request_id));
     if (request->grpc) {
@@ -149,10 +167,7 @@ static bool is_ours(str name)
         STR("x-request-id"),
     };
 
-    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-        if (str_equal(name, ours[i]))
-            return true;
-    return false;
+    return is_one_of(name, ours, sizeof(ours) / sizeof(ours[0]));
 }
 
 /* What is broken in it stays as it is. */

@@ -44,6 +44,7 @@ struct upstream {
     struct upstream_config config;
     struct upstream_url url;
     struct upstream_peer peers[UPSTREAM_PEERS_MAX];
+    int peers_end; /* places that were ever used: the first of them */
     struct retry_budget budget;
 
     struct dns_query *queries[UPSTREAM_HOSTS_MAX]; /* under way; NULL: none */

@@ -24,7 +24,7 @@ static void note_ready(struct upstream *upstream)
 {
     bool is_tried = false, is_open = false;
 
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         const struct upstream_peer *peer = &upstream->peers[i];
         is_tried = is_tried || peer->breaker.until_ms > 0;
         for (int j = 0; j < UPSTREAM_LINKS_MAX; j++)
@@ -66,19 +66,20 @@ static void peer_note(struct upstream *upstream, int host, const struct net_addr
             return;
         }
     }
-    if (free) /* else there are as many as we ask */
-        *free = (struct upstream_peer){ .upstream = upstream,
-                                        .address = *address,
-                                        .host = host,
-                                        .is_named = true,
-                                        .is_used = true };
+    if (!free)
+        return; /* there are as many as we ask */
+    if (free - upstream->peers >= upstream->peers_end)
+        upstream->peers_end = (int)(free - upstream->peers) + 1;
+    *free = (struct upstream_peer){
+        .upstream = upstream, .address = *address, .host = host, .is_named = true, .is_used = true
+    };
 }
 
 static void count_addresses(struct upstream *upstream)
 {
     int count = 0;
 
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++)
+    for (int i = 0; i < upstream->peers_end; i++)
         count += upstream->peers[i].is_used && upstream->peers[i].is_named;
     series_set(upstream->addresses, count);
 }
@@ -87,12 +88,12 @@ static void count_addresses(struct upstream *upstream)
 static void host_answered(struct upstream *upstream, int host, const struct net_address *addresses,
                           size_t count)
 {
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++)
+    for (int i = 0; i < upstream->peers_end; i++)
         if (upstream->peers[i].host == host)
             upstream->peers[i].is_named = false;
     for (size_t i = 0; i < count; i++)
         peer_note(upstream, host, &addresses[i]);
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *peer = &upstream->peers[i];
         for (int j = 0; peer->is_used && !peer->is_named && j < UPSTREAM_LINKS_MAX; j++)
             if (peer->links[j].client && http2_client_calls(peer->links[j].client) == 0) {
@@ -270,7 +271,7 @@ void upstream_connect(struct upstream *upstream)
     if (!upstream->calls)
         return; /* nobody asks */
     resolve(upstream);
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *peer = &upstream->peers[i];
         if (!peer->is_used || !peer->is_named || !breaker_allows(&peer->breaker, now_ms) ||
             !is_wanted(peer))
@@ -289,7 +290,7 @@ bool upstream_is_hopeful(const struct upstream *upstream)
 
     if (upstream->queries_count > 0)
         return true;
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         const struct upstream_peer *peer = &upstream->peers[i];
         for (int j = 0; peer->is_used && peer->is_named && j < UPSTREAM_LINKS_MAX; j++) {
             const struct upstream_link *link = &peer->links[j];
@@ -334,7 +335,7 @@ struct upstream_link *upstream_pick(struct upstream *upstream, const struct upst
     int loads[UPSTREAM_PEERS_MAX], count = 0;
     int64_t now_ms = loop_now_ms(upstream->loop);
 
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *peer = &upstream->peers[i];
         if (!peer->is_used || !peer->is_named || !breaker_allows(&peer->breaker, now_ms))
             continue;
@@ -355,7 +356,7 @@ bool upstream_has_other(struct upstream *upstream, const struct upstream_peer *p
     ASSERT(upstream);
     int load;
 
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *other = &upstream->peers[i];
         if (other != peer && other->is_used && other->is_named && other->breaker.until_ms == 0 &&
             link_of(other, &load))
@@ -394,7 +395,7 @@ int64_t upstream_peers_look(struct upstream *upstream)
     ASSERT(upstream);
     int64_t next_ms = INT64_MAX;
 
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++) {
+    for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *peer = &upstream->peers[i];
         for (int j = 0; peer->is_used && j < UPSTREAM_LINKS_MAX; j++) {
             if (!peer->links[j].client)
@@ -413,7 +414,7 @@ void upstream_peers_close(struct upstream *upstream)
 
     for (int i = 0; i < UPSTREAM_HOSTS_MAX; i++)
         dns_drop(upstream->queries[i]);
-    for (int i = 0; i < UPSTREAM_PEERS_MAX; i++)
+    for (int i = 0; i < upstream->peers_end; i++)
         for (int j = 0; j < UPSTREAM_LINKS_MAX; j++)
             if (upstream->peers[i].links[j].client)
                 http2_client_close(upstream->peers[i].links[j].client);
