@@ -15,13 +15,21 @@ class Proxy:
         self.lock = threading.Lock()
         self.plan = None  # (how, word)
         self.links = set()
-        self.closing = False
+        self.closing = self.refusing = False
         threading.Thread(target=self.accept, daemon=True).start()
 
     def cut(self, how, word):
         """The next connection that sends `word` to the server is cut, "before" it got there or "after" it was acted on."""
         with self.lock:
             self.plan = (how, word)
+
+    def away(self):
+        """From now on the server is not there: what is open is cut, and new connections are ended at once."""
+        self.refusing = True
+        self.cut_all()
+
+    def back(self):
+        self.refusing = False
 
     def cut_all(self):
         with self.lock:
@@ -37,6 +45,9 @@ class Proxy:
         while not self.closing:
             try:
                 client, _ = self.listener.accept()
+                if self.refusing:
+                    client.close()
+                    continue
                 server = socket.create_connection(self.server)
             except OSError:
                 continue
