@@ -25,6 +25,7 @@ struct door {
     const char *name;
     enum setting setting;
     struct service *service;
+    struct bus *bus;            /* neighbours may push events to it */
     struct http_server *server; /* NULL: not open */
     struct grpc_door *grpc;     /* NULL: was never open */
 };
@@ -49,14 +50,16 @@ struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop 
 
     struct arena *memory = arena_open(DOORS_MEMORY_BYTES_MAX);
     struct doors *doors = arena_new(memory, struct doors);
+    struct bus *bus = shop->house.bus;
     *doors = (struct doors){
         .memory = memory,
         .conf = conf,
         .loop = loop,
         .shop = shop,
-        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), NULL, NULL },
-                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), NULL, NULL },
-                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), NULL, NULL } },
+        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), bus, NULL, NULL },
+                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), bus, NULL,
+                     NULL },
+                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), bus, NULL, NULL } },
     };
     return doors;
 }
@@ -69,6 +72,8 @@ static void door_handle(void *self, struct request *request)
 
     request->operator_socket = false; /* who is at a door is no operator, by whatever socket */
     request_identify(request);
+    if (bus_receive(door->bus, request))
+        return;
     if (grpc_door_is_for(door->grpc, request))
         grpc_door_handle(door->grpc, request);
     else

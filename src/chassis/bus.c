@@ -20,8 +20,9 @@ static const struct {
     err (*open)(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
                 struct bus **out);
 } drivers[] = {
-    { "local", open_local },     { "amqp", bus_open_rabbitmq }, { "amqps", bus_open_rabbitmq },
-    { "kafka", bus_open_kafka }, { "kafkas", bus_open_kafka },  { "sqs", bus_open_sqs },
+    { "local", open_local },       { "amqp", bus_open_rabbitmq }, { "amqps", bus_open_rabbitmq },
+    { "kafka", bus_open_kafka },   { "kafkas", bus_open_kafka },  { "sqs", bus_open_sqs },
+    { "direct", bus_open_direct },
 };
 
 /* Letters, digits, '-' and '_': what every broker takes in a name. */
@@ -54,7 +55,7 @@ err bus_open(struct arena *arena, const struct bus_config *config, struct bus **
             return drivers[i].open(arena, config, &url, out);
     return fail(arena, SETTING_INVALID,
                 "BUS_URL: there is no bus \"%" STR_F
-                "\"; give local:, amqp(s)://, kafka(s):// or sqs://",
+                "\"; give local:, amqp(s)://, kafka(s)://, sqs:// or direct:",
                 STR_A(url.scheme));
 }
 
@@ -84,6 +85,12 @@ void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
 {
     ASSERT(bus && acked && (events || count == 0));
     bus->driver->publish(bus, events, count, acked, subject);
+}
+
+bool bus_receive(struct bus *bus, struct request *request)
+{
+    ASSERT(bus && request);
+    return bus->driver->receive && bus->driver->receive(bus, request);
 }
 
 int64_t bus_backlog(struct bus *bus) { return bus->driver->backlog(bus); }

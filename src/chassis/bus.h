@@ -1,12 +1,13 @@
 /* The bus: CloudEvents from the outbox of one service to the inboxes of others. At least once, in
  * order per key.
  *
- * One face over four drivers, chosen by BUS_URL:
+ * One face over five drivers, chosen by BUS_URL:
  *
  *     local:                          inside this process (the default)
  *     amqp://host:5672/vhost          RabbitMQ; amqps: by TLS
  *     kafka://host:9092,host:9092     Kafka; kafkas: by TLS
  *     sqs://host/?region=eu-west-1    SQS; ?plain=true without TLS
+ *     direct:?NAME=http://host:3000   no broker: pushed by HTTP to each consumer, NAME by NAME
  *
  * A broker that is away delays, and loses nothing: what it has not confirmed stays in the outboxes.
  */
@@ -98,6 +99,11 @@ void bus_stop(struct bus *bus);
  * topic has acked them. Without a consumer that is at once. */
 void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
                  void (*acked)(void *subject, const struct uuid *ids, size_t count), void *subject);
+
+/* A request at a service's own door: answers it where it is an event that a neighbour pushes (the
+ * direct bus), and tells so. On any thread. */
+struct request;
+bool bus_receive(struct bus *bus, struct request *request);
 
 /* For metrics: events published here and not yet acked. */
 int64_t bus_backlog(struct bus *bus);

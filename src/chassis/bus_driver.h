@@ -17,6 +17,7 @@ struct bus_driver {
                     void (*acked)(void *subject, const struct uuid *ids, size_t count),
                     void *subject);
     int64_t (*backlog)(struct bus *bus);
+    bool (*receive)(struct bus *bus, struct request *request); /* NULL: nothing is pushed to it */
 };
 
 struct bus {
@@ -65,5 +66,7 @@ err bus_open_rabbitmq(struct arena *arena, const struct bus_config *config,
                       const struct bus_url *url, struct bus **out);
 err bus_open_kafka(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
                    struct bus **out);
+err bus_open_direct(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
+                    struct bus **out);
 err bus_open_sqs(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
                  struct bus **out);

@@ -48,6 +48,33 @@ size_t bus_line_take(struct bus_line *line, struct bus_item **items, int64_t now
     return count;
 }
 
+size_t bus_line_take_heads(struct bus_line *line, struct bus_item **items, int64_t now_us,
+                           int64_t *next_us)
+{
+    size_t count = 0;
+    unsigned seen = 0; /* shards whose first was looked at */
+    *next_us = INT64_MAX;
+    struct bus_item **link = &line->first;
+    while (*link && seen != (1U << BUS_SHARDS) - 1) {
+        struct bus_item *item = *link;
+        bool first = (seen & 1U << item->shard) == 0;
+        int64_t item_us = due_us(line, item);
+        seen |= 1U << item->shard;
+        if (!first || item_us > now_us) {
+            if (first && item_us < *next_us)
+                *next_us = item_us;
+            link = &item->next;
+            continue;
+        }
+        *link = item->next;
+        items[count++] = item;
+    }
+    if (!*link)
+        line->last = link;
+    line->count -= count;
+    return count;
+}
+
 /* Those behind it in the batch may be well, and come again at once. */
 static void let_rest(struct bus_line *line, const struct bus_item *item)
 {

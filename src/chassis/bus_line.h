@@ -30,6 +30,11 @@ void bus_line_add(struct bus_line *line, struct bus_item *item);
 size_t bus_line_take(struct bus_line *line, struct bus_item **items, int64_t now_us,
                      int64_t *next_us);
 
+/* The same, but of each shard only its first, so BUS_SHARDS at most: for who has one of a shard
+ * under way at a time. */
+size_t bus_line_take_heads(struct bus_line *line, struct bus_item **items, int64_t now_us,
+                           int64_t *next_us);
+
 /* After a delivery of `count` items of which the first `taken` had their effect: the first of the
  * others is what failed, so its shard rests, longer each time; they go back before everything else.
  */

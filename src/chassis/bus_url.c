@@ -6,8 +6,8 @@
 static err unreadable(struct arena *arena, const char *what)
 {
     return fail(arena, SETTING_INVALID,
-                "BUS_URL: %s; give local:, amqp(s)://host:5672, kafka(s)://host:9092 or "
-                "sqs://host/?region=name",
+                "BUS_URL: %s; give local:, amqp(s)://host:5672, kafka(s)://host:9092, "
+                "sqs://host/?region=name or direct:?NAME=http://host:3000",
                 what);
 }
 

@@ -7,9 +7,9 @@ import threading
 
 
 class Proxy:
-    def __init__(self, port):
+    def __init__(self, port, at=0):
         self.server = ("127.0.0.1", port)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", at))
         self.port = self.listener.getsockname()[1]
         self.cuts = {"before": 0, "after": 0}
         self.lock = threading.Lock()
@@ -45,6 +45,9 @@ class Proxy:
         while not self.closing:
             try:
                 client, _ = self.listener.accept()
+                if self.closing:
+                    client.close()
+                    break
                 if self.refusing:
                     client.close()
                     continue
@@ -87,5 +90,9 @@ class Proxy:
 
     def close(self):
         self.closing = True
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+        except OSError:
+            pass
         self.listener.close()
         self.cut_all()

@@ -41,6 +41,13 @@ def test_the_local_bus_does_what_the_face_promises():
     assert skipped == 1, "only what needs a broker"
 
 
+def test_the_direct_bus_does_what_the_face_promises(tell):
+    (passed, failed, skipped), told = conform({"BUS_URL": "direct:", "BUS_PASSWORD": "a secret of all services"})
+    tell(f"direct: {passed} facts of the bus hold")
+    assert failed == 0 and passed >= 9, told[-6000:]
+    assert skipped == 1, "only what needs a broker"
+
+
 def test_requests_to_sqs_are_signed_as_it_wants(running):
     settings = running.get("Moto").settings()
     (passed, failed, _), told = conform(settings, "an_event_that_nobody")

@@ -74,3 +74,25 @@ TEST(what_is_late_lets_others_pass)
     CHECK_INT(next_us, 1000);
     CHECK_INT(bus_line_take(&line, taken, 1000, &next_us), 1);
 }
+
+TEST(of_each_shard_only_its_first_is_taken_and_one_that_rests_keeps_its_shard_back)
+{
+    struct bus_line line;
+    struct bus_item *items = items_of(t, &line, 8, 4), *taken[BUS_SHARDS];
+    int64_t next_us, before_us = clock_mono_us();
+    CHECK_INT(bus_line_take_heads(&line, taken, before_us, &next_us), 4);
+    for (int i = 0; i < 4; i++)
+        CHECK(taken[i] == &items[i]);
+    CHECK_INT(next_us, INT64_MAX);
+    bus_line_settle(&line, &taken[3], 1, 0); /* shard 3 rests */
+    CHECK_INT(line.count, 5);
+    CHECK_INT(bus_line_take_heads(&line, taken, before_us, &next_us), 3);
+    for (int i = 0; i < 3; i++)
+        CHECK(taken[i] == &items[4 + i]);
+    CHECK(next_us >= before_us + 10 * MS && next_us < INT64_MAX);
+    CHECK_INT(bus_line_take_heads(&line, taken, next_us, &next_us), 1);
+    CHECK(taken[0] == &items[3]);
+    CHECK(bus_line_drop(&line) == &items[7]);
+    bus_line_add(&line, &items[0]); /* the end was found again */
+    CHECK(bus_line_drop(&line) == &items[0]);
+}
