@@ -7,9 +7,9 @@ struct person {
     struct client_of_shop client;
     int asks;
     struct thread *thread;
-    bool has_gone;          /* asks no more */
-    const char *address_id; /* of an account that has one; NULL */
-    bool is_erased;
+    bool has_gone;            /* asks no more */
+    const char *address_id;   /* of an account that has one; NULL */
+    bool is_erased, is_first; /* of those of its kind */
 };
 
 /* Begins with one; the threads end by themselves. */
@@ -19,6 +19,9 @@ void bank_start(struct person *bank);
 
 /* Makes the products of the plan and the model's SKUs. */
 void staff_open_shop(struct person *staff);
+
+/* Imports a file and waits until it is done: once in a run. */
+void staff_import(struct client_of_shop *staff);
 
 /* Ends what only staff can end: gives the money of cancelled manual payments back. False where
  * there was nothing to do. */

@@ -43,6 +43,8 @@ static void change_price(struct person *staff)
     struct model *model = model_of(staff);
     int index = dice(model->skus_count);
     struct model_sku *sku = &model->skus[index];
+    if (!sku->product[0])
+        return; /* it was imported */
     struct ask read = { .kind = ASK_OTHER, .method = HTTP_GET };
     read.path = FORMAT(staff, "/products/%s", sku->product);
     struct exchange *exchange = client_ask(&staff->client, &read);
@@ -263,8 +265,12 @@ bool staff_close_shop(struct person *staff)
 static void staff_run(void *subject)
 {
     struct person *staff = subject;
+    const struct plan *plan = staff->client.world->plan;
+    int import_at = plan->imports && staff->is_first ? dice(staff->asks) : -1;
     for (int i = 0; i < staff->asks; i++) {
         int what = dice(20);
+        if (i == import_at)
+            staff_import(&staff->client);
         client_think(&staff->client, staff->client.world->plan->think_us);
         if (what < 13)
             work_on_any(staff);

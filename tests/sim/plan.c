@@ -115,7 +115,7 @@ struct plan plan_of(uint64_t seed)
         .staff_count = between(&state, 1, 2),
         .staff_asks = between(&state, 30, 60),
         .bank_asks = between(&state, 10, 40),
-        .skus_count = between(&state, 2, 6),
+        .skus_count = between(&state, 1, 6), /* one: a flash sale */
         .stock_max = between(&state, 4, 120),
         .think_us = thinks[between(&state, 0, 3)],
         .burst_max = between(&state, 1, 6),
@@ -129,6 +129,7 @@ struct plan plan_of(uint64_t seed)
     set_crashes(&plan, &state);
     plan.peers = peers_of(&state);
     plan.suspends = plan.has_account && plan.wall_jumps == 0 && between(&state, 1, 2) == 1;
+    plan.imports = between(&state, 1, 3) == 1;
     plan.erases = plan.has_account && between(&state, 1, 3) > 1;
     plan.drift_us = between(&state, 1, 5) == 1 ? between(&state, 1, 2000) * ms : 0;
     return plan;
@@ -148,6 +149,6 @@ struct plan plan_small(uint64_t seed)
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
     plan.drift_us = 0;
-    plan.has_account = plan.suspends = plan.erases = false;
+    plan.has_account = plan.suspends = plan.erases = plan.imports = false;
     return plan;
 }

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PLAN_SETTINGS_MAX = 14, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 8, PLAN_SHOPPERS_MAX = 8 };
+enum { PLAN_SETTINGS_MAX = 14, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 12, PLAN_SHOPPERS_MAX = 8 };
 
 /* Each chance is one in so many; 0: never. */
 struct plan_bus {
@@ -36,6 +36,7 @@ struct plan {
     int64_t drift_us;      /* how wrong the wall clock of each thread is, at most */
     bool has_account;      /* one shopper registers and logs in, with an address */
     bool suspends, erases; /* that account */
+    bool imports;          /* staff import a file */
     bool captures_at_confirm;
     int64_t hold_us;
     char settings[PLAN_SETTINGS_MAX][PLAN_SETTING_BYTES]; /* NAME=value */

@@ -36,6 +36,7 @@ static void make_cast(struct run *run, struct cast *cast, struct check *check)
         client_init(&cast->staff[i].client, run->world, run->model, check, name,
                     ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF);
         cast->staff[i].asks = run->plan.staff_asks;
+        cast->staff[i].is_first = i == 0;
     }
     client_init(&cast->bank.client, run->world, run->model, check, "bank", 0);
     cast->bank.asks = run->plan.bank_asks;
