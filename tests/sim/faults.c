@@ -74,6 +74,8 @@ static void choose_only(const char *only)
 {
     char name[FAULT_NAME_BYTES];
     faults.is_chosen = true;
+    if (strcmp(only, "none") == 0)
+        return;
     for (int len = 0; sscanf(only, " %31s%n", name, &len) == 1; only += len) {
         ASSERT(faults.only_count < FAULTS_TOLD_MAX);
         bool is_name = fault_of_name(name, &faults.only[faults.only_count++]);

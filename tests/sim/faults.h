@@ -35,7 +35,8 @@ struct fault {
     int number;
 };
 
-/* Begins anew. `only`: names with a space between; nothing else strikes. NULL: all do. */
+/* Begins anew. `only`: names with a space between, or "none"; nothing else strikes. NULL: all do.
+ */
 void faults_open(uint64_t seed, const char *only);
 
 /* Comes to a place for such a fault; true, once in `one_in` times, if it strikes here. 0: never,

@@ -55,11 +55,9 @@ void job_start(struct job *job, uint64_t seed, const char *only, enum job_tells 
         FAIL("no process for a run: %s", strerror(errno));
     if (job->process == 0) {
         close(ends[0]);
-        if (tells != JOB_TELLS_US) {
-            dup2(fileno(job->told), STDOUT_FILENO);
-            dup2(fileno(job->told), STDERR_FILENO);
-        }
-        run_in_child(job, only, tells != JOB_TELLS_LAST, ends[1]);
+        dup2(fileno(job->told), STDOUT_FILENO);
+        dup2(fileno(job->told), STDERR_FILENO);
+        run_in_child(job, only, tells == JOB_TELLS_ALL, ends[1]);
     }
     close(ends[1]);
     job->outcome_fd = ends[0];

@@ -14,8 +14,8 @@ struct job {
     char folder[JOB_PATH_BYTES];
 };
 
-/* Where what it tells goes: to the job, its last lines or all of them, or to our own output. */
-enum job_tells { JOB_TELLS_LAST, JOB_TELLS_ALL, JOB_TELLS_US };
+/* What it tells, for job_read: the last lines where it ends badly, or all of them. */
+enum job_tells { JOB_TELLS_LAST, JOB_TELLS_ALL };
 
 /* Begins the run of a seed; `only`: these faults alone (faults.h), NULL: all. */
 void job_start(struct job *job, uint64_t seed, const char *only, enum job_tells tells);

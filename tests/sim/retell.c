@@ -185,7 +185,8 @@ static void tell(const struct seed_of_rule *wanted, const struct fault *faults, 
         struct words words = words_of(&job, line);
         print_lines(&job, &words);
     }
-    printf("---- Again: make sim SEED=%llu FAULTS='%s'\n", (unsigned long long)wanted->seed, only);
+    printf("---- Again: make sim SEED=%llu FAULTS='%s'\n", (unsigned long long)wanted->seed,
+           count ? only : "none");
     fflush(stdout);
     if (!is_good)
         job_remove_books(&job);
