@@ -1,5 +1,6 @@
 #include "chassis/client_inside.h"
 
+#include "chassis/grpc.h"
 #include "chassis/http.h"
 #include "chassis/upstream.h"
 #include "counter.h"
@@ -19,6 +20,7 @@ struct shop {
     struct call *call;
     char seen[512]; /* headers of the request that came last */
     int requests, closed;
+    size_t answer_bytes; /* it answers so many itself; 0: the service does */
     struct loop_task task;
 };
 
@@ -36,6 +38,17 @@ static void see(struct shop *shop, const struct request *request)
              request_header(request, STR("grpc-timeout")).len > 0);
 }
 
+static void answer_long(struct request *request, size_t bytes)
+{
+    Products__Stock stock = PRODUCTS__STOCK__INIT;
+    char *text = arena_alloc(request->arena, bytes, 1);
+
+    memset(text, 'x', bytes);
+    stock.sku = field_of(str_of(text, bytes));
+    grpc_answer(request, &stock);
+    request_respond(request);
+}
+
 static void handle(void *self, struct request *request)
 {
     struct shop *shop = self;
@@ -43,6 +56,10 @@ static void handle(void *self, struct request *request)
     request_identify(request);
     see(shop, request);
     __atomic_fetch_add(&shop->requests, 1, __ATOMIC_SEQ_CST);
+    if (shop->answer_bytes > 0) {
+        answer_long(request, shop->answer_bytes);
+        return;
+    }
     service_handle(shop->counter->service, request);
 }
 
@@ -115,7 +132,7 @@ static struct shop *shop_of(struct test *t, int calls_max)
                                   .idle_timeout_ms = 20000,
                                   .write_timeout_ms = 20000,
                                   .connections_max = 100,
-                                  .arena_bytes_max = 1024 * 1024 };
+                                  .arena_bytes_max = 32 * 1024 * 1024 };
     struct http_handler handler = { .self = shop, .handle = handle };
 
     shop->loop = loop_open();
@@ -184,6 +201,22 @@ TEST(the_neighbours_error_is_the_callers_as_it_was)
     CHECK_ERR(ask(shop, "broken", &stock), DB_FAILED);
     error = ask_of(shop, COUNTER_QUOTE, "mug", &stock); /* it does not know who calls */
     CHECK(error != OK && err_http_status(error) / 100 == 4);
+}
+
+TEST(a_long_answer_comes_whole_and_one_that_is_too_long_does_not)
+{
+    enum { LONG = 3 * 1024 * 1024, TOO_LONG = 5 * 1024 * 1024 };
+    struct shop *shop = shop_of(t, 2);
+    const Products__Stock *stock;
+
+    shop->answer_bytes = LONG;
+    CHECK_OK(ask(shop, "mug", &stock));
+    CHECK_INT(stock->sku.len, LONG);
+    CHECK(stock->sku.data[0] == 'x' && stock->sku.data[LONG - 1] == 'x');
+    shop->answer_bytes = TOO_LONG;
+    CHECK_ERR(ask(shop, "mug", &stock), UPSTREAM_FAILED);
+    shop->answer_bytes = 0;
+    CHECK_OK(ask(shop, "mug", &stock));
 }
 
 TEST(a_request_that_the_contract_does_not_take_is_not_sent)

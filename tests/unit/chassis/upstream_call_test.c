@@ -72,6 +72,29 @@ TEST(a_body_in_pieces_goes_through_in_pieces)
     fixture_close(fixture);
 }
 
+TEST(a_client_of_http_2_sends_and_hears_long_bodies_too)
+{
+    enum { BYTES = 5 * 1024 * 1024 };
+    struct fixture *fixture = fixture_of(t);
+    fixture->config.body_bytes_max = 2 * BYTES;
+    fixture_start(fixture);
+    struct gate *gate = gate_at(t, fixture->port, NULL);
+    struct h2 *h2 = h2_open(t, gate->port, 0);
+
+    const struct h2_answer *answer =
+        h2_read(h2, h2_ask(h2, "POST", "/spool", NULL, filled(t->arena, BYTES)));
+    CHECK_INT(answer->status, 200);
+    CHECK_STR(text_str(&answer->body), "pieces=20 bytes=5242880 odd=0");
+    answer = h2_read(h2, h2_ask(h2, "GET", "/big?5242880", NULL, STR_NONE));
+    CHECK_INT(answer->status, 200);
+    CHECK_INT(answer->body.len, BYTES);
+    answer = h2_read(h2, h2_ask(h2, "GET", "/broken?100", NULL, STR_NONE));
+    CHECK(answer->reset_code != 0);
+    h2_close(h2);
+    gate_close(gate);
+    fixture_close(fixture);
+}
+
 TEST(an_answer_in_pieces_comes_through_whole_or_broken_off)
 {
     struct fixture *fixture = fixture_open(t);
@@ -246,4 +269,41 @@ TEST(an_answer_that_breaks_off_is_seen_to_be_broken)
     CHECK_STR(text_str(&asked->body), "begin");
     gate_close(gate);
     script_close(script);
+}
+
+/* ---- Death ---- */
+
+TEST(under_load_a_server_that_goes_and_comes_back_leaves_no_request_unanswered)
+{
+    enum { REQUESTS = 400 };
+    static const char *const settings[] = { "--upstream-timeout=5s", NULL };
+    struct fixture *fixture = fixture_open(t);
+    int port = fixture->port, good = 0, away = 0;
+    struct gate *gate = gate_at(t, port, settings);
+    struct asked_of *asked[REQUESTS];
+
+    for (int i = 0; i < REQUESTS; i++) {
+        asked[i] = gate_request(gate, i % 2 ? "GET" : "POST", i % 3 ? "/worker" : "/big?300000");
+        gate_send(asked[i]);
+        if (i == REQUESTS / 3)
+            fixture_close(fixture);
+        if (i == REQUESTS * 2 / 3) {
+            fixture = fixture_of(t);
+            fixture->config.address = str_format(t->arena, "127.0.0.1:%d", port);
+            fixture_start(fixture);
+            sleep_until(clock_mono_us() + 300 * TIME_MS); /* it was left alone for so long */
+        }
+        if (i % 20 == 0)
+            sleep_until(clock_mono_us() + 2 * TIME_MS);
+    }
+    for (int i = 0; i < REQUESTS; i++) {
+        gate_wait(asked[i]);
+        int status = asked[i]->request.response.status;
+        good += status == 200;
+        away += status == 503;
+        CHECK(status == 200 || status == 502 || status == 503);
+    }
+    CHECK(good > REQUESTS / 3 && away > 0);
+    gate_close(gate);
+    fixture_close(fixture);
 }
