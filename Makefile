@@ -1,11 +1,13 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash fmt lint openapi lock clean
+.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 run:        ## install what is missing, build, start the shop and print lines to try
 	@scripts/run
+apart:      ## the same as four programs, on the broker of BUS_URL (and the databases of DATABASE_URL_…)
+	@SHAPE=apart scripts/run
 build:      ## build the programs into build/release
 	@scripts/bootstrap run && scripts/build release
 test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, …) for one stage

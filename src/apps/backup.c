@@ -6,14 +6,31 @@
 #include "os/sync.h"
 
 enum {
-    SERVICES = 3,
-    DATABASES = 4,
+    DATABASES_MAX = 2 * SHOP_MEMBERS_MAX,
     KEY_BYTES_MAX = 64 * 1024,
     FILES_MAX = 64,
     MANIFEST_LINE_MAX = 400
 };
 
-static const char *const NAMES[DATABASES] = { "users", "products", "orders", "payments-simulator" };
+/* A database that goes into the backup. */
+struct kept {
+    const char *name;
+    struct db *db;
+    struct db_backup *backup;
+};
+
+static int list_kept(const struct shop *shop, struct kept out[DATABASES_MAX])
+{
+    int count = 0;
+    for (int i = 0; i < shop->places_count; i++) {
+        const struct shop_place *place = &shop->places[i];
+        out[count++] = (struct kept){ place->member->name, service_db(place->service), NULL };
+        if (place->member->extra)
+            out[count++] =
+                (struct kept){ place->member->extra_name, place->member->extra(place->self), NULL };
+    }
+    return count;
+}
 
 /* ---- the moment ---- */
 
@@ -62,40 +79,37 @@ static void wait_for(struct barrier *barrier, const int *count, int wanted)
 
 static void stop_writers(struct arena *const *arenas, struct shop *shop, struct barrier *barrier)
 {
-    for (int i = 0; i < SERVICES; i++) {
+    for (int i = 0; i < shop->places_count; i++) {
         struct write *write = write_new(arenas[i], stand_still, barrier);
         write->owner = barrier;
         write->done = has_left;
-        writer_submit(service_writer(shop_service(shop, str_of_z(NAMES[i]))), write);
+        writer_submit(service_writer(shop->places[i].service), write);
     }
-    wait_for(barrier, &barrier->arrived, SERVICES);
+    wait_for(barrier, &barrier->arrived, shop->places_count);
 }
 
 /* Begins a snapshot of each database while nobody writes. */
-static err begin_all(struct arena *arena, struct shop *shop, struct db_backup *backups[DATABASES],
+static err begin_all(struct arena *arena, struct shop *shop, struct kept *kept, int kept_count,
                      int64_t *paused_us)
 {
     struct barrier barrier = { 0 };
-    struct arena *arenas[SERVICES]; /* each is its writer's while it works */
+    struct arena *arenas[SHOP_MEMBERS_MAX]; /* each is its writer's while it works */
     err error = OK;
     lock_init(&barrier.lock);
     cond_init(&barrier.changed);
-    for (int i = 0; i < SERVICES; i++)
+    for (int i = 0; i < shop->places_count; i++)
         arenas[i] = arena_open(ARENA_CHUNK_BYTES);
     int64_t began_us = clock_mono_us();
     stop_writers(arenas, shop, &barrier);
-    for (int i = 0; i < DATABASES && error == OK; i++) {
-        struct db *db = i < SERVICES ? service_db(shop_service(shop, str_of_z(NAMES[i])))
-                                     : orders_simulator_db(shop->orders);
-        error = db_backup_begin(db, arena, &backups[i]);
-    }
+    for (int i = 0; i < kept_count && error == OK; i++)
+        error = db_backup_begin(kept[i].db, arena, &kept[i].backup);
     lock_take(&barrier.lock);
     barrier.is_open = true;
     cond_wake_all(&barrier.changed);
     lock_drop(&barrier.lock);
     *paused_us = clock_mono_us() - began_us;
-    wait_for(&barrier, &barrier.left, SERVICES);
-    for (int i = 0; i < SERVICES; i++)
+    wait_for(&barrier, &barrier.left, shop->places_count);
+    for (int i = 0; i < shop->places_count; i++)
         arena_close(arenas[i]);
     cond_done(&barrier.changed);
     lock_done(&barrier.lock);
@@ -153,11 +167,11 @@ static str keys_folder(struct arena *arena, const struct conf *conf)
 }
 
 static err write_all(struct arena *arena, struct shop *shop, struct disk_stream *tar,
-                     struct db_backup *const *backups, str scratch)
+                     const struct kept *kept, int kept_count, str scratch)
 {
     struct text manifest = text_init(arena, 1024);
-    for (int i = 0; i < DATABASES; i++)
-        TRY(add_database(arena, tar, backups[i], str_of_z(NAMES[i]), scratch, &manifest));
+    for (int i = 0; i < kept_count; i++)
+        TRY(add_database(arena, tar, kept[i].backup, str_of_z(kept[i].name), scratch, &manifest));
     TRY(add_keys(arena, tar, keys_folder(arena, shop->house.conf), &manifest));
     TRY(tar_add(tar, STR("MANIFEST"), text_str(&manifest)));
     TRY(tar_end(tar));
@@ -168,7 +182,8 @@ err backup_make(struct arena *arena, struct shop *shop, str path, struct backup_
 {
     ASSERT(arena && shop && out);
 
-    struct db_backup *backups[DATABASES] = { NULL };
+    struct kept kept[DATABASES_MAX];
+    int kept_count = list_kept(shop, kept);
     struct disk_stream *tar;
     str part = str_format(arena, "%" STR_F ".part", STR_A(path));
     str scratch = str_format(arena, "%" STR_F "/backup.tmp",
@@ -176,11 +191,11 @@ err backup_make(struct arena *arena, struct shop *shop, str path, struct backup_
     if (disk_exists(arena, path))
         return fail(arena, OS_FAILED, "%" STR_F " is there already: name a new file", STR_A(path));
     TRY(disk_stream_write(arena, part, true, &tar));
-    err error = begin_all(arena, shop, backups, &out->paused_us);
+    err error = begin_all(arena, shop, kept, kept_count, &out->paused_us);
     if (error == OK)
-        error = write_all(arena, shop, tar, backups, scratch);
-    for (int i = 0; i < DATABASES; i++)
-        db_backup_end(backups[i]);
+        error = write_all(arena, shop, tar, kept, kept_count, scratch);
+    for (int i = 0; i < kept_count; i++)
+        db_backup_end(kept[i].backup);
     out->bytes = disk_stream_bytes(tar);
     disk_stream_close(tar);
     if (error == OK)

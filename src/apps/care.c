@@ -12,7 +12,6 @@ enum {
     ACTIONS_WAITING_MAX = 8,
     LETTERS_MAX = 1000,
     EVENTS_MAX = 200,
-    SERVICES = 3,
     ACTIONS = 7
 };
 
@@ -22,8 +21,6 @@ struct care {
     struct workers *workers;
     struct admin_action actions[ACTIONS];
 };
-
-static const char *const NAMES[SERVICES] = { "users", "products", "orders" };
 
 /* ---- JSON in and out ---- */
 
@@ -93,8 +90,9 @@ static err list_letters(void *self, struct request *request)
     struct arena *arena = request->arena;
     struct text out = text_init(arena, 4096);
     text_add(&out, STR("{\"items\":["));
-    for (int i = 0; i < SERVICES; i++) {
-        struct service *service = shop_service(care->shop, str_of_z(NAMES[i]));
+    for (int i = 0; i < care->shop->places_count; i++) {
+        const struct shop_place *place = &care->shop->places[i];
+        struct service *service = place->service;
         struct dead_letter_place after = { STR(""), STR(""), 0 };
         struct dead_letter *letters;
         struct db_reader *reader;
@@ -104,7 +102,7 @@ static err list_letters(void *self, struct request *request)
         db_read_end(reader);
         TRY(error);
         for (size_t j = 0; j < count; j++)
-            add_letter(arena, &out, NAMES[i], &letters[j]);
+            add_letter(arena, &out, place->member->name, &letters[j]);
     }
     text_add(&out, STR("]}"));
     return answer(request, &out);
@@ -186,8 +184,9 @@ static err list_events(void *self, struct request *request)
         return fail(arena, QUERY_MALFORMED, "give ?key=");
     key = str_slice(key, 4, key.len);
     text_add(&out, STR("{\"items\":["));
-    for (int i = 0; i < SERVICES; i++) {
-        struct service *service = shop_service(care->shop, str_of_z(NAMES[i]));
+    for (int i = 0; i < care->shop->places_count; i++) {
+        const struct shop_place *place = &care->shop->places[i];
+        struct service *service = place->service;
         struct event_known *events;
         struct db_reader *reader;
         size_t count;
@@ -198,7 +197,7 @@ static err list_events(void *self, struct request *request)
         for (size_t j = 0; j < count; j++) {
             bool first = true;
             text_add(&out, out.ptr[out.len - 1] == '[' ? STR("{") : STR(",{"));
-            add_text(&out, &first, STR("service"), str_of_z(NAMES[i]));
+            add_text(&out, &first, STR("service"), str_of_z(place->member->name));
             add_text(&out, &first, STR("place"), events[j].place);
             add_text(&out, &first, STR("topic"), events[j].topic);
             add_number(&out, &first, STR("number"), events[j].number);
@@ -213,62 +212,24 @@ static err list_events(void *self, struct request *request)
 
 /* ---- what is known of an order beside its own rows ---- */
 
-static void add_job(struct text *out, const struct orders_job_book *job, struct arena *arena)
-{
-    bool first = true;
-    text_add(out, STR("\"job\":{"));
-    add_text(out, &first, STR("kind"), job->kind);
-    add_number(out, &first, STR("tries"), job->tries);
-    add_text(out, &first, STR("due_at"), time_text(arena, job->due_at));
-    add_text(out, &first, STR("since"), time_text(arena, job->since));
-    text_add(out, STR("},"));
-}
-
-static void add_holds(struct text *out, const struct products_book *book)
-{
-    for (size_t i = 0; i < book->holds_count; i++) {
-        const struct products_book_hold *hold = &book->holds[i];
-        bool first = true;
-        text_add(out, i == 0 ? STR("{") : STR(",{"));
-        add_text(out, &first, STR("sku"), hold->sku);
-        add_number(out, &first, STR("quantity"), hold->quantity);
-        add_number(out, &first, STR("shipped"), hold->shipped);
-        add_number(out, &first, STR("returned"), hold->returned);
-        add_number(out, &first, STR("released"), hold->released);
-        text_add_byte(out, '}');
-    }
-}
-
-/* The call to its provider that is due, and what Products holds for it. */
+/* The call to its provider that is due, what Products holds for it: as far as they are here. */
 static err show_order(void *self, struct request *request)
 {
     const struct care *care = self;
     struct arena *arena = request->arena;
-    struct orders_job_book job;
-    struct products_book book = { .state = STR("none") };
-    struct db_reader *reader;
     struct uuid id;
-    bool has_job, has_book;
     if (!str_starts(request->query, STR("id=")) ||
         !uuid_parse(str_slice(request->query, 3, request->query.len), &id))
         return fail(arena, QUERY_MALFORMED, "give ?id=");
-    TRY(db_read_begin(service_db(orders_service(care->shop->orders)), arena, &reader));
-    err error = orders_read_job(reader, arena, id, &job, &has_job);
-    db_read_end(reader);
-    TRY(error);
-    TRY(db_read_begin(service_db(products_service(care->shop->products)), arena, &reader));
-    error = products_read_book(reader, arena, id, &book, &has_book);
-    db_read_end(reader);
-    TRY(error);
     struct text out = text_init(arena, 512);
     bool first = true;
     text_add_byte(&out, '{');
-    if (has_job)
-        add_job(&out, &job, arena);
-    add_text(&out, &first, STR("reservation"), book.state);
-    text_add(&out, STR(",\"holds\":["));
-    add_holds(&out, &book);
-    text_add(&out, STR("]}"));
+    for (int i = 0; i < care->shop->places_count; i++) {
+        const struct shop_place *place = &care->shop->places[i];
+        if (place->member->tell_order)
+            TRY(place->member->tell_order(place->self, arena, id, &out, &first));
+    }
+    text_add_byte(&out, '}');
     return answer(request, &out);
 }
 
@@ -301,6 +262,14 @@ static err make_backup(void *self, struct request *request)
 
 /* ---- keys ---- */
 
+static const struct shop_place *who_rotates(const struct shop *shop)
+{
+    for (int i = 0; i < shop->places_count; i++)
+        if (shop->places[i].member->rotate_keys)
+            return &shop->places[i];
+    return NULL;
+}
+
 static err rotate_keys(void *self, struct request *request)
 {
     const struct care *care = self;
@@ -310,7 +279,10 @@ static err rotate_keys(void *self, struct request *request)
     TRY(json_read(arena, request->body, &body));
     const struct json *drops = json_member(body, STR("drop_old"));
     bool drops_others = drops && json_kind_of(drops) == JSON_BOOL && json_bool(drops);
-    TRY(users_rotate_keys(care->shop->users, arena, drops_others, clock_wall_us(), &kid));
+    const struct shop_place *place = who_rotates(care->shop);
+    if (!place)
+        return fail(arena, NOT_FOUND, "Users, which has the keys, is in another program");
+    TRY(place->member->rotate_keys(place->self, arena, drops_others, clock_wall_us(), &kid));
     struct text out = text_init(arena, 128);
     bool first = true;
     text_add_byte(&out, '{');

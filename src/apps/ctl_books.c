@@ -2,11 +2,13 @@
 #include "apps/backup.h"
 #include "apps/books.h"
 #include "apps/ctl.h"
+#include "apps/shop.h"
 
 #include "os/disk.h"
 #include "os/disk_stream.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *const FILES[] = { "users.db", "products.db", "orders.db",
                                      "payments-simulator.db" };
@@ -68,12 +70,25 @@ int ctl_check(struct tool *tool)
 /* On SQLite each database has a lock of its own, which a shop that runs holds. */
 int ctl_migrate(struct tool *tool)
 {
-    struct migrated done = { 0 };
-    err error = shop_migrate(tool->arena, tool->conf, &done);
-    if (error != OK)
-        return ctl_complain_error(tool, error);
-    printf("users %d, products %d, orders %d migrations applied\n", done.users, done.products,
-           done.orders);
+    const char *name = tool->operands_count > 0 ? tool->operands[0] : NULL;
+    bool any = false;
+    if (!name && conf_text(tool->conf, CONF_DATABASE_URL).len > 0)
+        return ctl_complain(CTL_REFUSED, "DATABASE_URL is the database of one service: name it, as "
+                                         "in dukactl migrate users");
+    for (int i = 0; i < SHOP_MEMBERS_MAX; i++) {
+        const struct shop_member *member = SHOP_ALL[i];
+        int applied = 0;
+        if (name && strcmp(name, member->name) != 0)
+            continue;
+        err error = member->migrate(tool->arena, tool->conf, &applied);
+        if (error != OK)
+            return ctl_complain_error(tool, error);
+        printf("%s%s %d", any ? ", " : "", member->name, applied);
+        any = true;
+    }
+    if (!any)
+        return ctl_complain(CTL_REFUSED, "\"%s\" is no service: users, products or orders", name);
+    printf(" migrations applied\n");
     return CTL_OK;
 }
 

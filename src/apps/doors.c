@@ -1,12 +1,17 @@
 #include "apps/doors.h"
 
 #include "apps/care.h"
+#include "apps/neighbours.h"
 #include "chassis/admin.h"
 #include "chassis/grpc_door.h"
 #include "chassis/obs.h"
+#include "chassis/proxies.h"
 #include "chassis/setting.h"
 #include "chassis/tls_files.h"
 #include "chassis/version.h"
+#include "gen/orders.h"
+#include "gen/products.h"
+#include "gen/users.h"
 #include "os/process.h"
 #include "os/workers.h"
 #include "services/gateway/service.h"
@@ -20,14 +25,16 @@ enum {
 
 enum { USERS, PRODUCTS, ORDERS, SERVICES_COUNT };
 
-/* A service's own address. */
+/* A service's own address: of a program that has the gateway too, where one is set; of one that has
+ * not, LISTEN_ADDR. */
 struct door {
     const char *name;
+    enum shop_part part;
     enum setting setting;
-    struct service *service;
-    struct bus *bus;            /* neighbours may push events to it */
+    struct service *service;    /* NULL: it is elsewhere */
     struct http_server *server; /* NULL: not open */
     struct grpc_door *grpc;     /* NULL: was never open */
+    struct doors *all;
 };
 
 struct doors {
@@ -35,7 +42,8 @@ struct doors {
     const struct conf *conf;
     struct loop *loop;
     struct shop *shop;
-    struct gateway *gateway;
+    struct gateway *gateway; /* NULL: it is elsewhere */
+    struct proxies proxies;
     struct door doors[SERVICES_COUNT];
     struct admin *admin;
     struct care *care;
@@ -50,17 +58,21 @@ struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop 
 
     struct arena *memory = arena_open(DOORS_MEMORY_BYTES_MAX);
     struct doors *doors = arena_new(memory, struct doors);
-    struct bus *bus = shop->house.bus;
     *doors = (struct doors){
         .memory = memory,
         .conf = conf,
         .loop = loop,
         .shop = shop,
-        .doors = { { "users", CONF_USERS_ADDR, users_service(shop->users), bus, NULL, NULL },
-                   { "products", CONF_PRODUCTS_ADDR, products_service(shop->products), bus, NULL,
-                     NULL },
-                   { "orders", CONF_ORDERS_ADDR, orders_service(shop->orders), bus, NULL, NULL } },
+        .doors = { { "users", SHOP_USERS, CONF_USERS_ADDR, NULL, NULL, NULL, doors },
+                   { "products", SHOP_PRODUCTS, CONF_PRODUCTS_ADDR, NULL, NULL, NULL, doors },
+                   { "orders", SHOP_ORDERS, CONF_ORDERS_ADDR, NULL, NULL, NULL, doors } },
     };
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        struct door *door = &doors->doors[i];
+        door->service = shop_service(shop, str_of_z(door->name));
+        if (!(shop->parts & SHOP_GATEWAY))
+            door->setting = CONF_LISTEN_ADDR;
+    }
     return doors;
 }
 
@@ -72,7 +84,9 @@ static void door_handle(void *self, struct request *request)
 
     request->operator_socket = false; /* who is at a door is no operator, by whatever socket */
     request_identify(request);
-    if (bus_receive(door->bus, request))
+    request->client_address = client_address_of(&door->all->proxies, request);
+    struct bus *bus = door->all->shop->house.bus; /* neighbours may push events to it */
+    if (bus && bus_receive(bus, request))
         return;
     if (grpc_door_is_for(door->grpc, request))
         grpc_door_handle(door->grpc, request);
@@ -123,7 +137,7 @@ static err open_door(struct doors *self, struct arena *arena, struct door *door)
                                     .handle = door_handle,
                                     .body_bytes_max = door_body_bytes_max };
 
-    if (config.address.len == 0)
+    if (!door->service || config.address.len == 0)
         return OK;
     if (config.target_bytes_max >= config.head_bytes_max)
         config.target_bytes_max = config.head_bytes_max - 1;
@@ -137,12 +151,28 @@ static err open_door(struct doors *self, struct arena *arena, struct door *door)
 
 static err open_gateway(struct doors *self, struct arena *arena)
 {
-    struct gateway_local locals[SERVICES_COUNT];
+    static const struct call_spec *const *const calls[SERVICES_COUNT] = { users_calls,
+                                                                          products_calls,
+                                                                          orders_calls };
+    static const int calls_count[SERVICES_COUNT] = { USERS_CALLS_COUNT, PRODUCTS_CALLS_COUNT,
+                                                     ORDERS_CALLS_COUNT };
+    struct gateway_target targets[SERVICES_COUNT];
 
-    for (int i = 0; i < SERVICES_COUNT; i++)
-        locals[i] = (struct gateway_local){ self->doors[i].name, self->doors[i].service };
-    err error =
-        gateway_open(arena, &self->shop->house, self->loop, locals, SERVICES_COUNT, &self->gateway);
+    if (!(self->shop->parts & SHOP_GATEWAY))
+        return OK;
+    for (int i = 0; i < SERVICES_COUNT; i++) {
+        const struct door *door = &self->doors[i];
+        targets[i] = (struct gateway_target){
+            .name = door->name,
+            .service = door->service,
+            .calls = calls[i],
+            .calls_count = calls_count[i],
+            .upstream =
+                door->service ? NULL : neighbours_upstream(self->shop->neighbours, door->part),
+        };
+    }
+    err error = gateway_open(arena, &self->shop->house, self->loop, targets, SERVICES_COUNT,
+                             &self->gateway);
     if (err_is(error, OS_FAILED)) /* it reads one file */
         return fail_over(arena, SETTING_INVALID, error, "ROUTES_FILE: %" STR_F,
                          STR_A(error->detail));
@@ -158,7 +188,8 @@ static err use_tls(struct doors *self, struct arena *arena)
     struct tls_context *tls;
 
     TRY(tls_files_open(arena, self->conf, &tls));
-    http_use_tls(gateway_server(self->gateway), tls_share(tls));
+    if (self->gateway)
+        http_use_tls(gateway_server(self->gateway), tls_share(tls));
     for (int i = 0; i < SERVICES_COUNT; i++)
         if (self->doors[i].server)
             http_use_tls(self->doors[i].server, tls_share(tls));
@@ -169,6 +200,8 @@ static err use_tls(struct doors *self, struct arena *arena)
 static void reload_tls(struct doors *self, struct arena *arena)
 {
     err error = use_tls(self, arena);
+    if (!error && self->shop->neighbours)
+        error = neighbours_reload(self->shop->neighbours, arena);
 
     if (error)
         LOG(LOG_ERROR, "tls.files_refused", LOG_TEXT("error", err_describe(arena, error)));
@@ -181,17 +214,20 @@ static void open_admin(struct doors *self)
 {
     struct admin_check checks[SERVICES_COUNT];
     struct service *services[SERVICES_COUNT];
+    int count = 0;
 
     for (int i = 0; i < SERVICES_COUNT; i++) {
         const struct door *door = &self->doors[i];
-        checks[i] = (struct admin_check){ door->name, is_service_ready, door->service };
-        services[i] = door->service;
+        if (!door->service)
+            continue;
+        checks[count] = (struct admin_check){ door->name, is_service_ready, door->service };
+        services[count++] = door->service;
     }
     struct admin_config config = { .conf = self->conf,
                                    .checks = checks,
-                                   .checks_count = SERVICES_COUNT,
+                                   .checks_count = count,
                                    .services = services,
-                                   .services_count = SERVICES_COUNT };
+                                   .services_count = count };
     self->care = care_open(self->shop);
     care_actions(self->care, &config);
     self->admin = admin_open(&config);
@@ -204,13 +240,16 @@ static void ask_gauges(struct doors *self, bool on)
     const struct house *house = &self->shop->house;
 
     metric_ask(METRIC_QUEUE_LENGTH, "requests", on ? ask_queue : NULL, house->workers);
-    metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
+    if (house->password_lanes)
+        metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
 }
 
 err doors_open(struct doors *doors, struct arena *arena)
 {
     ASSERT(doors && arena && !doors->gateway);
     open_admin(doors);
+    str trusted = str_copy(doors->memory, conf_text(doors->conf, CONF_TRUSTED_PROXIES));
+    TRY(proxies_parse(doors->memory, trusted, &doors->proxies));
     TRY(open_gateway(doors, arena));
     for (int i = 0; i < SERVICES_COUNT; i++)
         TRY(open_door(doors, arena, &doors->doors[i]));
@@ -236,26 +275,28 @@ static str address_shown(struct arena *arena, str address, int port)
 
 void doors_ready(struct doors *doors)
 {
-    ASSERT(doors && doors->gateway && doors->admin);
+    ASSERT(doors && doors->admin);
     admin_started(doors->admin);
 
     struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
     const struct conf *conf = doors->conf;
     struct log_field fields[8] = {
-        LOG_TEXT("address", address_shown(arena, conf_text(conf, CONF_LISTEN_ADDR),
-                                          http_port(gateway_server(doors->gateway)))),
         LOG_TEXT("ops_address",
                  address_shown(arena, conf_text(conf, CONF_OPS_ADDR), admin_port(doors->admin))),
         LOG_TEXT("data_dir", conf_text(conf, CONF_DATA_DIR)),
         LOG_TEXT("version", version_line(arena)),
         LOG_NUMBER("pid", process_id()),
     };
-    int count = 5;
+    int count = 4;
+    if (doors->gateway)
+        fields[count++] =
+            LOG_TEXT("address", address_shown(arena, conf_text(conf, CONF_LISTEN_ADDR),
+                                              http_port(gateway_server(doors->gateway))));
     for (int i = 0; i < SERVICES_COUNT; i++) {
         const struct door *door = &doors->doors[i];
         if (!door->server)
             continue;
-        str key = str_format(arena, "%s_address", door->name);
+        str key = doors->gateway ? str_format(arena, "%s_address", door->name) : STR("address");
         fields[count++] =
             LOG_TEXT(str_z(arena, key),
                      address_shown(arena, conf_text(conf, door->setting), http_port(door->server)));
@@ -264,26 +305,33 @@ void doors_ready(struct doors *doors)
     arena_close(arena);
 }
 
-void doors_reload(struct doors *doors)
+static void reload_routes(struct doors *doors, struct arena *arena)
 {
-    ASSERT(doors && doors->gateway);
-
-    struct arena *arena = arena_open(RELOAD_BYTES_MAX);
     err error = gateway_reload(doors->gateway, arena);
     if (error)
         LOG(LOG_ERROR, "routes.refused", LOG_TEXT("error", err_describe(arena, error)));
     else
         LOG(LOG_INFO, "routes.reloaded",
             LOG_TEXT("file", conf_text(doors->conf, CONF_ROUTES_FILE)));
+}
+
+void doors_reload(struct doors *doors)
+{
+    ASSERT(doors);
+
+    struct arena *arena = arena_open(RELOAD_BYTES_MAX);
+    if (doors->gateway)
+        reload_routes(doors, arena);
     reload_tls(doors, arena);
     arena_close(arena);
 }
 
 void doors_drain(struct doors *doors)
 {
-    ASSERT(doors && doors->gateway && doors->admin);
+    ASSERT(doors && doors->admin);
     admin_drain(doors->admin);
-    gateway_drain(doors->gateway);
+    if (doors->gateway)
+        gateway_drain(doors->gateway);
     for (int i = 0; i < SERVICES_COUNT; i++) {
         if (!doors->doors[i].server)
             continue;

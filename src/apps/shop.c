@@ -1,11 +1,12 @@
 #include "apps/shop.h"
+
+#include "apps/follower.h"
+#include "apps/neighbours.h"
 #include "chassis/obs.h"
 #include "gen/listeners.h"
 #include "os/workers.h"
 
 enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
-
-static struct client *client_of(struct service *service) { return client_open_inline(service); }
 
 static int64_t ask_backlog(void *bus) { return bus_backlog(bus); }
 
@@ -38,41 +39,150 @@ err shop_bus_setup(struct arena *arena, const struct conf *conf)
     return error;
 }
 
-static void open_house(struct shop *shop, const struct conf *conf)
+static bool has(const struct shop *shop, unsigned parts) { return (shop->parts & parts) == parts; }
+
+static err open_house(struct shop *shop, struct arena *arena, const struct shop_config *config)
 {
+    const struct conf *conf = config->conf;
     struct auth_config auth = { .issuer = conf_text(conf, CONF_TOKEN_ISSUER),
-                                .audience = conf_text(conf, CONF_TOKEN_AUDIENCE) };
+                                .audience = conf_text(conf, CONF_TOKEN_AUDIENCE),
+                                .name = config->name,
+                                .inner = { .key = conf_text(conf, CONF_INNER_KEY),
+                                           .second = conf_text(conf, CONF_INNER_KEY_SECOND) } };
+    TRY(inner_keys_check(arena, &auth.inner));
     shop->house = (struct house){
         .conf = conf,
         .workers = workers_open("worker", (int)conf_int(conf, CONF_WORKERS),
                                 (int)conf_int(conf, CONF_QUEUE_MAX)),
-        .password_lanes =
-            workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX),
         .auth = auth_open(&auth),
     };
+    if (has(shop, SHOP_USERS))
+        shop->house.password_lanes =
+            workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX);
+    return OK;
 }
 
-static err open_services(struct shop *shop, struct arena *arena)
+/* There is somebody whom events can reach. */
+static bool has_bus(const struct shop *shop, const struct conf *conf)
 {
-    TRY(users_open(arena, &shop->house, &shop->users));
-    TRY(products_open(arena, &shop->house, &shop->products));
-    return orders_open(arena, &shop->house, client_of(users_service(shop->users)),
-                       client_of(products_service(shop->products)), &shop->orders);
+    if (has(shop, SHOP_SERVICES))
+        return true;
+    return shop->places_count > 0 && !str_starts(conf_text(conf, CONF_BUS_URL), STR("local:"));
 }
 
-err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
-              struct shop **out)
+/* What cannot be right, whatever else is set. */
+static err check_settings(const struct shop *shop, struct arena *arena, const struct conf *conf)
 {
-    ASSERT(arena && conf && out);
+    if (has(shop, SHOP_SERVICES) && conf_text(conf, CONF_DATABASE_URL).len > 0)
+        return fail(arena, SETTING_INVALID,
+                    "DATABASE_URL is the database of one service, and this program has three; set "
+                    "DATABASE_URL_USERS, DATABASE_URL_PRODUCTS and DATABASE_URL_ORDERS");
+    if (shop->parts == SHOP_GATEWAY && conf_text(conf, CONF_INNER_KEY).len == 0)
+        return fail(arena, SETTING_INVALID,
+                    "INNER_KEY is not set: the programs of a shop know each other by it; give all "
+                    "of them the same 32 random bytes or more (INNER_KEY_FILE)");
+    return OK;
+}
+
+/* A service by itself serves what it can alone, and says what it lacks. */
+static void tell_what_is_missing(const struct shop *shop, const struct conf *conf)
+{
+    if (has(shop, SHOP_SERVICES) || shop->places_count == 0)
+        return;
+    if (conf_text(conf, CONF_INNER_KEY).len == 0)
+        LOG(LOG_WARN, "inner.no_key", LOG_TEXT("setting", STR("INNER_KEY")),
+            LOG_TEXT("words", STR("no other program of the shop is believed")));
+    if (!has_bus(shop, conf))
+        LOG(LOG_WARN, "bus.none", LOG_TEXT("setting", STR("BUS_URL")),
+            LOG_TEXT("words", STR("local: does not leave this process: events wait here until a "
+                                  "broker is named")));
+}
+
+/* The services that this program asks, and that are not in it. */
+static unsigned elsewhere(const struct shop *shop)
+{
+    unsigned called = has(shop, SHOP_GATEWAY) ? SHOP_SERVICES : 0;
+    for (int i = 0; i < shop->places_count; i++)
+        called |= shop->places[i].member->calls;
+    if (shop->places_count > 0)
+        called |= SHOP_USERS; /* for keys and revocations */
+    return called & ~shop->parts;
+}
+
+static err open_house_bus(struct shop *shop, struct arena *arena, const struct shop_config *config)
+{
+    TRY(open_bus(arena, config->conf, config->faults, &shop->house.bus));
+    metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, shop->house.bus);
+    return OK;
+}
+
+static err open_neighbours(struct shop *shop, struct arena *arena, const struct shop_config *config)
+{
+    unsigned services = elsewhere(shop);
+    if (services == 0)
+        return OK;
+    ASSERT(config->loop);
+    TRY(neighbours_open(arena, config->conf, config->loop, shop->house.auth, services,
+                        &shop->neighbours));
+    if (services & SHOP_USERS)
+        shop->follower =
+            follower_open(shop->house.auth, neighbours_client(shop->neighbours, SHOP_USERS));
+    return OK;
+}
+
+/* A client of a service, wherever it is; NULL where the member does not ask it. */
+static struct client *client_for(struct shop *shop, const struct shop_member *member,
+                                 enum shop_part part, const char *name)
+{
+    if (!(member->calls & part))
+        return NULL;
+    if (shop->parts & part)
+        return client_open_inline(shop_service(shop, str_of_z(name)));
+    return neighbours_client(shop->neighbours, part);
+}
+
+static err open_place(struct shop *shop, struct arena *arena, struct shop_place *place)
+{
+    const struct shop_member *member = place->member;
+    TRY(member->open(arena, &shop->house, client_for(shop, member, SHOP_USERS, "users"),
+                     client_for(shop, member, SHOP_PRODUCTS, "products"), &place->self));
+    place->service = member->service(place->self);
+    return OK;
+}
+
+static err open_all(struct shop *shop, struct arena *arena, const struct shop_config *config)
+{
+    TRY(check_settings(shop, arena, config->conf));
+    TRY(open_house(shop, arena, config));
+    tell_what_is_missing(shop, config->conf);
+    if (has_bus(shop, config->conf))
+        TRY(open_house_bus(shop, arena, config));
+    TRY(open_neighbours(shop, arena, config));
+    for (int i = 0; i < shop->places_count; i++)
+        TRY(open_place(shop, arena, &shop->places[i]));
+    return OK;
+}
+
+static struct shop *shop_new(const struct shop_config *config)
+{
     struct arena *own = arena_open(ARENA_CHUNK_BYTES);
     struct shop *shop = arena_new(own, struct shop);
     shop->arena = own;
-    open_house(shop, conf);
-    err error = open_bus(arena, conf, faults, &shop->house.bus);
-    if (error == OK) {
-        metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, shop->house.bus);
-        error = open_services(shop, arena);
+    shop->parts = config->has_gateway ? SHOP_GATEWAY : 0;
+    shop->places_count = config->members_count;
+    for (int i = 0; i < config->members_count; i++) {
+        shop->places[i].member = config->members[i];
+        shop->parts |= config->members[i]->part;
     }
+    return shop;
+}
+
+err shop_open(struct arena *arena, const struct shop_config *config, struct shop **out)
+{
+    ASSERT(arena && config && config->conf && out);
+    ASSERT(config->members_count <= SHOP_MEMBERS_MAX);
+    struct shop *shop = shop_new(config);
+    err error = open_all(shop, arena, config);
     if (error != OK) {
         shop_close(shop);
         return error;
@@ -81,22 +191,16 @@ err shop_open(struct arena *arena, const struct conf *conf, const struct bus_fau
     return OK;
 }
 
-err shop_migrate(struct arena *arena, const struct conf *conf, struct migrated *out)
-{
-    ASSERT(arena && conf && out);
-    TRY(users_migrate(arena, conf, &out->users));
-    TRY(products_migrate(arena, conf, &out->products));
-    return orders_migrate(arena, conf, &out->orders);
-}
-
 void shop_start(struct shop *shop)
 {
     ASSERT(shop && !shop->started);
     shop->started = true;
-    bus_start(shop->house.bus);
-    users_start(shop->users);
-    products_start(shop->products);
-    orders_start(shop->orders);
+    if (shop->follower)
+        follower_start(shop->follower);
+    if (shop->house.bus)
+        bus_start(shop->house.bus);
+    for (int i = 0; i < shop->places_count; i++)
+        shop->places[i].member->start(shop->places[i].self);
 }
 
 void shop_stop(struct shop *shop)
@@ -104,10 +208,11 @@ void shop_stop(struct shop *shop)
     if (!shop || !shop->started)
         return;
     shop->started = false;
-    bus_stop(shop->house.bus); /* first: a relay may be waiting for room in it */
-    orders_stop(shop->orders);
-    products_stop(shop->products);
-    users_stop(shop->users);
+    if (shop->house.bus)
+        bus_stop(shop->house.bus); /* first: a relay may be waiting for room in it */
+    for (int i = shop->places_count; i-- > 0;)
+        shop->places[i].member->stop(shop->places[i].self);
+    follower_stop(shop->follower);
 }
 
 void shop_close(struct shop *shop)
@@ -117,9 +222,10 @@ void shop_close(struct shop *shop)
     ASSERT(!shop->started);
     workers_close(shop->house.password_lanes);
     workers_close(shop->house.workers);
-    orders_close(shop->orders);
-    products_close(shop->products);
-    users_close(shop->users);
+    for (int i = shop->places_count; i-- > 0;)
+        shop->places[i].member->close(shop->places[i].self);
+    follower_close(shop->follower);
+    neighbours_close(shop->neighbours);
     metric_ask(METRIC_BUS_BACKLOG, NULL, NULL, NULL);
     bus_close(shop->house.bus);
     auth_close(shop->house.auth);
@@ -128,11 +234,9 @@ void shop_close(struct shop *shop)
 
 struct service *shop_service(struct shop *shop, str name)
 {
-    if (str_equal(name, STR("users")))
-        return users_service(shop->users);
-    if (str_equal(name, STR("products")))
-        return products_service(shop->products);
-    if (str_equal(name, STR("orders")))
-        return orders_service(shop->orders);
+    ASSERT(shop);
+    for (int i = 0; i < shop->places_count; i++)
+        if (str_equal(name, str_of_z(shop->places[i].member->name)))
+            return shop->places[i].service;
     return NULL;
 }

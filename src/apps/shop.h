@@ -1,32 +1,47 @@
-/* The whole shop without its doors: users, products, orders, their bus, workers and token checks.
- * What the programs, the api tests and the simulator open; sockets and signals are duka.c's. */
+/* A shop without its doors: those of the services that this program has, their bus, workers and
+ * token checks. What the programs and the simulator open; sockets and signals are program.c's. */
 #pragma once
-#include "services/orders/service.h"
-#include "services/products/service.h"
-#include "services/users/service.h"
+#include "apps/members.h"
+
+struct loop;
+
+struct shop_config {
+    const struct conf *conf; /* must live as long as the shop */
+    const struct shop_member *const *members;
+    int members_count;
+    bool has_gateway;                /* the program is the shop's public door, too */
+    str name;                        /* of the program, for what it vouches for */
+    struct loop *loop;               /* for calls to other programs; NULL where there are none */
+    const struct bus_faults *faults; /* the bus's, for tests; may be NULL */
+};
+
+/* A service that runs here. */
+struct shop_place {
+    const struct shop_member *member;
+    void *self;
+    struct service *service;
+};
+
+struct neighbours;
+struct follower;
 
 struct shop {
     struct arena *arena;
+    unsigned parts; /* bits by enum shop_part */
     struct house house;
-    struct users *users;
-    struct products *products;
-    struct orders *orders;
+    struct neighbours *neighbours; /* programs elsewhere; NULL where there are none */
+    struct follower *follower;     /* hears from Users elsewhere; NULL where Users is here */
+    struct shop_place places[SHOP_MEMBERS_MAX];
+    int places_count;
     bool started;
 };
 
-/* Opens everything on DATA_DIR, in order; nothing runs yet but workers and writers. `faults` (may
- * be NULL) are the bus's, for tests. Fails with what the services' opens fail with. The settings
- * must live as long as the shop. */
-err shop_open(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
-              struct shop **out);
+/* The three services, in the order in which they open: what a whole shop has. */
+extern const struct shop_member *const SHOP_ALL[SHOP_MEMBERS_MAX];
 
-/* How many migrations each service's database has got. */
-struct migrated {
-    int users, products, orders;
-};
-
-/* Brings the databases of all services up to what this program knows. */
-err shop_migrate(struct arena *arena, const struct conf *conf, struct migrated *out);
+/* Opens its services, in order; nothing runs yet but workers and writers. Fails with what the
+ * services' opens fail with, and with SETTING_INVALID where a setting does not fit the parts. */
+err shop_open(struct arena *arena, const struct shop_config *config, struct shop **out);
 
 /* Makes what all services need at the broker that BUS_URL names. Fails with BUS_UNAVAILABLE,
  * BUS_REFUSED, or SETTING_INVALID. */
@@ -43,5 +58,5 @@ void shop_stop(struct shop *shop);
  * started. */
 void shop_close(struct shop *shop);
 
-/* The service of that name ("users", "products", "orders"), or NULL. */
+/* The service of that name ("users", "products", "orders"), or NULL where there is none here. */
 struct service *shop_service(struct shop *shop, str name);

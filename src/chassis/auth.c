@@ -1,4 +1,5 @@
 #include "chassis/auth.h"
+#include "chassis/obs.h"
 #include "os/clock.h"
 #include "os/sync.h"
 
@@ -30,7 +31,8 @@ struct revocation {
 struct auth {
     struct lock lock; /* over all below but the configuration */
     struct arena *arena;
-    str issuer, audience;
+    str issuer, audience, name;
+    struct inner_keys inner;
 
     struct auth_key keys[AUTH_KEYS_MAX];
     size_t keys_count;
@@ -258,10 +260,12 @@ static int64_t keys_changes_now(struct auth *auth)
     return changes;
 }
 
-static bool key_find(struct auth *auth, str kid, struct auth_key *out)
+/* `*any` tells whether keys were ever told. */
+static bool key_find(struct auth *auth, str kid, struct auth_key *out, bool *any)
 {
     lock_take(&auth->lock);
     bool found = false;
+    *any = auth->keys_changes > 0;
     for (size_t i = 0; i < auth->keys_count && !found; i++) {
         found = str_equal(str_of_z(auth->keys[i].kid), kid);
         if (found)
@@ -278,8 +282,12 @@ static err token_read(struct auth *auth, struct arena *arena, str token, time_us
 {
     struct token_parts parts;
     struct auth_key key;
+    bool any;
     TRY(token_split(arena, token, &parts));
-    if (!key_find(auth, parts.kid, &key))
+    bool found = key_find(auth, parts.kid, &key, &any);
+    if (!any)
+        return fail(arena, AUTH_UNAVAILABLE, "no key was heard of from Users yet");
+    if (!found)
         return fail(arena, TOKEN_INVALID, "its key is not one of ours");
     return token_verify(arena, &parts, key.public, auth->issuer, auth->audience, now, out);
 }
@@ -299,18 +307,22 @@ struct auth *auth_open(const struct auth_config *config)
 {
     ASSERT(config && config->tokens_max >= 0);
     ASSERT(config->issuer.len > 0 && config->audience.len > 0);
+    ASSERT(config->inner.key.len == 0 || config->name.len > 0);
 
     size_t tokens_max = config->tokens_max ? (size_t)config->tokens_max : TOKENS_MAX;
     size_t buckets = buckets_for(tokens_max);
-    struct arena *arena =
-        arena_open(sizeof(struct auth) + config->issuer.len + config->audience.len +
-                   buckets * sizeof(void *) + 4096 + tokens_max * sizeof(struct remembered) +
-                   REVOCATIONS_MAX * sizeof(struct revocation));
+    struct arena *arena = arena_open(
+        sizeof(struct auth) + config->issuer.len + config->audience.len + config->name.len +
+        config->inner.key.len + config->inner.second.len + buckets * sizeof(void *) + 4096 +
+        tokens_max * sizeof(struct remembered) + REVOCATIONS_MAX * sizeof(struct revocation));
     struct auth *auth = arena_new(arena, struct auth);
     lock_init(&auth->lock);
     auth->arena = arena;
     auth->issuer = str_copy(arena, config->issuer);
     auth->audience = str_copy(arena, config->audience);
+    auth->name = str_copy(arena, config->name);
+    auth->inner = (struct inner_keys){ .key = str_copy(arena, config->inner.key),
+                                       .second = str_copy(arena, config->inner.second) };
     auth->buckets = arena_array(arena, struct remembered *, buckets);
     auth->buckets_mask = buckets - 1;
     auth->tokens_max = tokens_max;
@@ -411,6 +423,51 @@ err auth_check(struct auth *auth, struct arena *arena, str authorization, time_u
         return fail(arena, TOKEN_REVOKED, "its session has ended, or its account has changed");
     *who = found;
     return OK;
+}
+
+/* Tells whether another of our programs vouches for who makes the request. Where it only says
+ * whence that comes, the client has to show a token itself, and hears what is wrong with it. */
+static bool is_vouched_for(struct auth *auth, struct request *request, str audience, time_us now,
+                           struct identity *who)
+{
+    str token = request_header(request, STR(INNER_HEADER));
+    struct inner_claims claims;
+    if (!token.ptr || auth->inner.key.len == 0)
+        return false;
+    err error = inner_check(request->arena, &auth->inner, token, audience, now, &claims);
+    if (error != OK) {
+        LOG(LOG_WARN, "inner.refused", LOG_TEXT("peer", request->peer_address),
+            LOG_TEXT("error", err_describe(request->arena, error)));
+        return false;
+    }
+    if (claims.client_address.len > 0)
+        request->client_address = claims.client_address;
+    *who = claims.who;
+    return who->known;
+}
+
+err auth_identify(struct auth *auth, struct request *request, str audience, time_us now,
+                  struct identity *who)
+{
+    ASSERT(auth && request && who);
+    if (is_vouched_for(auth, request, audience, now, who))
+        return OK;
+    return auth_check(auth, request->arena, request_header(request, STR("authorization")), now,
+                      who);
+}
+
+str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struct identity *who,
+               str client_address)
+{
+    ASSERT(auth && arena && who);
+    if (auth->inner.key.len == 0)
+        return STR_NONE;
+    struct inner_claims claims = { .audience = audience,
+                                   .caller = auth->name,
+                                   .who = *who,
+                                   .client_address = client_address,
+                                   .expires_at = clock_wall_us() + INNER_LIFE_S * TIME_SECOND };
+    return inner_make(arena, &auth->inner, &claims);
 }
 
 /* Nothing known of Users for so long that a role may have been taken away unheard. */

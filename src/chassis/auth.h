@@ -6,6 +6,8 @@
  * effect everywhere within 5 seconds. If Users has been unreachable for over 60 s, staff calls fail
  * closed (AUTH_UNAVAILABLE), customers go on. */
 #pragma once
+#include "chassis/inner.h"
+#include "chassis/request.h"
 #include "chassis/token.h"
 
 enum { AUTH_KEYS_MAX = 16 };
@@ -19,6 +21,8 @@ struct auth_key {
 struct auth_config {
     str issuer, audience;
     int tokens_max; /* remembered; 0: 16384 */
+    str name;       /* of this program, for what it vouches for; needed where `inner` has a key */
+    struct inner_keys inner;
 };
 
 struct auth;
@@ -39,9 +43,20 @@ void auth_revoke(struct auth *auth, struct uuid user, struct uuid session, int64
 void auth_reached(struct auth *auth);
 
 /* Checks the value of an Authorization header. Absent: OK, `who->known` false. Fails with
- * TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED. */
+ * TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, or AUTH_UNAVAILABLE while no key is known. */
 err auth_check(struct auth *auth, struct arena *arena, str authorization, time_us now,
                struct identity *who);
+
+/* Who makes a request to the service `audience`: as one of our programs vouches for by INNER_HEADER
+ * (then its client's address is told in request->client_address, too), else by Authorization, as
+ * auth_check does. An inner identity that does not hold is logged and counts for nothing. */
+err auth_identify(struct auth *auth, struct request *request, str audience, time_us now,
+                  struct identity *who);
+
+/* The value of INNER_HEADER by which this program vouches towards the service `audience` for who
+ * calls (a neighbour: itself) and whence; STR_NONE where there is no key. */
+str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struct identity *who,
+               str client_address);
 
 /* Checks that the caller may make a call of this access: TOKEN_MISSING, ROLE_MISSING,
  * AUTH_UNAVAILABLE; NOT_FOUND for neighbour and operator calls from outside. */

@@ -568,8 +568,8 @@ static err admit(struct task *task)
     struct call *call = &task->call;
     struct request *request = task->request;
     struct auth *auth = task->service->config.house->auth;
-    str authorization = request_header(request, STR("authorization"));
-    err stranger = auth_check(auth, call->arena, authorization, clock_wall_us(), &call->who);
+    err stranger = auth_identify(auth, request, str_of_z(service_name(task->service)),
+                                 clock_wall_us(), &call->who);
     if (stranger != OK && call->spec->access != ACCESS_ANYONE)
         return stranger; /* a stale token does not keep anyone from browsing or logging in */
     take_operator(&call->who, request);
@@ -656,16 +656,7 @@ static const struct call_spec *call_named(const struct service *service, const c
 
 struct route_match dispatch_match(struct service *service, const struct request *request)
 {
-    if (!request->grpc)
-        return router_find(&service->router, request->method, request->path);
-
-    /* "/orders.v1.Orders/CreateOrder" */
-    for (int i = 0; i < service->spec->calls_count; i++) {
-        const struct call_spec *spec = &service->spec->calls[i];
-        if (str_equal(str_of_z(spec->name), str_slice(request->path, 1, request->path.len)))
-            return (struct route_match){ .spec = spec };
-    }
-    return (struct route_match){ 0 };
+    return router_match(&service->router, request);
 }
 
 /* A public read whose answer is ready costs no worker and no database. */
@@ -698,8 +689,8 @@ err service_stream(struct service *service, struct request *request, const struc
     if (!spec->stream || request->grpc)
         return OK;
     struct auth *auth = service->config.house->auth;
-    err stranger = auth_check(auth, request->arena, request_header(request, STR("authorization")),
-                              clock_wall_us(), &who);
+    err stranger =
+        auth_identify(auth, request, str_of_z(service_name(service)), clock_wall_us(), &who);
     if (stranger != OK && spec->access != ACCESS_ANYONE)
         return stranger;
     take_operator(&who, request);

@@ -12,23 +12,49 @@ static bool is_more_literal(const struct call_spec *a, const struct call_spec *b
     return *q == '{' && *p != '{';
 }
 
+struct router router_of_calls(struct arena *arena, const struct call_spec *const *all,
+                              int all_count)
+{
+    ASSERT(arena && all && all_count > 0);
+    const struct call_spec **calls =
+        arena_array(arena, const struct call_spec *, (size_t)all_count);
+    int count = 0;
+    for (int i = 0; i < all_count; i++) {
+        if (!all[i]->routed)
+            continue;
+        int at = 0;
+        while (at < count && !is_more_literal(all[i], calls[at]))
+            at++;
+        memmove(&calls[at + 1], &calls[at], sizeof(calls[0]) * (size_t)(count - at));
+        calls[at] = all[i];
+        count++;
+    }
+    return (
+        struct router){ .calls = calls, .calls_count = count, .all = all, .all_count = all_count };
+}
+
 struct router router_of(struct arena *arena, const struct service_spec *spec)
 {
     ASSERT(arena && spec);
-    const struct call_spec **calls =
+    const struct call_spec **all =
         arena_array(arena, const struct call_spec *, (size_t)spec->calls_count);
-    int count = 0;
-    for (int i = 0; i < spec->calls_count; i++) {
-        if (!spec->calls[i].routed)
-            continue;
-        int at = 0;
-        while (at < count && !is_more_literal(&spec->calls[i], calls[at]))
-            at++;
-        memmove(&calls[at + 1], &calls[at], sizeof(calls[0]) * (size_t)(count - at));
-        calls[at] = &spec->calls[i];
-        count++;
-    }
-    return (struct router){ .calls = calls, .calls_count = count };
+    for (int i = 0; i < spec->calls_count; i++)
+        all[i] = &spec->calls[i];
+    return router_of_calls(arena, all, spec->calls_count);
+}
+
+struct route_match router_match(const struct router *router, const struct request *request)
+{
+    ASSERT(router && request);
+    if (!request->grpc)
+        return router_find(router, request->method, request->path);
+
+    /* "/orders.v1.Orders/CreateOrder" */
+    str name = str_slice(request->path, 1, request->path.len);
+    for (int i = 0; i < router->all_count; i++)
+        if (str_equal(str_of_z(router->all[i]->name), name))
+            return (struct route_match){ .spec = router->all[i] };
+    return (struct route_match){ 0 };
 }
 
 /* A variable is one whole segment that is not empty. */

@@ -8,6 +8,8 @@ enum { PATH_VARIABLES_MAX = 4 };
 struct router {
     const struct call_spec *const *calls;
     int calls_count;
+    const struct call_spec *const *all; /* those without a path, too, in the contract's order */
+    int all_count;
 };
 
 /* What a path was matched to. */
@@ -20,6 +22,12 @@ struct route_match {
 
 /* Sorts the routed calls of a contract so that the more literal template is tried first. */
 struct router router_of(struct arena *arena, const struct service_spec *spec);
+
+/* The same from a list of calls ("orders_calls"). It is borrowed. */
+struct router router_of_calls(struct arena *arena, const struct call_spec *const *calls, int count);
+
+/* The call of a request: by method and path as router_find does, or by the name of gRPC. */
+struct route_match router_match(const struct router *router, const struct request *request);
 
 /* Finds the call. HEAD is routed as GET where there is no HEAD. The most literal template that fits
  * has the path to itself: /products/categories is never the product of that handle, whatever the

@@ -107,7 +107,7 @@ static void subscribe(struct service *service)
     struct bus_consumer consumer = { .name = spec->name,
                                      .self = service->consumer,
                                      .take = consumer_take };
-    if (topics_count > 0)
+    if (topics_count > 0 && service->config.house->bus)
         bus_subscribe(service->config.house->bus, &consumer, topics, topics_count);
 }
 
@@ -159,6 +159,18 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     return OK;
 }
 
+str service_database_url(struct arena *arena, const struct conf *conf, enum setting own,
+                         const char *file)
+{
+    ASSERT(arena && conf && file);
+    str url = conf_text(conf, own);
+    if (url.len == 0)
+        url = conf_text(conf, CONF_DATABASE_URL);
+    if (url.len > 0)
+        return url;
+    return str_format(arena, "sqlite:%" STR_F "/%s", STR_A(conf_text(conf, CONF_DATA_DIR)), file);
+}
+
 err service_migrate(struct arena *arena, str database_url, const struct db_schema *schema,
                     int *applied)
 {
@@ -172,7 +184,8 @@ void service_start(struct service *service)
 {
     ASSERT(service && !service->started);
     service->started = true;
-    relay_start(service->relay);
+    if (service->config.house->bus)
+        relay_start(service->relay);
     timers_start(service->timers);
 }
 

@@ -19,7 +19,7 @@ struct house {
     struct workers *workers;        /* requests */
     struct workers *password_lanes; /* password hashes: few, 19 MiB each */
     struct auth *auth;
-    struct bus *bus;
+    struct bus *bus; /* NULL: none; events wait in the outbox, and none come */
 };
 
 struct service_config {
@@ -38,6 +38,11 @@ struct service_config {
 };
 
 struct service;
+
+/* The URL of a service's database: what its own setting says (CONF_DATABASE_URL_USERS), else
+ * DATABASE_URL, else the file of that name ("users.db") in DATA_DIR. */
+str service_database_url(struct arena *arena, const struct conf *conf, enum setting own,
+                         const char *file);
 
 /* Brings a service's database up to what this program knows: db_migrate, with the setting's name in
  * its errors. */

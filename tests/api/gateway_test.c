@@ -1,5 +1,6 @@
 /* The gateway before a real service (Products), inline and by a socket. */
 #include "base/json.h"
+#include "gen/products.h"
 #include "os/disk.h"
 #include "os/sync.h"
 #include "services/gateway/service.h"
@@ -33,10 +34,14 @@ static void handle(void *gateway, struct request *request) { gateway_handle(gate
 static err gateway_of(struct door *door, struct gateway **out)
 {
     struct service *products = products_service(door->products);
-    struct gateway_local locals[] = { { "users", products },
-                                      { "products", products },
-                                      { "orders", products } };
-    return gateway_open(door->t->arena, door->house, door->loop, locals, 3, out);
+    static const char *const names[] = { "users", "products", "orders" };
+    struct gateway_target targets[3];
+    for (int i = 0; i < 3; i++)
+        targets[i] = (struct gateway_target){ .name = names[i],
+                                              .service = products,
+                                              .calls = products_calls,
+                                              .calls_count = PRODUCTS_CALLS_COUNT };
+    return gateway_open(door->t->arena, door->house, door->loop, targets, 3, out);
 }
 
 static struct uuid id_of(const char *name) { return uuid_of_name(STR("test"), str_of_z(name)); }
@@ -101,7 +106,7 @@ TEST(a_method_that_the_routes_of_a_path_do_not_take_is_told_those_they_do)
 {
     str file;
     struct door *door = door_with_routes(
-        t, "- {path: /products, methods: [GET, POST], upstream: 'local:products'}\n", &file);
+        t, "- {path: /products, methods: [GET, POST], upstream: 'service:products'}\n", &file);
     struct answer_seen answer = inline_delete(&door->staff, "/products");
     CHECK_PROBLEM(answer, 405, "route.method_not_allowed");
     CHECK_STR(inline_header(&answer, "allow"), "GET, HEAD, POST");
@@ -111,7 +116,7 @@ TEST(a_route_may_rewrite_the_path)
 {
     str file;
     struct door *door = door_with_routes(
-        t, "- {path: /api/shop, rewrite: /products, upstream: 'local:products'}\n", &file);
+        t, "- {path: /api/shop, rewrite: /products, upstream: 'service:products'}\n", &file);
     CHECK_STATUS(inline_get(&door->anyone, "/api/shop"), 200);
     CHECK_STATUS(inline_get(&door->anyone, "/api/shop/categories?limit=1"), 400);
     CHECK_STATUS(inline_get(&door->anyone, "/api/shop/categories"), 200);
@@ -122,7 +127,7 @@ TEST(a_route_may_want_a_role)
 {
     str file;
     struct door *door = door_with_routes(
-        t, "- {path: /products, access: staff, upstream: 'local:products'}\n", &file);
+        t, "- {path: /products, access: staff, upstream: 'service:products'}\n", &file);
     struct answer_seen answer = inline_get(&door->anyone, "/products");
     CHECK_PROBLEM(answer, 401, "auth.token_missing");
     CHECK(inline_header(&answer, "www-authenticate").len > 0);
@@ -138,13 +143,13 @@ TEST(routes_are_read_again_and_a_mistake_leaves_the_old_ones)
 {
     str file;
     struct door *door = door_with_routes(t,
-                                         "- {path: /a, rewrite: /products, upstream: 'local:"
+                                         "- {path: /a, rewrite: /products, upstream: 'service:"
                                          "products'}\n",
                                          &file);
     CHECK_STATUS(inline_get(&door->anyone, "/a"), 200);
 
     CHECK_OK(disk_write(t->arena, file,
-                        STR("- {path: /b, rewrite: /products, upstream: 'local:products'}\n"),
+                        STR("- {path: /b, rewrite: /products, upstream: 'service:products'}\n"),
                         0600));
     CHECK_STATUS(inline_get(&door->anyone, "/a"), 200);
     CHECK_OK(gateway_reload(door->gateway, t->arena));

@@ -246,11 +246,11 @@ def test_pipelined_requests_are_answered_in_order(shop):
 
 ROUTES = """
 - path: /users
-  upstream: local:users
+  upstream: service:users
 - path: /products
-  upstream: local:products
+  upstream: service:products
 - path: /orders
-  upstream: local:orders
+  upstream: service:orders
   access: customer
 """
 
@@ -266,12 +266,12 @@ def test_routes_are_read_again_at_a_hang_up(new_shop, tmp_path):
         file.write_text(text)
         shop.process.send_signal(signal.SIGHUP)
 
-    hang_up(ROUTES.replace("- path: /products\n  upstream: local:products\n", ""))
+    hang_up(ROUTES.replace("- path: /products\n  upstream: service:products\n", ""))
     until(lambda: person.get("/products").status_code == 404, what="the route to be gone")
     refused(person.get("/products"), 404, "route.unknown")
     accepted(person.get("/users/.well-known/jwks.json"))
-    hang_up("- path: /users\n  upstream: local:nobody\n")
-    until(lambda: "local:nobody" in shop.log(), what="the mistake in the log")
+    hang_up("- path: /users\n  upstream: service:nobody\n")
+    until(lambda: "service:nobody" in shop.log(), what="the mistake in the log")
     accepted(person.get("/users/.well-known/jwks.json"))
     hang_up(ROUTES)
     until(lambda: person.get("/products").status_code == 200, what="the route to be back")

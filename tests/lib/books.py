@@ -82,7 +82,8 @@ def read_books(data, scratch):
     scratch.mkdir(parents=True, exist_ok=True)
     opened = {}
     for name in ("orders", "products", "payments-simulator"):
-        for path in pathlib.Path(data).glob(name + ".db*"):
+        found = pathlib.Path(data).glob(name + ".db*")
+        for path in [*found, *pathlib.Path(data).glob(f"*/{name}.db*")]:  # of one that runs apart
             if not path.name.endswith("-shm"):
                 shutil.copy(path, scratch / path.name)
         opened[name] = sqlite3.connect(scratch / f"{name}.db")

@@ -250,6 +250,20 @@ class Run:
         self.restarts.append(time.monotonic() - started)
         self.up.set()
 
+    def crash_one(self):
+        """The same for one program of a shop that runs apart; the gateway among them."""
+        self.live(self.random.uniform(0.05, 1.2))
+        name = self.random.choice(["gateway", *self.shop.services])
+        self.up.clear()
+        started = time.monotonic()
+        if name == "gateway":
+            self.shop.restart_gateway()
+        else:
+            self.shop.kill_service(name)
+            self.shop.start_service(name)
+        self.restarts.append(time.monotonic() - started)
+        self.up.set()
+
     def play(self, hits, hit=crash):
         everyone = self.clients + self.clerks
         self.up.set()
@@ -301,12 +315,12 @@ class Run:
 
     def reactions(self):
         """How many events were taken so far, by the metrics."""
-        text = self.shop.http.get(self.shop.ops + "/metrics").text
+        text = self.shop.metrics()
         return sum(map(int, re.findall(r"^duka_reactions_total\{.*\} (\d+)$", text, re.M)))
 
     def wait_for_consumers(self):
         """A broker has what the outboxes have not: waits until nobody takes anything any more."""
-        if "BUS_URL" not in self.shop.settings:
+        if "BUS_URL" not in self.shop.settings and not self.shop.apart:
             return
         deadline, quiet, seen = time.monotonic() + 60, time.monotonic(), self.reactions()
         while time.monotonic() - quiet < 1.5:
@@ -317,7 +331,7 @@ class Run:
 
     def backlog(self):
         """Events that wait, by the metrics."""
-        text = self.shop.http.get(self.shop.ops + "/metrics").text
+        text = self.shop.metrics()
         told = re.findall(r"^duka_outbox_backlog\{.*\} (\d+)$", text, re.M)
         assert len(told) >= 2, "orders and products announce events"
         return sum(map(int, told))

@@ -1,7 +1,8 @@
 """A shop to test against: duka on free ports with data of its own, and people who call it.
 
 Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; without them the
-newest of build/{asan,release} is taken.
+newest of build/{asan,release} is taken. With SHOP_APART=1 each service is a process of its own
+(duka-users and so on), and the shop's own process is the gateway.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0", "LOG_FO
 
 def program(name):
     """The path of a program under test."""
-    given = os.environ.get(name.upper() + "_BIN")
+    given = os.environ.get(name.upper().replace("-", "_") + "_BIN")
     if given:
         return pathlib.Path(given)
     built = [ROOT / "build" / kind / "src" / "apps" / name for kind in ("asan", "release")]
@@ -323,8 +324,11 @@ class Person:
 class Shop:
     """A running duka. Its log goes to a file beside the data."""
 
-    def __init__(self, data, **settings):
+    def __init__(self, data, apart=None, replicas=1, **settings):
         self.data = pathlib.Path(data)
+        self.apart = bool(os.environ.get("SHOP_APART")) if apart is None else apart
+        self.services = {}  # the processes of one that runs apart: "orders", its replica "orders.1"
+        self.replicas = replicas
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
         self._take_bus()
@@ -355,6 +359,14 @@ class Shop:
         self.url = "http://" + self.addresses["listen"]
         self.ops = "http://" + self.addresses["ops"]
         self.doors = {name: "http://" + self.addresses[name] for name in SERVICES}
+        self.instances = {
+            name if i == 0 else f"{name}.{i}": f"127.0.0.1:{free_port()}"
+            for name in SERVICES
+            for i in range(self.replicas)
+        }
+        self.instances.update({name: self.addresses[name] for name in SERVICES})
+        self.services_ops = {name: f"127.0.0.1:{free_port()}" for name in self.instances}
+        self.inner_key = secrets.token_hex(32)
 
     def prepare_databases(self):
         """Where TEST_POSTGRESQL names a server: databases of its own there, once."""
@@ -384,28 +396,85 @@ class Shop:
         }
         return {**clean, **places, **self.settings}
 
-    def start(self, prefix=(), seconds=30.0):
-        """Starts duka and waits until it is ready. `prefix` runs it under another program."""
-        assert self.process is None
-        self.prepare_databases()
+    def environment_of(self, name):
+        """The settings of one program of a shop that runs apart. Each has a folder of its own for what is its own; the
+        databases lie where those of one process would."""
+        def url(service):
+            return "http://" + ",".join(at for one, at in self.instances.items() if one.split(".")[0] == service)
+
+        places = {
+            "DATA_DIR": str(self.data / name),
+            "LISTEN_ADDR": self.instances.get(name, self.addresses["listen"]),
+            "OPS_ADDR": self.services_ops.get(name, self.addresses["ops"]),
+            "KEYS_DIR": "" if name == "users" else str(self.data / "users" / "keys"),
+            "MAIL_URL": f"file:{self.data}/mail",
+            "INNER_KEY": self.inner_key,
+            **{service.upper() + "_URL": url(service) for service in SERVICES},
+            **{f"DATABASE_URL_{service.upper()}": f"sqlite:{self.data}/{service}.db" for service in SERVICES},
+        }
+        given = {k: v for k, v in self.environment().items() if k not in ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR")}
+        return {**places, **given}
+
+    def _launch(self, name, environment, prefix=()):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [*prefix, str(program("duka"))],
-                env=self.environment(),
+            return subprocess.Popen(
+                [*prefix, str(program(name))],
+                env=environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def start_service(self, name):
+        """Starts one service of a shop that runs apart, and waits until it is ready."""
+        assert name not in self.services
+        if name == "users" and not (self.data / name).exists():  # its keys lie where those of one process would
+            (self.data / name).mkdir(parents=True)
+            (self.data / "keys").mkdir(mode=0o700)
+            (self.data / name / "keys").symlink_to(self.data / "keys")
+        self.services[name] = self._launch("duka-" + name.split(".")[0], self.environment_of(name))
+        self._await_ready(self.services[name], "http://" + self.services_ops[name], 30.0)
+
+    def stop_service(self, name, seconds=30.0):
+        """Asks one service to end, as a supervisor would."""
+        process = self.services.pop(name)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=seconds) == 0, self.log_tail()
+
+    def kill_service(self, name):
+        process = self.services.pop(name)
+        process.kill()
+        process.wait()
+
+    def restart_gateway(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = self._launch("duka-gateway", self.environment_of("gateway"))
+        self.wait_ready()
+
+    def start(self, prefix=(), seconds=30.0):
+        """Starts duka and waits until it is ready. `prefix` runs it under another program."""
+        assert self.process is None
+        self.prepare_databases()
+        if self.apart:
+            for name in self.instances:
+                self.start_service(name)
+            self.process = self._launch("duka-gateway", self.environment_of("gateway"), prefix)
+        else:
+            self.process = self._launch("duka", self.environment(), prefix)
         self.wait_ready(seconds)
         return self
 
     def wait_ready(self, seconds=30.0):
+        self._await_ready(self.process, self.ops, seconds)
+
+    def _await_ready(self, process, ops, seconds):
         def ready():
-            code = self.process.poll()
+            code = process.poll()
             assert code is None, f"duka ended with {code} before it was ready:\n{self.log_tail()}"
             try:
-                return self.http.get(self.ops + "/readyz", timeout=5.0).status_code == 200
+                return self.http.get(ops + "/readyz", timeout=5.0).status_code == 200
             except httpx.TransportError:
                 return False
 
@@ -425,6 +494,10 @@ class Shop:
                 f"duka did not end within {seconds} s:\n{self.log_tail()}"
             ) from None
         self.process = None
+        for name in list(self.services):
+            process = self.services.pop(name)
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=seconds) or code
         return code
 
     def stop(self, seconds=30.0):
@@ -434,6 +507,8 @@ class Shop:
 
     def kill(self):
         """Ends duka at once (kill -9)."""
+        for name in list(self.services):
+            self.kill_service(name)
         if self.process is None:
             return
         self.process.kill()
@@ -497,6 +572,11 @@ class Shop:
             if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)
         ]
 
+    def metrics(self):
+        """Those of all its programs."""
+        doors = [self.ops, *("http://" + self.services_ops[name] for name in self.services)]
+        return "\n".join(self.http.get(door + "/metrics").text for door in doors)
+
     # ---- the tables ----
 
     def rows(self, service, sql):
@@ -511,10 +591,17 @@ class Shop:
 
     # ---- the operator ----
 
+    def _operators_settings(self, words):
+        """Those of the program whose socket answers, where the shop runs apart."""
+        if not self.apart or words[0] == "migrate":
+            return self.environment()
+        at = {"import": "products", "export": "products", "seed": "products", "explain": "orders"}
+        return self.environment_of(at.get(words[0], "users"))
+
     def dukactl(self, *words, stdin=None, check=True):
         done = subprocess.run(
             [str(program("dukactl")), *words],
-            env=self.environment(),
+            env=self._operators_settings(words),
             cwd=ROOT,
             text=True,
             input=stdin,

@@ -298,11 +298,17 @@ static void open_inside(void *subject)
 {
     struct world *world = subject;
     struct bus_faults faults = { .self = world, .fate = fate };
+    struct shop_config config = { .conf = world->conf,
+                                  .members = SHOP_ALL,
+                                  .members_count = SHOP_MEMBERS_MAX,
+                                  .has_gateway = true,
+                                  .name = STR("duka"),
+                                  .faults = &faults };
     err error;
     int failed_before;
     do { /* where its disk failed just now, it is started again */
         failed_before = world->faults_of_disk;
-        error = shop_open(world->opening, world->conf, &faults, &world->shop);
+        error = shop_open(world->opening, &config, &world->shop);
     } while (error != OK && world->faults_of_disk > failed_before);
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
     shop_start(world->shop);

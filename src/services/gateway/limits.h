@@ -6,7 +6,7 @@
  * Where too many clients come at once, the bucket that is nearest to full is forgotten: the table
  * errs by letting somebody in, never by refusing a client for what another did. */
 #pragma once
-#include "services/gateway/proxies.h"
+#include "chassis/proxies.h"
 
 #include "base/uuid.h"
 

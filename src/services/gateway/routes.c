@@ -7,32 +7,32 @@
 const str ROUTES_BUILTIN = STR("- path: /users\n"
                                "  exact: true\n"
                                "  methods: [POST]\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "  rate: sign_in\n"
                                "- path: /users/login\n"
                                "  exact: true\n"
                                "  methods: [POST]\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "  rate: sign_in\n"
                                "- path: /users/refresh\n"
                                "  exact: true\n"
                                "  methods: [POST]\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "  rate: sign_in\n"
                                "- path: /users/password\n"
                                "  methods: [POST]\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "  rate: sign_in\n"
                                "- path: /users/email\n"
                                "  methods: [POST]\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "  rate: sign_in\n"
                                "- path: /users\n"
-                               "  upstream: local:users\n"
+                               "  upstream: service:users\n"
                                "- path: /products\n"
-                               "  upstream: local:products\n"
+                               "  upstream: service:products\n"
                                "- path: /orders\n"
-                               "  upstream: local:orders\n");
+                               "  upstream: service:orders\n");
 
 static const char *const METHODS[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
 static const unsigned METHODS_ALL = (1U << HTTP_METHODS_COUNT) - 1;
@@ -111,13 +111,13 @@ static err upstream_read(const struct reader *reader, const yaml_node_t *node, s
     if (str_find(text, STR("://")) >= 0)
         return WRONG(reader, node,
                      "upstream %" STR_F
-                     ": this program serves its own services only, as local:NAME; "
-                     "URLs are for the gateway as a process of its own",
+                     ": a route leads to a service by its name, as service:NAME; where that "
+                     "is, USERS_URL, PRODUCTS_URL and ORDERS_URL say",
                      STR_A(text));
 
     struct text allowed = text_init(reader->arena, 64);
     for (int i = 0; i < reader->upstreams_count; i++) {
-        str name = str_format(reader->arena, "local:%" STR_F, STR_A(reader->upstreams[i]));
+        str name = str_format(reader->arena, "service:%" STR_F, STR_A(reader->upstreams[i]));
         if (str_equal(text, name)) {
             route->upstream = i;
             return OK;

@@ -7,13 +7,13 @@
  *       exact: true              # this path only (default: false)
  *       host: shop.example.org   # default: any
  *       methods: [POST]          # default: all
- *       upstream: local:users    # a service of this process
+ *       upstream: service:users  # or service:products, service:orders
  *       rewrite: /login          # takes the place of `path` (default: as it is)
  *       access: anyone           # or customer, staff, admin; the service checks each call besides
  *       rate: sign_in            # or default, none
  *
- * Upstreams by URL, and their time-outs, are for the gateway as a process of its own; they are
- * refused here, as is all that is not known. */
+ * Where a service is, is not said here: in this process, or where USERS_URL and its kin say. What
+ * is not known is refused. */
 #pragma once
 #include "chassis/spec.h"
 

@@ -1,14 +1,15 @@
 #include "services/gateway/service.h"
 
+#include "chassis/grpc.h"
 #include "chassis/grpc_door.h"
 #include "chassis/obs.h"
+#include "chassis/proxies.h"
 #include "chassis/router.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/random.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/pages.h"
-#include "services/gateway/proxies.h"
 #include "services/gateway/quotas.h"
 #include "services/gateway/routes.h"
 #include "services/gateway/traffic.h"
@@ -18,19 +19,28 @@ enum {
     GATEWAY_BODY_BYTES_MAX = 64 * 1024, /* of a body that no call asked for */
     GATEWAY_REQUEST_BYTES_MAX = 8 * 1024 * 1024,
     LIMIT_CLIENTS_MAX = 8192,
-    LIMIT_WINDOW_S = 60
+    LIMIT_WINDOW_S = 60,
+    SETTLE_WAIT_MAX_MS = 10000, /* of Prefer: wait */
+    WAY_MS = 1000
 };
 
 /* The classes of routes, and one for who comes with tokens that are not valid: what such a client
  * sends must not count against the user that it pretends to be, nor be free. */
 enum { LIMIT_BAD_TOKEN = RATE_NONE, LIMITS_COUNT };
 
+/* A service, with the calls that its contract has. */
+struct target {
+    struct gateway_target to;
+    struct router router;
+};
+
 struct gateway {
     struct arena *memory;
     const struct house *house;
     struct loop *loop;
-    const struct gateway_local *locals; /* names copied */
-    int locals_count;
+    struct target *targets; /* names copied */
+    int targets_count;
+    bool is_apart; /* the services are in other processes */
     struct arena *routes_memory;
     struct routes routes;
     struct proxies proxies;
@@ -142,12 +152,11 @@ static err limit_check(struct gateway *self, struct request *request, enum rate_
 static struct route_found route_of(struct gateway *self, struct request *request)
 {
     str host = request_header(request, STR("host"));
-    unsigned allow;
 
     if (!request->grpc)
         return routes_find(&self->routes, host, request->method, request->path);
-    for (int i = 0; i < self->locals_count; i++) {
-        const struct call_spec *spec = service_route(self->locals[i].service, request, &allow);
+    for (int i = 0; i < self->targets_count; i++) {
+        const struct call_spec *spec = router_match(&self->targets[i].router, request).spec;
         if (!spec || !spec->routed)
             continue;
         struct route_found found =
@@ -169,32 +178,34 @@ static err route_missing(struct request *request, unsigned allow)
                 STR_A(request->method_text));
 }
 
-/* Decides whether the request may go on, and where: `*route` is NULL for a page of our own. */
+/* Decides whether the request may go on, and where: `*route` is NULL for a page of our own. `*who`
+ * is whoever has shown a token that is good. */
 static err admit(struct gateway *self, struct request *request, enum page page,
-                 const struct route **route)
+                 const struct route **route, struct identity *who)
 {
     struct route_found found = { 0 };
-    struct identity who = { 0 };
     str token = request_header(request, STR("authorization"));
 
     if (page == PAGE_NONE)
         found = route_of(self, request);
     err token_error =
-        token.ptr ? auth_check(self->house->auth, request->arena, token, clock_wall_us(), &who)
-                  : OK;
-    TRY(limit_check(self, request, found.route ? found.route->rate : RATE_DEFAULT, &who,
+        token.ptr ? auth_check(self->house->auth, request->arena, token, clock_wall_us(), who) : OK;
+    TRY(limit_check(self, request, found.route ? found.route->rate : RATE_DEFAULT, who,
                     token_error != OK));
     *route = found.route;
     if (page != PAGE_NONE)
         return OK;
     if (!found.route)
         return route_missing(request, found.allow);
+    int64_t timeout_us; /* one that cannot be read would not be passed on */
+    if (request->grpc && self->is_apart)
+        TRY(grpc_timeout(request->arena, request, &timeout_us));
     if (found.route->access == ACCESS_ANYONE)
         return OK; /* the service judges the token, where its call wants one */
 
     request->route = ROUTE_DENIED;
     TRY(token_error);
-    return auth_allow(self->house->auth, request->arena, found.route->access, &who);
+    return auth_allow(self->house->auth, request->arena, found.route->access, who);
 }
 
 /* Health and reflection count against the address, as pages do. */
@@ -235,15 +246,70 @@ static void preflight_answer(struct gateway *self, struct request *request)
     request_respond(request);
 }
 
-void gateway_handle(struct gateway *self, struct request *request)
+/* What holds of each request before anything is judged. */
+static void receive(struct gateway *self, struct request *request)
 {
-    ASSERT(self && request);
-
     request_identify(request);
     request->client_address = client_address_of(&self->proxies, request);
     internal_headers_drop(request);
     request->operator_socket = false; /* also where the public door is a unix socket */
     cors_apply(&self->cors, request);
+}
+
+/* What goes with a request to another process. */
+struct passed {
+    struct identity who; /* first: it is what the upstream vouches for */
+    struct target *target;
+};
+
+/* How long the service may take: what the contract gives the call, its wait to settle, and the way.
+ */
+static int64_t patience_us(const struct call_spec *spec)
+{
+    int64_t wait_ms = spec->settles ? SETTLE_WAIT_MAX_MS : 0;
+    return (spec->deadline_ms + wait_ms + WAY_MS) * TIME_MS;
+}
+
+/* Makes the request what the route's service shall see, and gives the service. */
+static struct target *direct(struct gateway *self, struct request *request,
+                             const struct route *route, const struct identity *who)
+{
+    struct target *target = &self->targets[route->upstream];
+    if (!request->grpc)
+        request->path = route_path(request->arena, route, request->path);
+    request->route = target->to.name;
+    if (!self->is_apart)
+        return target;
+
+    const struct call_spec *spec = router_match(&target->router, request).spec;
+    if (spec) {
+        request->route = spec->short_name;
+        request->deadline_us = request->received_us + patience_us(spec);
+    }
+    struct passed *passed = arena_new(request->arena, struct passed);
+    *passed = (struct passed){ .who = *who, .target = target };
+    request->call = passed;
+    return target;
+}
+
+static void pass_on(struct target *target, struct request *request)
+{
+    if (target->to.service)
+        service_handle(target->to.service, request);
+    else
+        upstream_forward(target->to.upstream, request);
+}
+
+void gateway_handle(struct gateway *self, struct request *request)
+{
+    ASSERT(self && request);
+
+    if (self->is_apart && request->stream) { /* it was admitted when its body began */
+        const struct passed *passed = request->call;
+        upstream_forward(passed->target->to.upstream, request);
+        return;
+    }
+    receive(self, request);
     if (cors_is_preflight(request)) {
         preflight_answer(self, request);
         return;
@@ -254,8 +320,9 @@ void gateway_handle(struct gateway *self, struct request *request)
     }
 
     const struct route *route;
+    struct identity who = { 0 };
     enum page page = page_of(request->path);
-    err error = admit(self, request, page, &route);
+    err error = admit(self, request, page, &route, &who);
     if (error) {
         response_problem(request, error);
         request_respond(request);
@@ -264,10 +331,7 @@ void gateway_handle(struct gateway *self, struct request *request)
         page_answer(&self->pages, page, request);
         request_respond(request);
     } else {
-        if (!request->grpc)
-            request->path = route_path(request->arena, route, request->path);
-        request->route = self->locals[route->upstream].name;
-        service_handle(self->locals[route->upstream].service, request);
+        pass_on(direct(self, request, route, &who), request);
     }
 }
 
@@ -287,8 +351,27 @@ static void own_grpc_begin(struct gateway *self, struct request *request, bool *
     grpc_door_begin(self->grpc, request);
 }
 
-/* The limit of the call's contract. Who may not make a call with a large body hears so before it is
- * sent. */
+/* Who may not make a call with a large body hears so before it is sent. */
+static err admit_stream(struct gateway *self, struct request *request, const struct route *route,
+                        const struct call_spec *spec)
+{
+    struct identity who = { 0 };
+    TRY(auth_check(self->house->auth, request->arena, request_header(request, STR("authorization")),
+                   clock_wall_us(), &who));
+    TRY(auth_allow(self->house->auth, request->arena, spec->access, &who));
+    if (!self->is_apart)
+        return service_stream(self->targets[route->upstream].to.service, request, spec);
+    if (!spec->stream)
+        return OK;
+
+    receive(self, request);
+    TRY(limit_check(self, request, route->rate, &who, false));
+    upstream_stream(direct(self, request, route, &who)->to.upstream, request);
+    request->deadline_us = 0; /* its body takes what it takes */
+    return OK;
+}
+
+/* The limit of the call's contract. */
 static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *refused)
 {
     struct gateway *self = subject;
@@ -301,25 +384,18 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
     if (!found.route)
         return GATEWAY_BODY_BYTES_MAX;
 
-    unsigned allow;
     str path = request->path;
     if (!request->grpc)
         request->path = route_path(request->arena, found.route, path);
-    struct service *service = self->locals[found.route->upstream].service;
-    const struct call_spec *spec = service_route(service, request, &allow);
+    const struct target *target = &self->targets[found.route->upstream];
+    const struct call_spec *spec = router_match(&target->router, request).spec;
     request->path = path;
     if (!spec || (spec->stream && request->grpc)) /* which gRPC does not carry */
         return GATEWAY_BODY_BYTES_MAX;
     if (spec->body_bytes_max <= GATEWAY_BODY_BYTES_MAX)
         return spec->body_bytes_max;
 
-    struct identity who = { 0 };
-    err error = auth_check(self->house->auth, request->arena,
-                           request_header(request, STR("authorization")), clock_wall_us(), &who);
-    if (!error)
-        error = auth_allow(self->house->auth, request->arena, spec->access, &who);
-    if (!error)
-        error = service_stream(service, request, spec);
+    err error = admit_stream(self, request, found.route, spec);
     if (!error)
         return spec->body_bytes_max;
 
@@ -377,17 +453,17 @@ static err routes_load(struct gateway *self, struct arena *arena, struct arena *
 {
     str path = conf_text(self->house->conf, CONF_ROUTES_FILE);
     str yaml = ROUTES_BUILTIN, file = STR("the built-in routes");
-    str *names = arena_array(arena, str, (size_t)self->locals_count);
+    str *names = arena_array(arena, str, (size_t)self->targets_count);
 
     if (path.len > 0) {
         TRY(disk_read(arena, path, ROUTES_BYTES_MAX, &yaml));
         file = path;
     }
-    for (int i = 0; i < self->locals_count; i++)
-        names[i] = str_of_z(self->locals[i].name);
+    for (int i = 0; i < self->targets_count; i++)
+        names[i] = str_of_z(self->targets[i].to.name);
 
     struct routes routes;
-    TRY(routes_parse(memory, yaml, file, names, self->locals_count, &routes));
+    TRY(routes_parse(memory, yaml, file, names, self->targets_count, &routes));
     *out = routes;
     return OK;
 }
@@ -421,23 +497,32 @@ static err cors_of_settings(struct arena *memory, const struct conf *conf, struc
                       out);
 }
 
+static struct target *targets_copy(struct arena *memory, const struct gateway_target *targets,
+                                   int count)
+{
+    struct target *copies = arena_array(memory, struct target, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        copies[i].to = targets[i];
+        copies[i].to.name = str_z(memory, str_of_z(targets[i].name));
+        copies[i].router = router_of_calls(memory, targets[i].calls, targets[i].calls_count);
+    }
+    return copies;
+}
+
 err gateway_open(struct arena *arena, const struct house *house, struct loop *loop,
-                 const struct gateway_local *locals, int locals_count, struct gateway **out)
+                 const struct gateway_target *targets, int targets_count, struct gateway **out)
 {
     ASSERT(arena && house && house->conf && house->auth && out);
-    ASSERT(locals && locals_count > 0);
+    ASSERT(targets && targets_count > 0);
 
     struct arena *memory = arena_open(GATEWAY_BYTES_MAX);
     struct gateway *self = arena_new(memory, struct gateway);
-    struct gateway_local *copies =
-        arena_copy(memory, locals, (size_t)locals_count * sizeof(locals[0]));
-    for (int i = 0; i < locals_count; i++)
-        copies[i].name = str_z(memory, str_of_z(locals[i].name));
     self->memory = memory;
     self->house = house;
     self->loop = loop;
-    self->locals = copies;
-    self->locals_count = locals_count;
+    self->targets = targets_copy(memory, targets, targets_count);
+    self->targets_count = targets_count;
+    self->is_apart = !targets[0].service;
 
     str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
     err error = proxies_parse(memory, trusted, &self->proxies);
@@ -460,17 +545,29 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     return OK;
 }
 
-static bool is_service_ready(void *service) { return service_ready(service); }
+static bool is_target_ready(void *subject)
+{
+    const struct target *target = subject;
+    return target->to.service ? service_ready(target->to.service)
+                              : upstream_ready(target->to.upstream);
+}
+
+/* The name of the contract, as each of its calls begins: "orders.v1.Orders". */
+static const char *contract_of(struct arena *arena, const struct gateway_target *target)
+{
+    str rest = str_of_z(target->calls[0]->name);
+    return str_z(arena, str_cut(&rest, '/'));
+}
 
 static void open_grpc(struct gateway *self)
 {
     struct grpc_served *served =
-        arena_array(self->memory, struct grpc_served, (size_t)self->locals_count);
+        arena_array(self->memory, struct grpc_served, (size_t)self->targets_count);
 
-    for (int i = 0; i < self->locals_count; i++)
-        served[i] = (struct grpc_served){ service_contract(self->memory, self->locals[i].service),
-                                          is_service_ready, self->locals[i].service };
-    self->grpc = grpc_door_open(self->loop, served, self->locals_count,
+    for (int i = 0; i < self->targets_count; i++)
+        served[i] = (struct grpc_served){ contract_of(self->memory, &self->targets[i].to),
+                                          is_target_ready, &self->targets[i] };
+    self->grpc = grpc_door_open(self->loop, served, self->targets_count,
                                 conf_int(self->house->conf, CONF_GRPC_REFLECTION) != 0);
 }
 

@@ -6,11 +6,17 @@
 #pragma once
 #include "chassis/http.h"
 #include "chassis/service.h"
+#include "chassis/upstream.h"
 
-/* Where a route may lead: a service of this process, by name ("orders" for "local:orders"). */
-struct gateway_local {
+/* Where a route may lead: a service by name ("orders" for "service:orders"), in this process or in
+ * others. One gateway has all of its services in its process, or none. */
+struct gateway_target {
     const char *name;
-    struct service *service;
+    struct service *service;   /* NULL: it is elsewhere */
+    struct upstream *upstream; /* then: the way there, which vouches for the struct identity that it
+                                  finds in request->call */
+    const struct call_spec *const *calls;
+    int calls_count;
 };
 
 struct gateway;
@@ -18,7 +24,7 @@ struct gateway;
 /* Reads the routes (ROUTES_FILE, or the built-in ones) and TRUSTED_PROXIES. Fails with
  * SETTING_INVALID: file, line, what is allowed; with OS_FAILED where the file cannot be read. */
 err gateway_open(struct arena *arena, const struct house *house, struct loop *loop,
-                 const struct gateway_local *locals, int locals_count, struct gateway **out);
+                 const struct gateway_target *targets, int targets_count, struct gateway **out);
 
 /* Opens the public door (LISTEN_ADDR). Fails with ADDRESS_TAKEN. */
 err gateway_listen(struct gateway *self, struct arena *arena);

@@ -152,20 +152,16 @@ static err standing(void *subject, struct call *call, struct uuid id, const void
 
 /* ---- opening ---- */
 
-static str database_url(struct arena *arena, const struct conf *conf, enum setting setting,
-                        const char *name)
+static str database_url(struct arena *arena, const struct conf *conf)
 {
-    str url = conf_text(conf, setting);
-    return url.len ? url
-                   : str_format(arena, "sqlite:%" STR_F "/%s.db",
-                                STR_A(conf_text(conf, CONF_DATA_DIR)), name);
+    return service_database_url(arena, conf, CONF_DATABASE_URL_ORDERS, "orders.db");
 }
 
 /* The simulated provider keeps its books in a file of its own, or, where Orders has replicas,
  * beside Orders' tables: all of them ask one provider. */
 static str simulator_url(struct arena *arena, const struct conf *conf)
 {
-    str url = conf_text(conf, CONF_DATABASE_URL_ORDERS);
+    str url = database_url(arena, conf);
     if (str_starts(url, STR("postgres")))
         return url;
     return str_format(arena, "sqlite:%" STR_F "/payments-simulator.db",
@@ -176,8 +172,7 @@ err orders_migrate(struct arena *arena, const struct conf *conf, int *applied)
 {
     ASSERT(arena && conf && applied);
     int of_simulator = 0;
-    TRY(service_migrate(arena, database_url(arena, conf, CONF_DATABASE_URL_ORDERS, "orders"),
-                        &orders_schema, applied));
+    TRY(service_migrate(arena, database_url(arena, conf), &orders_schema, applied));
     TRY(simulator_migrate(arena, simulator_url(arena, conf), &of_simulator));
     *applied += of_simulator;
     return OK;
@@ -249,8 +244,7 @@ static err open_parts(struct orders *self, struct arena *arena, const struct con
     struct service_config config = { .spec = &orders_service_spec,
                                      .schema = &orders_schema,
                                      .house = self->house,
-                                     .database_url = database_url(
-                                         arena, conf, CONF_DATABASE_URL_ORDERS, "orders"),
+                                     .database_url = database_url(arena, conf),
                                      .durable = conf_int(conf, CONF_DATABASE_DURABLE) != 0,
                                      .self = self,
                                      .standing = standing };

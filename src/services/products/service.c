@@ -5,12 +5,7 @@
 
 static str database_url(struct arena *arena, const struct conf *conf)
 {
-    str url = conf_text(conf, CONF_DATABASE_URL_PRODUCTS);
-
-    if (url.len > 0)
-        return url;
-    return str_format(arena, "sqlite:%" STR_F "/products.db",
-                      STR_A(conf_text(conf, CONF_DATA_DIR)));
+    return service_database_url(arena, conf, CONF_DATABASE_URL_PRODUCTS, "products.db");
 }
 
 err products_migrate(struct arena *arena, const struct conf *conf, int *applied)

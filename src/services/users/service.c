@@ -9,19 +9,17 @@
 
 enum { THROTTLE_KEYS_MAX = 16384 };
 
-static str path_or(struct arena *arena, const struct conf *conf, enum setting setting,
-                   const char *scheme, const char *name)
-{
-    str given = conf_text(conf, setting);
-    if (given.len > 0)
-        return given;
-    return str_format(arena, "%s%" STR_F "/%s", scheme, STR_A(conf_text(conf, CONF_DATA_DIR)),
-                      name);
-}
-
 static str database_url(struct arena *arena, const struct conf *conf)
 {
-    return path_or(arena, conf, CONF_DATABASE_URL_USERS, "sqlite:", "users.db");
+    return service_database_url(arena, conf, CONF_DATABASE_URL_USERS, "users.db");
+}
+
+static str keys_folder(struct arena *arena, const struct conf *conf)
+{
+    str given = conf_text(conf, CONF_KEYS_DIR);
+    if (given.len > 0)
+        return given;
+    return str_format(arena, "%" STR_F "/keys", STR_A(conf_text(conf, CONF_DATA_DIR)));
 }
 
 err users_migrate(struct arena *arena, const struct conf *conf, int *applied)
@@ -33,8 +31,7 @@ err users_migrate(struct arena *arena, const struct conf *conf, int *applied)
 static err open_keys(struct arena *arena, struct users *self, const struct conf *conf)
 {
     bool makes_first = conf_text(conf, CONF_KEYS_DIR).len == 0;
-    TRY(keys_open(arena, path_or(self->arena, conf, CONF_KEYS_DIR, "", "keys"), makes_first,
-                  &self->keys));
+    TRY(keys_open(arena, keys_folder(self->arena, conf), makes_first, &self->keys));
 
     struct auth_key keys[AUTH_KEYS_MAX];
     auth_set_keys(self->house->auth, keys, keys_verifying(self->keys, keys));

@@ -32,7 +32,7 @@ TEST(a_route_is_read_with_all_its_keys)
                                         "  exact: true\n"
                                         "  host: Shop.Example.org\n"
                                         "  methods: [GET, POST]\n"
-                                        "  upstream: local:orders\n"
+                                        "  upstream: service:orders\n"
                                         "  rewrite: /orders\n"
                                         "  access: staff\n"
                                         "  rate: none\n");
@@ -52,7 +52,7 @@ TEST(a_route_is_read_with_all_its_keys)
 
 TEST(what_a_route_does_not_say_has_a_standard)
 {
-    struct routes routes = routes_of(t, "[{path: /, upstream: \"local:users\"}]");
+    struct routes routes = routes_of(t, "[{path: /, upstream: \"service:users\"}]");
     const struct route *route = &routes.items[0];
 
     CHECK(!route->exact && !route->rewrites && !route->host.ptr);
@@ -105,17 +105,17 @@ TEST(a_mistake_is_told_with_file_and_line_and_what_is_allowed)
         { "[]", "routes.yaml:1: 0 routes; allowed: 1 to 256" },
         { "- x\n", "routes.yaml:1: a route has keys" },
         { "- path: /x\n", "routes.yaml:1: a route needs path and upstream" },
-        { "- upstream: local:users\n", "routes.yaml:1: a route needs path and upstream" },
-        { "- path: /x\n  upstream: local:users\n- path: /y\n  upstream: local:nobody\n",
-          "routes.yaml:4: upstream is \"local:nobody\"; allowed: local:users, local:products, "
-          "local:orders" },
+        { "- upstream: service:users\n", "routes.yaml:1: a route needs path and upstream" },
+        { "- path: /x\n  upstream: service:users\n- path: /y\n  upstream: service:nobody\n",
+          "routes.yaml:4: upstream is \"service:nobody\"; allowed: service:users, "
+          "service:products, service:orders" },
         { "- path: /x\n  upstream: http://orders:3000\n", "routes.yaml:2: upstream http://orders" },
         { "- path: /x\n  upstream: users\n", "routes.yaml:2: upstream is \"users\"" },
-        { "- path: x\n  upstream: local:users\n", "routes.yaml:1: path is \"x\"" },
-        { "- path: /x/\n  upstream: local:users\n", "routes.yaml:1: path is \"/x/\"" },
-        { "- path: /x?y\n  upstream: local:users\n", "routes.yaml:1: path is \"/x?y\"" },
-        { "- path: ''\n  upstream: local:users\n", "routes.yaml:1: path is \"\"" },
-        { "- path: [/x]\n  upstream: local:users\n", "routes.yaml:1: path is one word" },
+        { "- path: x\n  upstream: service:users\n", "routes.yaml:1: path is \"x\"" },
+        { "- path: /x/\n  upstream: service:users\n", "routes.yaml:1: path is \"/x/\"" },
+        { "- path: /x?y\n  upstream: service:users\n", "routes.yaml:1: path is \"/x?y\"" },
+        { "- path: ''\n  upstream: service:users\n", "routes.yaml:1: path is \"\"" },
+        { "- path: [/x]\n  upstream: service:users\n", "routes.yaml:1: path is one word" },
         { "- path: /x\n  pfad: /y\n", "routes.yaml:2: the key is \"pfad\"; allowed: path, exact" },
         { "- path: /x\n  path: /y\n", "routes.yaml:2: path comes twice" },
         { "- path: /x\n  methods: GET\n", "routes.yaml:2: methods is a list" },
@@ -132,9 +132,9 @@ TEST(a_mistake_is_told_with_file_and_line_and_what_is_allowed)
         { "- path: /x\n  rewrite: y\n", "routes.yaml:2: rewrite is \"y\"" },
         { "- path: /x\n  timeout: 5s\n", "routes.yaml:2: timeout is for upstreams by URL" },
         { "- path: /x\n upstream: [\n", "routes.yaml:2: " },
-        { "- path: /x\n  upstream: local:users\n---\n- x\n",
+        { "- path: /x\n  upstream: service:users\n---\n- x\n",
           "routes.yaml: more than one document" },
-        { "- path: /x\n  upstream: local:users\n...\n}\n", "routes.yaml:4: " },
+        { "- path: /x\n  upstream: service:users\n...\n}\n", "routes.yaml:4: " },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -152,9 +152,9 @@ TEST(there_are_at_most_so_many_routes)
     struct routes routes;
 
     for (int i = 0; i < ROUTES_MAX; i++)
-        text_add_format(&yaml, "- {path: /%d, upstream: 'local:users'}\n", i);
+        text_add_format(&yaml, "- {path: /%d, upstream: 'service:users'}\n", i);
     CHECK_INT(routes_of(t, str_z(t->arena, text_str(&yaml))).count, ROUTES_MAX);
-    text_add(&yaml, STR("- {path: /x, upstream: 'local:users'}\n"));
+    text_add(&yaml, STR("- {path: /x, upstream: 'service:users'}\n"));
     CHECK_ERR(parse(t, str_z(t->arena, text_str(&yaml)), &routes), SETTING_INVALID);
 }
 
@@ -162,8 +162,8 @@ TEST(there_are_at_most_so_many_routes)
 
 TEST(a_path_fits_by_whole_segments)
 {
-    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'local:users'}\n"
-                                        "- {path: /a, exact: true, upstream: 'local:users'}\n");
+    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'service:users'}\n"
+                                        "- {path: /a, exact: true, upstream: 'service:users'}\n");
     CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b"), 0);
     CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b/"), 0);
     CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b/c"), 0);
@@ -176,25 +176,25 @@ TEST(a_path_fits_by_whole_segments)
 
 TEST(the_root_takes_all_and_the_exact_root_only_itself)
 {
-    struct routes routes = routes_of(t, "- {path: /, exact: true, upstream: 'local:users'}\n"
-                                        "- {path: /, upstream: 'local:users'}\n");
+    struct routes routes = routes_of(t, "- {path: /, exact: true, upstream: 'service:users'}\n"
+                                        "- {path: /, upstream: 'service:users'}\n");
     CHECK_INT(find(&routes, "h", HTTP_GET, "/"), 0);
     CHECK_INT(find(&routes, "h", HTTP_GET, "/x"), 1);
 }
 
 TEST(the_first_route_that_fits_is_taken)
 {
-    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'local:users'}\n"
-                                        "- {path: /a, upstream: 'local:users'}\n"
-                                        "- {path: /a/c, upstream: 'local:users'}\n");
+    struct routes routes = routes_of(t, "- {path: /a/b, upstream: 'service:users'}\n"
+                                        "- {path: /a, upstream: 'service:users'}\n"
+                                        "- {path: /a/c, upstream: 'service:users'}\n");
     CHECK_INT(find(&routes, "h", HTTP_GET, "/a/b"), 0);
     CHECK_INT(find(&routes, "h", HTTP_GET, "/a/c"), 1);
 }
 
 TEST(a_host_fits_whatever_its_case_and_port)
 {
-    struct routes routes = routes_of(t, "- {path: /, host: a.example, upstream: 'local:users'}\n"
-                                        "- {path: /, host: '[::1]', upstream: 'local:users'}\n");
+    struct routes routes = routes_of(t, "- {path: /, host: a.example, upstream: 'service:users'}\n"
+                                        "- {path: /, host: '[::1]', upstream: 'service:users'}\n");
     CHECK_INT(find(&routes, "a.example", HTTP_GET, "/"), 0);
     CHECK_INT(find(&routes, "A.Example:3000", HTTP_GET, "/"), 0);
     CHECK_INT(find(&routes, "a.example.org", HTTP_GET, "/"), -1);
@@ -205,9 +205,9 @@ TEST(a_host_fits_whatever_its_case_and_port)
 
 TEST(where_only_the_method_does_not_fit_the_allowed_ones_are_told)
 {
-    struct routes routes = routes_of(t, "- {path: /a, methods: [POST], upstream: 'local:users'}\n"
-                                        "- {path: /a, methods: [GET], upstream: 'local:users'}\n"
-                                        "- {path: /a, host: other, upstream: 'local:users'}\n");
+    struct routes routes = routes_of(t, "- {path: /a, methods: [POST], upstream: 'service:users'}\n"
+                                        "- {path: /a, methods: [GET], upstream: 'service:users'}\n"
+                                        "- {path: /a, host: other, upstream: 'service:users'}\n");
     struct route_found found = routes_find(&routes, STR("h"), HTTP_PUT, STR("/a"));
     CHECK(!found.route);
     CHECK_INT(found.allow, 1 << HTTP_POST | 1 << HTTP_GET | 1 << HTTP_HEAD);
@@ -218,10 +218,10 @@ TEST(where_only_the_method_does_not_fit_the_allowed_ones_are_told)
 TEST(a_rewrite_takes_the_place_of_the_paths_beginning)
 {
     struct routes routes =
-        routes_of(t, "- {path: /api/v1, rewrite: /orders, upstream: 'local:orders'}\n"
-                     "- {path: /api, rewrite: /, upstream: 'local:orders'}\n"
-                     "- {path: /, rewrite: /orders, upstream: 'local:orders'}\n"
-                     "- {path: /x, upstream: 'local:orders'}\n");
+        routes_of(t, "- {path: /api/v1, rewrite: /orders, upstream: 'service:orders'}\n"
+                     "- {path: /api, rewrite: /, upstream: 'service:orders'}\n"
+                     "- {path: /, rewrite: /orders, upstream: 'service:orders'}\n"
+                     "- {path: /x, upstream: 'service:orders'}\n");
     const struct route *items = routes.items;
 
     CHECK_STR(route_path(t->arena, &items[0], STR("/api/v1")), "/orders");

@@ -1,4 +1,4 @@
-#include "services/gateway/proxies.h"
+#include "chassis/proxies.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,0 +1,164 @@
+#include "apps/follower.h"
+
+#include "chassis/obs.h"
+#include "gen/users_client.h"
+#include "os/clock.h"
+#include "os/sync.h"
+
+#include <string.h>
+
+enum {
+    ASK_EVERY_MS = 1000,
+    ASK_AGAIN_MS = 100, /* until Users was reached for the first time */
+    ASK_TIMEOUT_MS = 2000,
+    REVOCATIONS_PAGE = 1000, /* what an answer holds when more waits */
+    FOLLOWER_BYTES_MAX = 8 * 1024 * 1024
+};
+
+struct follower {
+    struct arena *memory; /* holds this struct */
+    struct auth *auth;
+    struct client *users;
+    struct arena *arena; /* of one question */
+    int64_t position;
+    bool reached; /* the last question was answered; the thread's own, like the position */
+    bool ever;
+    struct thread *thread;
+    struct lock lock;
+    struct cond stopped;
+    bool stops; /* under the lock */
+};
+
+struct follower *follower_open(struct auth *auth, struct client *users)
+{
+    ASSERT(auth && users);
+    struct arena *memory = arena_open(ARENA_CHUNK_BYTES);
+    struct follower *self = arena_new(memory, struct follower);
+    *self = (struct follower){ .memory = memory,
+                               .auth = auth,
+                               .users = users,
+                               .arena = arena_open(FOLLOWER_BYTES_MAX),
+                               .reached = true };
+    lock_init(&self->lock);
+    cond_init(&self->stopped);
+    return self;
+}
+
+/* ---- What was heard ---- */
+
+static bool key_read(struct arena *arena, const Users__Key *key, struct auth_key *out)
+{
+    str kid = text_of(key->kid), public;
+    if (kid.len == 0 || kid.len > JWT_KID_MAX ||
+        !base64url_parse(arena, text_of(key->x), &public) || public.len != ED25519_PUBLIC_BYTES)
+        return false;
+    *out = (struct auth_key){ 0 };
+    memcpy(out->kid, kid.ptr, kid.len);
+    memcpy(out->public, public.ptr, ED25519_PUBLIC_BYTES);
+    return true;
+}
+
+static void tell_keys(struct follower *self, const Users__Changes *changes)
+{
+    struct auth_key keys[AUTH_KEYS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < changes->n_keys && count < AUTH_KEYS_MAX; i++)
+        count += key_read(self->arena, changes->keys[i], &keys[count]);
+    auth_set_keys(self->auth, keys, count);
+}
+
+static void tell_revocations(struct follower *self, const Users__Changes *changes)
+{
+    for (size_t i = 0; i < changes->n_revocations; i++) {
+        const Users__Revocation *revocation = changes->revocations[i];
+        auth_revoke(self->auth, uuid_of_field(revocation->user_id),
+                    uuid_of_field(revocation->session_id), revocation->version_min,
+                    time_of_field(revocation->at));
+    }
+}
+
+/* ---- Asking ---- */
+
+/* One question; `*more` tells that the next one should follow at once. */
+static err ask(struct follower *self, bool *more)
+{
+    const Users__Changes *changes;
+    arena_reset(self->arena);
+    struct call call = { .arena = self->arena,
+                         .now = clock_wall_us(),
+                         .deadline_us = clock_mono_us() + ASK_TIMEOUT_MS * TIME_MS };
+    Users__ChangesSinceRequest *question =
+        message_new(self->arena, &users_changes_since_request_spec);
+    question->position = self->position;
+    TRY(users_client_changes_since(self->users, &call, question, &changes));
+    tell_revocations(self, changes); /* before a new key makes more tokens good */
+    tell_keys(self, changes);
+    *more = changes->n_revocations >= REVOCATIONS_PAGE;
+    self->position = changes->position;
+    return OK;
+}
+
+/* The log hears when Users goes and when it is back, not of each question. */
+static void note(struct follower *self, err error)
+{
+    if (error != OK && self->reached)
+        LOG(LOG_WARN, "users.away", LOG_TEXT("error", err_describe(self->arena, error)));
+    if (error == OK && (!self->reached || !self->ever))
+        LOG(LOG_INFO, "users.reached", LOG_NUMBER("position", self->position));
+    self->reached = error == OK;
+    self->ever |= self->reached;
+}
+
+static bool waits(struct follower *self, int64_t pause_ms)
+{
+    int64_t until_us = clock_mono_us() + pause_ms * TIME_MS;
+    lock_take(&self->lock);
+    while (!self->stops && cond_wait_until(&self->stopped, &self->lock, until_us))
+        ;
+    bool goes_on = !self->stops;
+    lock_drop(&self->lock);
+    return goes_on;
+}
+
+static void run(void *subject)
+{
+    struct follower *self = subject;
+    bool more;
+    do {
+        more = false;
+        err error = ask(self, &more);
+        note(self, error);
+        if (error == OK && !more)
+            auth_reached(self->auth);
+    } while (waits(self, more ? 0 : self->ever ? ASK_EVERY_MS : ASK_AGAIN_MS));
+}
+
+void follower_start(struct follower *follower)
+{
+    ASSERT(follower && !follower->thread);
+    follower->thread = thread_start("follower", run, follower);
+}
+
+void follower_stop(struct follower *follower)
+{
+    if (!follower || !follower->thread)
+        return;
+    lock_take(&follower->lock);
+    follower->stops = true;
+    cond_wake_all(&follower->stopped);
+    lock_drop(&follower->lock);
+    thread_join(follower->thread);
+    follower->thread = NULL;
+}
+
+void follower_close(struct follower *follower)
+{
+    if (!follower)
+        return;
+    ASSERT(!follower->thread);
+    client_close(follower->users);
+    cond_done(&follower->stopped);
+    lock_done(&follower->lock);
+    arena_close(follower->arena);
+    arena_close(follower->memory);
+}

@@ -1,0 +1,12 @@
+/* duka-gateway: the gateway in a process of its own. */
+#include "apps/program.h"
+
+int main(int argc, char **argv)
+{
+    static const struct program gateway = {
+        .name = "duka-gateway",
+        .about = "the public door of a shop that runs apart.",
+        .has_gateway = true,
+    };
+    return program_main(&gateway, argc, argv);
+}

@@ -1,0 +1,294 @@
+#include "apps/program.h"
+
+#include "apps/doors.h"
+#include "base/crypto.h"
+#include "chassis/obs.h"
+#include "chassis/version.h"
+#include "os/disk.h"
+#include "os/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    START_BYTES_MAX = 64 * 1024 * 1024,
+    FILES_BESIDE_CONNECTIONS = 256, /* databases, sockets of our own, files read now and then */
+    PATIENCE_MS = 1500, /* for calls that wait for something to settle: longer than most do */
+    GRACE_MS = 15000,   /* for an answer, once nothing new is taken */
+    OPS_GRACE_MS = 1000
+};
+
+enum stage { STAGE_SERVING, STAGE_DRAINING, STAGE_CLOSING };
+
+struct running {
+    const struct program *program;
+    struct arena *arena;
+    const struct conf *conf;
+    struct disk_lock *lock;
+    struct loop *loop;
+    struct shop *shop;
+    struct doors *doors;
+    enum stage stage;
+    struct loop_timer *timer; /* the end of draining, then of patience */
+    struct thread *stopper;
+    struct loop_task stopped;
+    bool shop_is_stopped, doors_are_closed;
+};
+
+/* ---- The end ---- */
+
+static void on_ops_closed(void *subject) { loop_stop(((struct running *)subject)->loop); }
+
+static void close_ops(struct running *self)
+{
+    if (self->shop_is_stopped && self->doors_are_closed)
+        doors_close_ops(self->doors, OPS_GRACE_MS, on_ops_closed, self);
+}
+
+static void run_stopper(void *subject)
+{
+    struct running *self = subject;
+
+    shop_stop(self->shop);
+    loop_post(self->loop, &self->stopped);
+}
+
+static void on_stopped(struct loop_task *task)
+{
+    struct running *self = (struct running *)((char *)task - offsetof(struct running, stopped));
+
+    thread_join(self->stopper);
+    self->shop_is_stopped = true;
+    close_ops(self);
+}
+
+/* On a thread of its own, for it waits for relays and lanes, and calls that waited are answered
+ * meanwhile by the loop. */
+static void stop_shop(struct running *self)
+{
+    if (!self->stopper)
+        self->stopper = thread_start("stopper", run_stopper, self);
+}
+
+static void on_doors_closed(void *subject)
+{
+    struct running *self = subject;
+
+    self->doors_are_closed = true;
+    loop_timer_stop(self->timer);
+    stop_shop(self);
+    close_ops(self);
+}
+
+/* What was in flight is answered by itself, or, where it waits for something to settle, by the
+ * stopping shop. */
+static void begin_closing(void *subject)
+{
+    struct running *self = subject;
+
+    if (self->stage == STAGE_CLOSING) { /* the patience is at its end */
+        stop_shop(self);
+        return;
+    }
+    self->stage = STAGE_CLOSING;
+    loop_timer_start(self->timer, PATIENCE_MS, 0);
+    doors_close_public(self->doors, GRACE_MS, on_doors_closed, self);
+}
+
+/* People at a terminal do not want to wait; the second signal says so too. */
+static uint32_t drain_ms(const struct running *self)
+{
+    if (!conf_is_set(self->conf, CONF_DRAIN_TIME) && process_on_terminal(STDOUT_FILENO))
+        return 0;
+    return (uint32_t)conf_int(self->conf, CONF_DRAIN_TIME);
+}
+
+static void on_terminate(void *subject)
+{
+    struct running *self = subject;
+    uint32_t delay_ms = self->stage == STAGE_SERVING ? drain_ms(self) : 0;
+
+    if (self->stage == STAGE_CLOSING)
+        return;
+    if (self->stage == STAGE_SERVING) {
+        LOG(LOG_INFO, "shop.stopping", LOG_NUMBER("drain_ms", delay_ms));
+        doors_drain(self->doors);
+        self->stage = STAGE_DRAINING;
+    }
+    if (delay_ms > 0)
+        loop_timer_start(self->timer, delay_ms, 0);
+    else
+        begin_closing(self);
+}
+
+static void on_hangup(void *subject) { doors_reload(((struct running *)subject)->doors); }
+
+/* ---- The beginning ---- */
+
+static err set_log(struct running *self)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    static const char *const formats[] = { "json", "text", "auto" };
+    int level, format;
+
+    TRY(conf_choice(self->arena, self->conf, CONF_LOG_LEVEL, levels, 4, &level));
+    TRY(conf_choice(self->arena, self->conf, CONF_LOG_FORMAT, formats, 3, &format));
+    log_setup((enum log_level)level,
+              format == 0 || (format == 2 && !process_on_terminal(STDOUT_FILENO)));
+    return OK;
+}
+
+/* Before anything else, so that a second copy is named as what it is. */
+static err take_data_dir(struct running *self)
+{
+    struct arena *arena = self->arena;
+    str dir = conf_text(self->conf, CONF_DATA_DIR);
+
+    err error = disk_make_dirs(arena, dir);
+    if (!error)
+        error = disk_lock_take(arena, str_format(arena, "%" STR_F "/duka.lock", STR_A(dir)),
+                               &self->lock);
+    if (err_is(error, DB_LOCKED))
+        return fail_over(arena, DB_LOCKED, error,
+                         "another program of Duka runs on the data in %" STR_F ": %" STR_F
+                         "; stop it, or give this one a DATA_DIR of its own",
+                         STR_A(dir), STR_A(error->detail));
+    if (error)
+        return fail_over(arena, SETTING_INVALID, error,
+                         "DATA_DIR is \"%" STR_F "\": %" STR_F
+                         "; give a directory that can be made and written",
+                         STR_A(dir), STR_A(error->detail));
+    return OK;
+}
+
+/* A shell gives 1024 where the machine has room for far more. */
+static void raise_files(const struct running *self)
+{
+    int64_t wanted = conf_int(self->conf, CONF_CONNECTIONS_MAX) + FILES_BESIDE_CONNECTIONS;
+    int64_t files = process_raise_files(wanted);
+
+    if (files < wanted)
+        LOG(LOG_WARN, "limit.files", LOG_NUMBER("files", files), LOG_NUMBER("wanted", wanted),
+            LOG_TEXT("setting", STR("CONNECTIONS_MAX")));
+}
+
+static err prepare(struct running *self, int argc, char *const *argv)
+{
+    TRY(conf_load(self->arena, argc, argv, environ, &self->conf, NULL));
+    TRY(set_log(self));
+    crypto_init();
+    TRY(take_data_dir(self));
+    raise_files(self);
+    return OK;
+}
+
+static err open_all(struct running *self)
+{
+    struct shop_config config = { .conf = self->conf,
+                                  .members = self->program->members,
+                                  .members_count = self->program->members_count,
+                                  .has_gateway = self->program->has_gateway,
+                                  .name = str_of_z(self->program->name),
+                                  .loop = self->loop };
+    TRY(shop_open(self->arena, &config, &self->shop));
+    self->doors = doors_new(self->conf, self->loop, self->shop);
+    return doors_open(self->doors, self->arena);
+}
+
+/* One line: what is wrong, and with which setting. */
+static int complain(const struct running *self, err error)
+{
+    str words = error->detail.len > 0 ? error->detail : err_words(error->code);
+
+    (void)fprintf(stderr, "%s: %" STR_F "\n", self->program->name, STR_A(words));
+    return 1;
+}
+
+/* From here on the loop hears no signals, and one more would end it half closed. Other threads take
+ * none anyway. */
+static void block_signals(void)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* Runs until a signal ends it, or closes at once what a failed start has opened. */
+static int run(struct running *self)
+{
+    self->loop = loop_open();
+    self->timer = loop_timer_open(self->loop, begin_closing, self);
+    self->stopped.run = on_stopped;
+
+    err error = open_all(self);
+    if (!error) {
+        shop_start(self->shop);
+        loop_on_signal(self->loop, SIGTERM, on_terminate, self);
+        loop_on_signal(self->loop, SIGINT, on_terminate, self);
+        loop_on_signal(self->loop, SIGHUP, on_hangup, self);
+        doors_ready(self->doors);
+    } else if (self->doors) {
+        begin_closing(self);
+    }
+    if (self->doors)
+        loop_run(self->loop);
+
+    block_signals();
+    doors_free(self->doors);
+    shop_close(self->shop);
+    loop_timer_close(self->timer);
+    loop_close(self->loop);
+    if (error)
+        return complain(self, error);
+    LOG(LOG_INFO, "shop.stopped", LOG_NUMBER("pid", process_id()));
+    return 0;
+}
+
+/* ---- The command line ---- */
+
+static bool asks_for(int argc, char *const *argv, const char *word)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+static int tell(str text)
+{
+    return fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int start(struct running *self, int argc, char *const *argv)
+{
+    struct arena *arena = self->arena;
+
+    if (asks_for(argc, argv, "--help") || asks_for(argc, argv, "-h"))
+        return tell(
+            conf_help(arena, str_of_z(self->program->name), str_of_z(self->program->about)));
+    if (asks_for(argc, argv, "--version")) {
+        str version = version_line(arena);
+        return tell(str_format(arena, "%s %" STR_F "\n", self->program->name, STR_A(version)));
+    }
+
+    err error = prepare(self, argc, argv);
+    int code = error ? complain(self, error) : run(self);
+    disk_lock_drop(self->lock);
+    return code;
+}
+
+int program_main(const struct program *program, int argc, char *const *argv)
+{
+    ASSERT(program && (program->members_count > 0 || program->has_gateway));
+    struct running self = { .program = program, .arena = arena_open(START_BYTES_MAX) };
+    int code = start(&self, argc, argv);
+
+    arena_close(self.arena);
+    return code;
+}

@@ -1,0 +1,17 @@
+/* A program of the shop from its command line to its end: reads the settings, takes the data
+ * directory, opens its parts and their doors, and ends them in order: not ready, drained, answered,
+ * stopped, closed. duka.c has all parts, users.c and its kin one service each, gateway.c the
+ * gateway. */
+#pragma once
+#include "apps/shop.h"
+
+struct program {
+    const char *name;  /* "duka-users" */
+    const char *about; /* for --help, after the name and a colon */
+    const struct shop_member *const *members;
+    int members_count;
+    bool has_gateway;
+};
+
+/* Runs it; gives what main returns. */
+int program_main(const struct program *program, int argc, char *const *argv);

@@ -1,0 +1,177 @@
+"""The services as programs of their own, with the gateway before them: what one of them alone, and all together, serve
+and refuse. Without a broker here: what needs events is in tests/wire/test_apart.py."""
+
+import base64
+import hashlib
+import hmac
+import subprocess
+import time
+
+import pytest
+from shop import SERVICES, ROOT, Shop, accepted, program, refused, until
+
+IDENTITY = "X-Duka-Identity"
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    with Shop(tmp_path_factory.mktemp("apart") / "data", apart=True) as running:
+        yield running
+
+
+def inner_token(key, audience, who, roles=1, lives=20, session="00000000-0000-7000-8000-000000000001"):
+    """What one program says to another of who calls, made as src/chassis/inner.h says."""
+    now = int(time.time())
+    fields = [audience, "gateway", "u", who, session, 1, roles, 0, now + lives, "192.0.2.7", now + lives]
+    encoded = base64.urlsafe_b64encode("|".join(map(str, fields)).encode()).rstrip(b"=").decode()
+    mac = hmac.new(key.encode(), f"v1.{encoded}".encode(), hashlib.sha256).digest()
+    return f"v1.{encoded}." + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+
+def test_the_gateway_leads_to_each_service_and_each_answers_by_itself_too(apart):
+    customer = apart.customer()
+    for door in (apart.url, apart.doors["users"]):
+        assert accepted(customer.at(door).get("/users/me"))["id"] == customer.id
+    product = apart.staff.create_product()
+    for door in (apart.url, apart.doors["products"]):
+        assert accepted(customer.at(door).get(f"/products/{product['id']}"))["id"] == product["id"]
+    for door in (apart.url, apart.doors["orders"]):
+        assert accepted(customer.at(door).get("/orders"))["items"] == []
+    refused(customer.at(apart.doors["users"]).get("/products"), 404, "route.unknown")
+    refused(apart.anonymous().get("/orders"), 401, "auth.token_missing")
+
+
+def test_a_file_goes_up_and_comes_down_through_the_gateway_in_pieces(apart):
+    rows = "".join(f"piece-{i},Piece {i},piece-{i},{i + 1}.00,Red\n" for i in range(20000))
+    content = "Handle,Title,Variant SKU,Variant Price,Tags\n" + rows
+    assert len(content) > 3 * 256 * 1024, "more than a piece of a stream"
+    report = apart.staff.import_csv(content.encode(), seconds=120)
+    assert report["status"] == "done"
+    export = apart.staff.get("/products/export")
+    assert export.status_code == 200 and export.text.count("piece-1999,") >= 1
+    assert export.text.count("\n") > 20000
+    refused(
+        apart.customer().post("/products/imports", content=content.encode(), headers={"Content-Type": "text/csv"}),
+        403,
+        "auth.role_missing",
+    )
+
+
+def test_who_calls_is_believed_of_our_own_programs_only(apart):
+    customer, at = apart.customer(), {}
+    for name in SERVICES:
+        at[name] = apart.anonymous().at(apart.doors[name])
+    paths = {"users": "/users/me", "products": "/products/imports/" + customer.id, "orders": "/orders"}
+    roles = {"users": 1, "products": 2, "orders": 1}
+    for name, person in at.items():
+        good = inner_token(apart.inner_key, name, customer.id, roles[name])
+        other = inner_token(apart.inner_key, "gateway", customer.id, roles[name])
+        forged = inner_token("0" * 64, name, customer.id, roles[name])
+        old = inner_token(apart.inner_key, name, customer.id, roles[name], lives=-60)
+        assert person.get(paths[name], headers={IDENTITY: good}).status_code in (200, 404), name
+        for bad in (other, forged, old, good[:-1], "", "v1..", good.replace("v1.", "v2.")):
+            refused(person.get(paths[name], headers={IDENTITY: bad}), 401, "auth.token_missing")
+    # From outside the header is dropped, whoever made it.
+    good = inner_token(apart.inner_key, "users", customer.id)
+    refused(apart.anonymous().get("/users/me", headers={IDENTITY: good}), 401, "auth.token_missing")
+
+
+def test_a_call_for_neighbours_is_hidden_from_everybody_else(apart):
+    path = "/users.v1.Users/ChangesSince"
+    headers = {"Content-Type": "application/grpc", "TE": "trailers"}
+    for person in (apart.customer(), apart.admin, apart.anonymous().at(apart.doors["users"])):
+        answer = person.post(path, content=b"\0\0\0\0\0", headers=headers)
+        assert answer.status_code in (404, 501, 415), answer.text
+
+
+def test_a_revoked_token_is_refused_by_every_program_within_five_seconds(apart):
+    customer = apart.customer()
+    assert customer.post("/users/logout").status_code == 204
+    for door in (apart.url, apart.doors["orders"]):
+        until(lambda: customer.at(door).get("/orders").status_code == 401, 5, f"refused at {door}")
+    refused(customer.get("/orders"), 401, "auth.token_revoked")
+
+
+def test_a_service_that_is_away_is_told_and_the_others_go_on(apart):
+    customer = apart.customer()
+    product = apart.staff.create_product()
+    apart.kill_service("orders")
+    answer = customer.get("/orders")
+    refused(answer, 503, "upstream.unavailable")
+    assert accepted(customer.get(f"/products/{product['id']}")) and accepted(customer.get("/users/me"))
+    apart.start_service("orders")
+    until(lambda: customer.get("/orders").status_code == 200, 10, "orders again")
+
+
+def test_while_users_is_away_a_live_token_goes_on_and_nobody_logs_in(apart):
+    customer, sku = apart.customer(), apart.staff.new_sku()
+    apart.kill_service("users")
+    refused(
+        apart.anonymous().post("/users/login", json={"email": customer.email, "password": customer.password}),
+        503,
+        "upstream.unavailable",
+    )
+    assert accepted(customer.get("/orders"))["items"] == []
+    assert apart.staff.levels(sku)[2] == 100, "staff too, for a minute"
+    apart.start_service("users")
+    until(lambda: customer.get("/users/me").status_code == 200, 10, "users again")
+
+
+def test_a_gateway_that_starts_while_users_is_away_learns_the_keys_when_it_is_back(tmp_path):
+    shop = Shop(tmp_path / "data", apart=True)
+    with shop:
+        customer = shop.customer()
+        shop.kill_service("users")
+        shop.restart_gateway()
+        assert accepted(shop.anonymous().get("/products"))["items"] == []
+        shop.start_service("users")
+        until(lambda: customer.get("/users/me").status_code == 200, 10, "keys")
+
+
+@pytest.mark.parametrize(
+    "name, settings, words",
+    [
+        ("duka-gateway", {}, "INNER_KEY is not set"),
+        ("duka-gateway", {"INNER_KEY": "short"}, "INNER_KEY has 5 bytes; give at least 32"),
+        ("duka-users", {"INNER_KEY_SECOND": "k" * 32}, "INNER_KEY_SECOND is set, but INNER_KEY is not"),
+        ("duka-gateway", {"INNER_KEY": "k" * 32, "ORDERS_URL": "ftp://orders"}, "ORDERS_URL"),
+        ("duka", {"DATABASE_URL": "sqlite:/tmp/x.db"}, "DATABASE_URL_USERS"),
+    ],
+)
+def test_a_setting_that_does_not_fit_the_program_stops_its_start(name, settings, words, tmp_path):
+    done = subprocess.run(
+        [str(program(name))],
+        env={"DATA_DIR": str(tmp_path), "LISTEN_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0", **settings},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 1 and words in done.stderr and done.stderr.startswith(name + ": "), done.stderr
+
+
+def test_a_service_alone_serves_on_its_embedded_database_and_says_what_it_lacks(tmp_path):
+    """As `docker run -p 3000:3000 users-service` would."""
+    shop = Shop(tmp_path / "data", apart=True)
+    shop.inner_key = ""
+    shop.start_service("users")
+    try:
+        person = shop.anonymous().at(shop.doors["users"])
+        body = {"email": "amina@example.com", "password": "correct horse battery", "name": "Amina"}
+        accepted(person.post("/users", json=body), 201)
+        person.email, person.password = body["email"], body["password"]
+        assert accepted(person.log_in().get("/users/me"))["email"] == body["email"]
+        assert '"inner.no_key"' in shop.log() and '"bus.none"' in shop.log()
+        (version,) = subprocess.run(
+            [str(program("duka-users")), "--version"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        assert version.startswith("duka-users ")
+    finally:
+        shop.kill()
+
+
+def test_events_wait_in_the_outbox_where_no_broker_is_named(apart):
+    sku = apart.staff.new_sku()
+    assert apart.staff.levels(sku)[0] == 100
+    assert apart.rows("products", "select count(*) from outbox")[0][0] > 0

@@ -1,0 +1,116 @@
+#include "chassis/inner.h"
+#include "chassis/token.h"
+#include "tests/lib/test.h"
+
+static const time_us NOW = 2000000 * TIME_SECOND;
+
+static const struct inner_keys KEYS = { .key = STR("0123456789abcdef0123456789abcdef") };
+static const struct inner_keys OTHER_KEYS = { .key = STR("fedcba9876543210fedcba9876543210") };
+
+static struct inner_claims claims_of_customer(void)
+{
+    return (struct inner_claims){ .audience = STR("orders"),
+                                  .caller = STR("gateway"),
+                                  .who = { .known = true,
+                                           .user = { { 1, 2, 3 } },
+                                           .session = { { 4, 5, 6 } },
+                                           .version = 7,
+                                           .roles = ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF,
+                                           .email_verified = true,
+                                           .expires_at = NOW + 500 * TIME_SECOND },
+                                  .client_address = STR("2001:db8::1"),
+                                  .expires_at = NOW + INNER_LIFE_S * TIME_SECOND };
+}
+
+static str token_of(struct test *t, const struct inner_claims *claims)
+{
+    crypto_init();
+    return inner_make(t->arena, &KEYS, claims);
+}
+
+static bool says(struct test *t, err error, const char *words)
+{
+    return error != OK && str_find(err_describe(t->arena, error), str_of_z(words)) >= 0;
+}
+
+TEST(what_is_vouched_for_is_read_back)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    str token = token_of(t, &made);
+    CHECK_OK(inner_check(t->arena, &KEYS, token, STR("orders"), NOW, &read));
+    CHECK(uuid_equal(read.who.user, made.who.user) &&
+          uuid_equal(read.who.session, made.who.session));
+    CHECK(read.who.known && !read.who.neighbour && !read.who.operator_);
+    CHECK(read.who.version == 7 && read.who.roles == made.who.roles && read.who.email_verified);
+    CHECK(read.who.expires_at == made.who.expires_at && read.expires_at == made.expires_at);
+    CHECK(str_equal(read.caller, STR("gateway")));
+    CHECK(str_equal(read.client_address, STR("2001:db8::1")));
+}
+
+TEST(nobody_and_a_neighbour_are_told_apart)
+{
+    struct inner_claims nobody = claims_of_customer(), neighbour = nobody, read = { 0 };
+    nobody.who = (struct identity){ 0 };
+    neighbour.who = (struct identity){ .known = true, .neighbour = true };
+    CHECK_OK(inner_check(t->arena, &KEYS, token_of(t, &nobody), STR("orders"), NOW, &read));
+    CHECK(!read.who.known && !read.who.neighbour);
+    CHECK_OK(inner_check(t->arena, &KEYS, token_of(t, &neighbour), STR("orders"), NOW, &read));
+    CHECK(read.who.known && read.who.neighbour);
+}
+
+TEST(a_token_for_another_service_is_refused)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    str token = token_of(t, &made);
+    CHECK(
+        says(t, inner_check(t->arena, &KEYS, token, STR("users"), NOW, &read), "another service"));
+    CHECK_OK(inner_check(t->arena, &KEYS, token, STR("orders"), NOW, &read));
+}
+
+TEST(a_token_holds_for_its_time_only)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    str token = token_of(t, &made);
+    time_us last = made.expires_at + AUTH_LEEWAY_S * TIME_SECOND;
+    CHECK_OK(inner_check(t->arena, &KEYS, token, STR("orders"), last, &read));
+    CHECK_ERR(inner_check(t->arena, &KEYS, token, STR("orders"), last + 1, &read), TOKEN_EXPIRED);
+    made.expires_at = NOW + 3600 * TIME_SECOND;
+    CHECK(says(t, inner_check(t->arena, &KEYS, token_of(t, &made), STR("orders"), NOW, &read),
+               "too long"));
+}
+
+TEST(either_of_two_keys_is_believed_and_no_third)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    str token = token_of(t, &made);
+    struct inner_keys both = { .key = OTHER_KEYS.key, .second = KEYS.key }, none = { 0 };
+    CHECK_OK(inner_check(t->arena, &both, token, STR("orders"), NOW, &read));
+    CHECK_ERR(inner_check(t->arena, &OTHER_KEYS, token, STR("orders"), NOW, &read), TOKEN_INVALID);
+    CHECK_ERR(inner_check(t->arena, &none, token, STR("orders"), NOW, &read), TOKEN_INVALID);
+}
+
+TEST(a_token_with_any_byte_changed_is_refused)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    str token = token_of(t, &made);
+    for (size_t i = 0; i < token.len; i++) {
+        str changed = str_copy(t->arena, token);
+        ((char *)changed.ptr)[i] ^= 1;
+        CHECK(inner_check(t->arena, &KEYS, changed, STR("orders"), NOW, &read) != OK);
+        CHECK(inner_check(t->arena, &KEYS, str_slice(token, 0, i), STR("orders"), NOW, &read) !=
+              OK);
+    }
+}
+
+TEST(keys_that_are_short_or_alone_are_refused)
+{
+    struct inner_keys keys = { 0 };
+    CHECK_OK(inner_keys_check(t->arena, &keys));
+    CHECK_OK(inner_keys_check(t->arena, &KEYS));
+    keys.second = KEYS.key;
+    CHECK(says(t, inner_keys_check(t->arena, &keys), "INNER_KEY is not"));
+    keys = (struct inner_keys){ .key = STR("short") };
+    CHECK(says(t, inner_keys_check(t->arena, &keys), "INNER_KEY has 5 bytes"));
+    keys = (struct inner_keys){ .key = KEYS.key, .second = STR("short") };
+    CHECK(says(t, inner_keys_check(t->arena, &keys), "INNER_KEY_SECOND has 5 bytes"));
+}

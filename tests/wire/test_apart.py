@@ -1,0 +1,132 @@
+"""The services as programs of their own: everything that holds in one process holds here."""
+
+import collections
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from books import check_books, read_books, read_books_of_postgresql
+from conftest import WHOLE
+from rush import Run
+from shop import ROOT, Shop, accepted, seeded, until
+
+KILLS = 20 if WHOLE else 3
+
+# What asks for one process, or for what no other topology has.
+ONE_PROCESS = ["test_apart.py", "test_printed_lines.py", "test_signals.py"]
+
+# Every topology of the README, on a whole run; RabbitMQ on either store in a bounded one.
+BROKERS = ["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole), pytest.param("Elasticmq", marks=pytest.mark.whole)]
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request, running):
+    return running.get(request.param)
+
+
+def test_an_order_goes_through_four_programs_and_a_broker(broker, tmp_path):
+    settings = broker.settings()
+    with Shop(tmp_path / "data", apart=True, **settings) as shop:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=2)
+        order = accepted(customer.place([(sku, 2)]), 201)
+        assert order["status"] == "confirmed" and shop.staff.levels(sku) == (2, 2, 0)
+        refused = customer.place(sku)
+        assert refused.status_code == 409 and refused.json()["code"] == "stock.insufficient"
+        accepted(shop.staff.fulfil(order["id"]))
+        assert customer.timeline(order["id"])[-1] == "completed"
+        until(lambda: shop.staff.levels(sku) == (0, 0, 0), 10, "the goods have left the shelf")
+    broker.forget(settings["BUS_PREFIX"])
+
+
+def held(run, tell, what):
+    faults = check_books(run.told(), run.books, run.adjusted())
+    assert faults == [], f"{len(faults)} faults, the first:\n" + "\n".join(faults[:20])
+    answers = [told.answers[0][0] for told in run.told()]
+    assert answers.count(201) > 0 and len(answers) >= 10, "clients were at work"
+    tell(f"{what}: {KILLS} kills of one program, {len(answers)} orders told")
+
+
+def test_the_books_hold_when_any_program_is_killed_under_load(broker, tmp_path, tell):
+    settings = broker.settings(apart=True)
+    run = Run(tmp_path, seeded(), clients=8, **settings)
+    try:
+        run.play(KILLS, Run.crash_one)
+        run.settle()
+        run.shop.kill()
+        run.books = read_books(run.shop.data, tmp_path / "copy")
+    finally:
+        run.shop.kill()
+        broker.forget(settings["BUS_PREFIX"])
+    held(run, tell, f"apart on SQLite and {type(broker).__name__}")
+
+
+def test_the_books_hold_when_replicas_are_killed_under_load_on_postgresql(broker, postgres, tmp_path, tell):
+    """Two of each service; any of them, or the gateway, is killed at any moment."""
+    prefix = "apart_" + type(broker).__name__.lower() + "_"
+    settings = {**postgres.prepare(prefix, password="a password"), **broker.settings(apart=True, replicas=2)}
+    Shop(tmp_path / "migrate", **{k: v for k, v in settings.items() if k.startswith("DATABASE")}).dukactl("migrate")
+    run = Run(tmp_path, seeded(), clients=8, seconds_max=240, **settings)
+    try:
+        run.play(KILLS, Run.crash_one)
+        run.settle()
+        run.books = read_books_of_postgresql(postgres, prefix)
+    finally:
+        run.shop.kill()
+        broker.forget(settings["BUS_PREFIX"])
+        postgres.forget(prefix)
+    held(run, tell, f"apart, two replicas of each, on PostgreSQL and {type(broker).__name__}")
+
+
+@pytest.mark.whole
+def test_the_e2e_suite_passes_with_the_services_apart(broker):
+    given = broker.settings()
+    ignored = [f"--ignore={ROOT}/tests/e2e/{name}" for name in ONE_PROCESS]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--tb=short", "-p", "no:cacheprovider"]
+        + ignored
+        + [str(ROOT / "tests" / "e2e")],
+        env={**os.environ, "SHOP_APART": "1", "SHOP_BUS_URL": given["BUS_URL"],
+             "SHOP_BUS_USER": given.get("BUS_USER", ""), "SHOP_BUS_PASSWORD": given.get("BUS_PASSWORD", "")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_a_rolling_change_under_load_loses_no_request(running, postgres, tmp_path, tell):
+    """Each replica in turn is asked to end and another takes its place, as a rolling update does; nobody hears of it."""
+    broker, prefix = running.get("Rabbitmq"), "rolling_"
+    settings = {**postgres.prepare(prefix, password="a password"), **broker.settings(DRAIN_TIME="300ms", WORKERS=8)}
+    Shop(tmp_path / "migrate", **{k: v for k, v in settings.items() if k.startswith("DATABASE")}).dukactl("migrate")
+    answers, stopping = collections.Counter(), threading.Event()
+
+    def shopper(person, sku):
+        while not stopping.is_set():
+            for kind, answer in (
+                ("order", person.place(sku, wait=5)),
+                ("history", person.get("/orders")),
+                ("catalog", person.get("/products?limit=3")),
+                ("account", person.get("/users/me")),
+            ):
+                answers[kind, answer.status_code] += 1
+
+    with Shop(tmp_path / "data", apart=True, replicas=2, **settings) as shop:
+        people = [(shop.customer(), shop.staff.new_sku(on_hand=100000)) for _ in range(4)]
+        threads = [threading.Thread(target=shopper, args=one) for one in people]
+        for thread in threads:
+            thread.start()
+        for name in shop.instances:
+            shop.stop_service(name)
+            shop.start_service(name)
+        stopping.set()
+        for thread in threads:
+            thread.join(60)
+    broker.forget(settings["BUS_PREFIX"])
+    postgres.forget(prefix)
+    tell(f"rolled {len(shop.instances)} programs under " + ", ".join(f"{n} {k} → {c}" for (k, c), n in sorted(answers.items())))
+    assert sum(answers.values()) > 40, "they were at work"
+    lost = {what: count for what, count in answers.items() if what[1] not in (200, 201, 202)}
+    assert not lost, lost
