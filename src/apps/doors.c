@@ -249,7 +249,9 @@ err doors_open(struct doors *doors, struct arena *arena)
     ASSERT(doors && arena && !doors->gateway);
     open_admin(doors);
     str trusted = str_copy(doors->memory, conf_text(doors->conf, CONF_TRUSTED_PROXIES));
-    TRY(proxies_parse(doors->memory, trusted, &doors->proxies));
+    err error = proxies_parse(doors->memory, trusted, &doors->proxies);
+    if (error) /* it outlives the doors */
+        return err_copy(arena, error);
     TRY(open_gateway(doors, arena));
     for (int i = 0; i < SERVICES_COUNT; i++)
         TRY(open_door(doors, arena, &doors->doors[i]));
