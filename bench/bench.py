@@ -1,19 +1,23 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [--rounds N] [--seconds S]
+    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [--rounds N] [--seconds S]
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
 import argparse
 import ctypes
 import json
+import os
 import re
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+import uuid
 from pathlib import Path
 
 from peers import Api, Duka, GoReference, InnerCall, Nginx, Skipped, pss_kib
@@ -266,9 +270,68 @@ def bench_inner(folder, options):
         service.stop()
 
 
+ROWS_TO_SWEEP = 100_000
+
+
+def fill_bookkeeping(data):
+    """Rows whose retention was over long ago: idempotency keys of Orders, reservations with two holds of Products."""
+    with sqlite3.connect(data / "orders.db") as orders:
+        orders.executemany("insert into once (name, body_hash, subject, status, answer, answered_at, created_at)"
+                           " values (?, ?, ?, 201, ?, 1, 1)",
+                           ((os.urandom(32), bytes(32), os.urandom(16), b"x" * 600) for _ in range(ROWS_TO_SWEEP)))
+    with sqlite3.connect(data / "products.db") as products:
+        ids = [os.urandom(16) for _ in range(ROWS_TO_SWEEP)]
+        products.executemany("insert into reservations values (?, 'reserved', 1, 1)", ((one,) for one in ids))
+        for sku in ("SKU1", "SKU2"):
+            products.executemany("insert into holds values (?, ?, 1, 1, 0, 0)", ((one, sku) for one in ids))
+        products.executemany("insert into inbox_heads (topic, key, number, at) values ('orders.v1', ?, 4, 1)",
+                             ((str(uuid.UUID(bytes=one)),) for one in ids))
+    orders.close()
+    products.close()
+
+
+def holds_of(metrics, service):
+    """How many sweeps of a service held the writer, and the buckets, in milliseconds, of the 99th in 100 and the longest."""
+    buckets = re.findall(rf'duka_sweep_duration_seconds_bucket{{service="{service}",le="([^"]+)"}} (\d+)', metrics)
+    count = int(buckets[-1][1])
+
+    def bound_of(share):
+        return 1000 * float(next(bound for bound, below in buckets if int(below) >= share * count))
+
+    return count, bound_of(0.99), bound_of(1)
+
+
+def bench_sweep(folder, _):
+    """How long the sweeper holds the writer at once, where 100 000 rows are due in each of two tables."""
+    duka = Duka(Path(folder) / "sweep", SERVER_CORE)
+    duka.start()
+    duka.seed(10, 1)
+    duka.stop()
+    fill_bookkeeping(duka.folder / "data")
+    swept = Duka(Path(folder) / "sweep", SERVER_CORE, SWEEP_INTERVAL="100ms")
+    swept.start()
+    try:
+        began = time.monotonic()
+        left = 1
+        while left and time.monotonic() < began + 300:
+            time.sleep(0.5)
+            metrics = urllib.request.urlopen(f"http://127.0.0.1:{swept.ops_port}/metrics").read().decode()
+            rows = re.findall(r'duka_table_rows{service="(?:orders|products)",table="(?:once|reservations)"} (\d+)', metrics)
+            left = sum(map(int, rows)) if len(rows) >= 2 else 1
+        print(f"{2 * ROWS_TO_SWEEP - left} of {2 * ROWS_TO_SWEEP} rows forgotten in {time.monotonic() - began:.0f} s")
+        good = [left == 0]
+        for service, what in (("orders", "idempotency keys"), ("products", "reservations, their holds and heads")):
+            count, most, longest = holds_of(metrics, service)
+            print(f"longest of {count} sweeps of {what}: {longest:.2f} ms, what else ran on the core included")
+            good.append(at_most("99 of 100 hold the writer for", most, 5, "ms"))
+        return all(good)
+    finally:
+        swept.stop()
+
+
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "signin": bench_signin, "idle": bench_idle,
-           "inner": bench_inner}
+           "inner": bench_inner, "sweep": bench_sweep}
 
 
 def main():

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_COLUMN = 26 };
+enum { OPTION_COLUMN = 26, WIDTH = 79 };
 
 static const struct {
     int code;
@@ -15,17 +15,38 @@ static const struct {
     { CTL_OK, "It is done." },
     { CTL_REFUSED, "The shop, a file or the system refused; standard error says why." },
     { CTL_USAGE, "The command line or a setting cannot be read." },
-    { CTL_FAULTS, "check or restore found that the books do not agree." },
+    { CTL_FAULTS, "check, restore or move found that the books do not agree." },
     { CTL_NO_SHOP, "No shop runs there; or one runs, where the command needs it stopped." },
 };
 enum { CODES_COUNT = sizeof CODES / sizeof CODES[0] };
 
 static const char ABOUT[] =
     "Asks the shop that runs on DATA_DIR (./data unless set) by its socket DATA_DIR/duka.sock. "
-    "Only "
-    "migrate, restore and check open files, and only while no shop runs on them. Settings stand in "
-    "the environment, in the file that DUKA_CONFIG names, or first: dukactl --data-dir /srv/duka "
-    "ready.";
+    "Only migrate, move, restore and check open databases themselves, and only while no shop runs "
+    "on them. Settings stand in the environment, in the file that DUKA_CONFIG names, or first: "
+    "dukactl --data-dir /srv/duka ready.";
+
+/* Words in lines of a terminal's width; lines after the first begin with so many spaces. The first
+ * one has that many columns already. */
+static void add_lines(struct text *out, const char *words, int indent)
+{
+    int column = indent;
+    while (*words) {
+        int len = (int)strcspn(words, " ");
+        if (column > indent && column + 1 + len > WIDTH) {
+            text_add_format(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            text_add_byte(out, ' ');
+            column++;
+        }
+        text_add(out, str_of(words, (size_t)len));
+        column += len;
+        words += len;
+        words += *words == ' ';
+    }
+    text_add_byte(out, '\n');
+}
 
 static int tell(str text)
 {
@@ -48,7 +69,9 @@ static void add_usage(struct text *out, const struct ctl_command *command)
 str ctl_help(struct arena *arena)
 {
     struct text out = text_init(arena, 4096);
-    text_add_format(&out, "dukactl: the operator's tool.\n\n%s\n\nCommands:\n", ABOUT);
+    text_add(&out, STR("dukactl: the operator's tool.\n\n"));
+    add_lines(&out, ABOUT, 0);
+    text_add(&out, STR("\nCommands:\n"));
     for (int i = 0; i < CTL_COMMANDS_COUNT; i++)
         text_add_format(&out, "  %-24s%s\n", CTL_COMMANDS[i].name, CTL_COMMANDS[i].summary);
     text_add(&out,
@@ -65,14 +88,17 @@ str ctl_help_of(struct arena *arena, const struct ctl_command *command)
     add_usage(&out, command);
     text_add_format(&out, "\n\n%s.\n", command->summary);
     if (command->details)
-        text_add_format(&out, "%s\n", command->details);
+        add_lines(&out, command->details, 0);
     for (int i = 0; i < CTL_OPTIONS_MAX && command->options[i].name; i++) {
         const struct ctl_option *option = &command->options[i];
         str name = str_format(arena, "--%s%s%s", option->name, option->argument ? " " : "",
                               option->argument ? option->argument : "");
-        text_add_format(&out, "%s  %-*s%s\n", i == 0 ? "\n" : "", OPTION_COLUMN, str_z(arena, name),
-                        option->words);
+        text_add_format(&out, "%s  %-*s", i == 0 ? "\n" : "", OPTION_COLUMN, str_z(arena, name));
+        add_lines(&out, option->words, OPTION_COLUMN + 2);
     }
+    text_add(&out,
+             STR("\nSettings, as duka has them (--data-dir, or DATA_DIR, and the others of duka "
+                 "--help),\nstand before the command. Exit codes: dukactl --help.\n"));
     return text_str(&out);
 }
 
