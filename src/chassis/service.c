@@ -208,6 +208,7 @@ void service_close(struct service *service)
     close_gauges(service);
     writer_close(service->writer);
     timers_close(service->timers);
+    sweeper_close(service->sweeper);
     consumer_close(service->consumer);
     relay_close(service->relay);
     waiters_done(&service->waiters);

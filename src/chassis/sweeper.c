@@ -6,6 +6,7 @@
 #include "chassis/spool.h"
 #include "gen/chassis.sql.h"
 #include "os/clock.h"
+#include "os/sync.h"
 
 enum { ROOMS_MAX = 2, ROUNDS_MAX = 20, SPOOL_CHUNKS = 4 /* a mebibyte */, ROWS_FIRST = 64 };
 
@@ -25,6 +26,7 @@ struct sweeping {
 struct sweeper {
     struct service *service;
     struct timer *timer;
+    struct lock turn; /* one sweep at a time */
     struct swept_room rooms[ROOMS_MAX];
     struct sweeping *sweepings[ROOMS_MAX];
     int rooms_count;
@@ -117,17 +119,24 @@ static err count_all(struct sweeper *sweeper, struct call *call)
     return OK;
 }
 
+static err run_turn(struct sweeper *sweeper, struct call *call, bool *more)
+{
+    for (int i = 0; i < sweeper->rooms_count; i++)
+        TRY(sweep_room(sweeper, call, i, more));
+    return count_all(sweeper, call);
+}
+
 err sweeper_run(void *self, struct call *call)
 {
     (void)self;
     struct sweeper *sweeper = call->service->sweeper;
     bool more = false;
-    for (int i = 0; i < sweeper->rooms_count; i++)
-        TRY(sweep_room(sweeper, call, i, &more));
-    TRY(count_all(sweeper, call));
+    lock_take(&sweeper->turn);
+    err error = run_turn(sweeper, call, &more);
+    lock_drop(&sweeper->turn);
     if (more)
         timer_poke(sweeper->timer);
-    return OK;
+    return error;
 }
 
 /* ---- the tables of the chassis ---- */
@@ -200,9 +209,16 @@ struct sweeper *sweeper_open(struct service *service)
     struct sweeper *sweeper = arena_new(service->arena, struct sweeper);
     sweeper->service = service;
     sweeper->counted_at = -1;
+    lock_init(&sweeper->turn);
     service->sweeper = sweeper;
     add_own(sweeper, conf);
     sweeper->timer = timers_add(service->timers, "sweep",
                                 (uint32_t)conf_int(conf, CONF_SWEEP_INTERVAL), sweeper_run, NULL);
     return sweeper;
+}
+
+void sweeper_close(struct sweeper *sweeper)
+{
+    if (sweeper)
+        lock_done(&sweeper->turn);
 }

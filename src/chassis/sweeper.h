@@ -47,6 +47,7 @@ struct sweeper;
 
 /* Opened with the service; it has the tables of the chassis, and a timer. */
 struct sweeper *sweeper_open(struct service *service);
+void sweeper_close(struct sweeper *sweeper); /* accepts NULL; after the timers */
 
 /* What the timer does: forgets what is due, some writes for each table, and counts. Where more is
  * due the timer goes on at once. */
