@@ -26,6 +26,7 @@ enum {
 };
 
 #define PREFIX "cloudEvents:"
+#define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* the library knows of none */
 
 struct rabbitmq {
     struct bus *bus;
@@ -113,6 +114,8 @@ static err tls_socket(struct arena *arena, const struct rabbitmq *driver,
     int status = socket ? AMQP_STATUS_OK : AMQP_STATUS_NO_MEMORY;
     if (status == AMQP_STATUS_OK && driver->tls_ca)
         status = amqp_ssl_socket_set_cacert(socket, driver->tls_ca);
+    if (status == AMQP_STATUS_OK && !driver->tls_ca) /* where it is not, nobody is believed */
+        (void)amqp_ssl_socket_set_cacert(socket, SYSTEM_CAS);
     if (status == AMQP_STATUS_OK && driver->tls_cert)
         status = amqp_ssl_socket_set_key(socket, driver->tls_cert, driver->tls_key);
     if (status != AMQP_STATUS_OK)
@@ -134,6 +137,35 @@ static void keep_alive(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+/* Certificates that do not fit do not come to fit by waiting. */
+static err fail_open(struct arena *arena, const struct rabbitmq *driver, int status)
+{
+    const char *setting = status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED
+                              ? "its certificate is of another name than BUS_URL says"
+                          : status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED ||
+                                  status == AMQP_STATUS_SSL_CONNECTION_FAILED ||
+                                  status == AMQP_STATUS_SSL_ERROR
+                              ? "its certificate is of no authority of BUS_TLS_CA_FILE, or it does "
+                                "not take BUS_TLS_CERT_FILE"
+                              : NULL;
+    if (setting)
+        return fail(arena, BUS_REFUSED, "%s:%d: %s: %s", driver->host, driver->port,
+                    amqp_error_string2(status), setting);
+    return fail(arena, BUS_UNAVAILABLE, "%s:%d: %s", driver->host, driver->port,
+                amqp_error_string2(status));
+}
+
+/* A broker that wants a certificate says so by ending what was a connection already (TLS 1.3). */
+static err fail_login(struct arena *arena, const struct rabbitmq *driver, amqp_rpc_reply_t reply)
+{
+    bool ended = reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION;
+    return fail_reply(arena,
+                      ended && driver->tls && !driver->tls_cert
+                          ? "login (the broker may want a certificate: BUS_TLS_CERT_FILE)"
+                          : "login (BUS_USER, BUS_PASSWORD, vhost)",
+                      reply);
+}
+
 static err connect_wire(struct arena *arena, struct bus_wire *wire, int heartbeat_s)
 {
     const struct rabbitmq *driver = wire->driver;
@@ -148,14 +180,13 @@ static err connect_wire(struct arena *arena, struct bus_wire *wire, int heartbea
     (void)amqp_set_rpc_timeout(wire->connection, &patience);
     int status = amqp_socket_open_noblock(socket, driver->host, driver->port, &patience);
     if (status != AMQP_STATUS_OK)
-        return fail(arena, BUS_UNAVAILABLE, "%s:%d: %s", driver->host, driver->port,
-                    amqp_error_string2(status));
+        return fail_open(arena, driver, status);
     keep_alive(amqp_get_sockfd(wire->connection));
     amqp_rpc_reply_t reply =
         amqp_login(wire->connection, driver->vhost, 0, FRAME_BYTES_MAX, heartbeat_s,
                    AMQP_SASL_METHOD_PLAIN, driver->user, driver->password);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-        return fail_reply(arena, "login (BUS_USER, BUS_PASSWORD, vhost)", reply);
+        return fail_login(arena, driver, reply);
     (void)amqp_channel_open(wire->connection, CHANNEL);
     return check_rpc(arena, wire, "channel.open");
 }

@@ -262,7 +262,7 @@ class RabbitmqTls(Rabbitmq):
 
         super().prepare()
         self.authority = Authority(self.place)
-        certificate, key = self.authority.make("broker", dns=("broker.example",))
+        certificate, key = self.authority.make("broker", dns=("localhost",))
         self.client = self.authority.make("shop")
         self.tls_port = free_port()
         with open(self.place / "rabbitmq.conf", "a") as conf:
@@ -276,7 +276,7 @@ ssl_options.fail_if_no_peer_cert = true
 """
             )
 
-    def tls_settings(self, host="127.0.0.1", **more):
+    def tls_settings(self, host="localhost", **more):
         return {
             "BUS_URL": f"amqps://{host}:{self.tls_port}",
             "BUS_USER": "guest",
@@ -455,7 +455,8 @@ super.users=User:ANONYMOUS;User:owner
             )
             for kind, operation in wanted
         ]
-        for done in self.admin().create_acls(bindings).values():
+        admin = self.admin()
+        for done in admin.create_acls(bindings).values():
             done.result(10)
 
     def tls_settings(self, host="127.0.0.1", user="owner", **more):
