@@ -165,8 +165,8 @@ static err skip_letter(void *self, struct request *request)
     TRY(text_of_body(arena, body, STR("topic"), &place.topic));
     TRY(text_of_body(arena, body, STR("key"), &place.key));
     number = json_member(body, STR("number"));
-    if (!number || !json_int64(number, &place.number) || place.number < 1)
-        return fail_field(arena, FIELD_INVALID, STR("/number"), "it must be a number from 1 on");
+    if (!number || !json_int64(number, &place.number) || place.number < 0)
+        return fail_field(arena, FIELD_INVALID, STR("/number"), "it must be a number from 0 on");
     bool may_pass = false;
     TRY(find_may_pass(service, arena, place, &may_pass));
     return write_and_answer(service, request, dead_letter_skip(arena, place, may_pass));

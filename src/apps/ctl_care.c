@@ -209,8 +209,8 @@ static int change_letters(struct tool *tool, const char *path, const char *done)
     ctl_add(&json, &first, "key", str_of_z(tool->operands[2]));
     if (tool->operands_count > 3) {
         int64_t number;
-        if (!str_to_int64(str_of_z(tool->operands[3]), 1, INT64_MAX, &number))
-            return ctl_complain(CTL_USAGE, "NUMBER is a number from 1 on");
+        if (!str_to_int64(str_of_z(tool->operands[3]), 0, INT64_MAX, &number))
+            return ctl_complain(CTL_USAGE, "NUMBER is a number from 0 on");
         json_add_name(&json, &first, STR("number"));
         text_add_int(&json, number);
     }

@@ -81,10 +81,12 @@ static err skip(struct tx *tx, struct write *const *writes, size_t count, err *o
 
 struct write *dead_letter_skip(struct arena *arena, struct dead_letter_place place, bool state)
 {
-    ASSERT(arena && place.number > 0);
+    ASSERT(arena && place.number >= 0);
     struct dead_letter_place *subject = arena_new(arena, struct dead_letter_place);
     *subject = place;
     struct write *write = write_new(arena, &skip, subject);
+    if (place.number == 0) /* it could not be read: it has a key of its own, and no head to move */
+        return write;
     write->inbox = arena_new(arena, struct inbox_claim);
     *write->inbox = (struct inbox_claim){
         .topic = place.topic, .key = place.key, .number = place.number, .state = state

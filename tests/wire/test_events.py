@@ -75,6 +75,18 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_the_others_go_on(broker, 
             30,
             "four dead letters",
         )
+        letters = [line.split() for line in shop.dukactl("dead-letters", "list").stdout.splitlines()]
+        assert len(letters) == len(broken) and {letter[1] for letter in letters} == {"orders.v1"}
+        shop.dukactl("dead-letters", "requeue", *letters[0][:3])  # tried again, and put aside again
+        until(
+            lambda: told(shop, "duka_dead_letters_total", service="products") > len(broken),
+            30,
+            "the first letter to be tried again",
+        )
+        for letter in letters:
+            shop.dukactl("dead-letters", "skip", *letter[:4])
+        listed = shop.dukactl("dead-letters", "list").stdout.splitlines()
+        assert len(listed) == len(broken) and all(", skipped, " in line for line in listed), listed
         for _ in range(3):
             accepted(customer.place(sku), 201)
         assert shop.stop() == 0

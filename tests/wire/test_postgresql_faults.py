@@ -143,3 +143,41 @@ def test_two_replicas_share_the_databases(postgres, tmp_path, tell):
     finally:
         run.shop.kill()
         other.kill()
+
+
+class Grow(PostgresRun):
+    """One shop becomes four on the same databases and the same broker, and one again; in between, whoever relays is stopped for
+    longer than its lease lasts."""
+
+    def hit(self):
+        self.live(1.0)
+        for another in self.others:
+            self.replicas.append(another.start())
+            self.live(2.0)
+        for victim in self.replicas[:2]:
+            victim.process.send_signal(signal.SIGSTOP)
+            time.sleep(6.5)
+            victim.process.send_signal(signal.SIGCONT)
+            self.live(1.0)
+        for leaving in self.others:
+            self.replicas.remove(leaving)
+            assert leaving.stop() == 0
+            self.live(1.0)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", ["Rabbitmq", "Kafka", "Elasticmq"])
+def test_one_replica_becomes_four_and_one_again_on_a_broker(kind, running, postgres, tmp_path, tell):
+    broker = running.get(kind)
+    given = broker.settings()
+    run = Grow(tmp_path, postgres, f"grow_{kind.lower()}_", **given)
+    shared = {**run.shop.settings, "KEYS_DIR": str(run.shop.data / "keys")}
+    run.others = [Shop(tmp_path / f"other{number}", **shared) for number in range(3)]
+    try:
+        run.play(1, type(run).hit)
+        run.check(tell, f"{kind}: one replica, four, and one again")
+    finally:
+        run.shop.kill()
+        for other in run.others:
+            other.kill()
+        broker.forget(given["BUS_PREFIX"])

@@ -12,7 +12,7 @@ import pytest
 from books import check_books, read_books
 from conftest import WHOLE
 from rush import Run
-from shop import ROOT, Shop, accepted, seeded
+from shop import ROOT, Shop, accepted, seeded, until
 
 # Bounded, one broker stands for the others, whose drivers share all but their wires.
 BROKERS = [
@@ -110,6 +110,13 @@ def test_an_order_waits_for_a_broker_that_is_away_and_is_not_lost(broker, tmp_pa
         finally:
             broker.back()
         customer.order_becomes(order["id"], 60, status="confirmed")
+        until(
+            lambda: re.search(r"^duka_bus_backlog 0$", shop.http.get(shop.ops + "/metrics").text, re.M),
+            30,
+            "nothing to be on its way",
+        )
+        metrics = shop.http.get(shop.ops + "/metrics").text
+        assert re.search(r'^duka_bus_waiting\{consumer="products"\} 0$', metrics, re.M), "and nothing waits"
     broker.forget(settings["BUS_PREFIX"])
 
 

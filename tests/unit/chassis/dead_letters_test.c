@@ -211,6 +211,20 @@ TEST(a_skipped_letter_lets_the_rest_of_its_key_go_on)
     CHECK(!is_parked(shelf, "7"));
 }
 
+TEST(a_letter_that_could_not_be_read_has_no_number_and_can_be_skipped)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_start(shelf);
+    put(shelf, "unreadable-7", 0, "why");
+    err outcome;
+    CHECK_INT(run(shelf, dead_letter_skip(t->arena, place_of("unreadable-7", 0), false), &outcome),
+              WRITE_DONE);
+    CHECK_OK(outcome);
+    CHECK(!is_parked(shelf, "unreadable-7"));
+    run(shelf, dead_letter_skip(t->arena, place_of("unreadable-7", 0), false), &outcome);
+    CHECK_ERR(outcome, NOT_FOUND);
+}
+
 TEST(skipping_what_does_not_wait_moves_nothing)
 {
     struct shelf *shelf = shelf_open(t);
