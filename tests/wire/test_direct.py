@@ -77,3 +77,21 @@ def test_what_a_killed_consumer_did_not_take_comes_when_it_is_back(direct, tmp_p
         until(lambda: shop.rows("orders", "select count(*) from outbox") == [(0,)], what="nothing unsent")
     finally:
         shop.kill()
+
+
+def test_services_apart_need_no_broker_and_one_that_was_killed_hears_all_when_it_is_back(tmp_path):
+    shop = Shop(tmp_path / "data", apart=True, BUS_PASSWORD="what all services of a test sign with")
+    where = "&".join(f"{name}=http://{shop.instances[name]}" for name in ("products", "orders"))
+    shop.settings["BUS_URL"] = f"direct:?{where}"
+    with shop:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=50)
+        order = accepted(customer.place([(sku, 2)]), 201)
+        accepted(shop.staff.fulfil(order["id"]))
+        until(lambda: shop.staff.levels(sku) == (48, 0, 48), 10, "the goods have left the shelf")
+
+        shop.kill_service("products")
+        orders = [accepted(customer.place(sku, wait=0), 202)["id"] for _ in range(5)]
+        shop.start_service("products")
+        for order in orders:
+            customer.order_becomes(order, 60, status="confirmed")
+        until(lambda: shop.staff.levels(sku) == (48, 5, 43), 10, "a hold for each order")
