@@ -6,7 +6,7 @@ help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 run:        ## install what is missing, build, start the shop and print lines to try
 	@scripts/run
-apart:      ## the same as four programs, on the broker of BUS_URL (and the databases of DATABASE_URL_…)
+apart:      ## the same as four programs; BUS_URL names a broker, DATABASE_URL_… databases
 	@SHAPE=apart scripts/run
 build:      ## build the programs into build/release
 	@scripts/bootstrap run && scripts/build release

@@ -1,5 +1,5 @@
 """The services as programs of their own, with the gateway before them: what one of them alone, and all together, serve
-and refuse. Without a broker here: what needs events is in tests/wire/test_apart.py."""
+and refuse. Without a broker here (the direct bus); with brokers, PostgreSQL and replicas in tests/wire/test_apart.py."""
 
 import base64
 import hashlib
@@ -164,7 +164,7 @@ def test_a_setting_that_does_not_fit_the_program_stops_its_start(name, settings,
 
 def test_a_service_alone_serves_on_its_embedded_database_and_says_what_it_lacks(tmp_path):
     """As `docker run -p 3000:3000 users-service` would."""
-    shop = Shop(tmp_path / "data", apart=True)
+    shop = Shop(tmp_path / "data", apart=True, BUS_URL="local:")
     shop.inner_key = ""
     shop.start_service("users")
     try:
@@ -182,7 +182,22 @@ def test_a_service_alone_serves_on_its_embedded_database_and_says_what_it_lacks(
         shop.kill()
 
 
-def test_events_wait_in_the_outbox_where_no_broker_is_named(apart):
-    sku = apart.staff.new_sku()
-    assert apart.staff.levels(sku)[0] == 100
-    assert apart.rows("products", "select count(*) from outbox")[0][0] > 0
+def test_events_wait_in_the_outbox_where_no_broker_is_named(tmp_path):
+    with Shop(tmp_path / "data", apart=True, BUS_URL="local:") as shop:
+        sku = shop.staff.new_sku()
+        assert shop.staff.levels(sku)[0] == 100
+        assert shop.rows("products", "select count(*) from outbox")[0][0] > 0
+        del shop.settings["BUS_URL"]  # pushed to the others from now on
+        for name in ("orders", "products"):
+            shop.kill_service(name)
+            shop.start_service(name)
+        until(lambda: shop.rows("products", "select count(*) from outbox")[0][0] == 0, 10, "an empty outbox")
+
+
+def test_an_order_goes_through_four_programs_without_a_broker(apart):
+    customer, sku = apart.customer(), apart.staff.new_sku(on_hand=2)
+    order = accepted(customer.place([(sku, 2)]), 201)
+    assert order["status"] == "confirmed" and apart.staff.levels(sku) == (2, 2, 0)
+    refused(customer.place(sku), 409, "stock.insufficient")
+    accepted(apart.staff.fulfil(order["id"]))
+    until(lambda: apart.staff.levels(sku) == (0, 0, 0), 10, "the goods have left the shelf")

@@ -27,6 +27,7 @@ import postgresql
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("users", "products", "orders")
+LISTENERS = ("products", "orders")  # they react to events
 PASSWORD = "correct horse battery"
 STAFF_PASSWORD = "a long word for people behind the counter"
 ADDRESS = {
@@ -409,6 +410,8 @@ class Shop:
             "KEYS_DIR": "" if name == "users" else str(self.data / "users" / "keys"),
             "MAIL_URL": f"file:{self.data}/mail",
             "INNER_KEY": self.inner_key,
+            "BUS_URL": "direct:?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS),
+            "BUS_PASSWORD": self.inner_key,
             **{service.upper() + "_URL": url(service) for service in SERVICES},
             **{f"DATABASE_URL_{service.upper()}": f"sqlite:{self.data}/{service}.db" for service in SERVICES},
         }
