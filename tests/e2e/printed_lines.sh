@@ -56,7 +56,10 @@ else
     # Mended as it says, then given to the lines as they ask for it.
     password="mended-$(date +%s%N)-$$"
     mend() (
-        cd "$root" && build/release/src/apps/dukactl users password staff@duka.example \
+        # Of a shop that runs apart it is the socket of Users that answers, as the words above say.
+        users=${DATA_DIR:-./data}
+        [ "${SHAPE:-}" != apart ] || users=$users/users
+        cd "$root" && DATA_DIR=$users build/release/src/apps/dukactl users password staff@duka.example \
             --password-stdin <<<"$password"
     )
     check "the password is mended" mend

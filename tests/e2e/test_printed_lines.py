@@ -1,5 +1,6 @@
 """`make run`: the lines that it prints, pasted as they are, before and after a restart."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -105,8 +106,21 @@ def shown_password(printed):
     return re.search(r"^    password +(\S+)$", printed, re.M).group(1)
 
 
+def three_free_ports():
+    """The first of three that lie side by side."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(first, first + 3):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return str(first)
+
+
+@pytest.mark.parametrize("shape", ["one process", "apart"])
 @pytest.mark.skipif(not CATALOG.exists(), reason="deploy/demo/catalog.csv is not there yet")
-def test_the_printed_lines_work_as_they_are_before_and_after_a_restart(run):
+def test_the_printed_lines_work_as_they_are_before_and_after_a_restart(run, shape):
+    if shape == "apart":
+        run.environment |= {"SHAPE": "apart", "APART_PORT": three_free_ports(), "APART_OPS_PORT": three_free_ports()}
     first = run.start("first.log").read_text()
     run.lines("first")
     assert run.stop(signal.SIGINT) == 0, run.log.read_text()

@@ -79,11 +79,15 @@ _ports_given = set()
 
 
 def free_port():
-    """A port that nobody listens at, and that was not given before."""
+    """A port that nobody listens at, and that was not given before. Below those that the kernel gives to connections,
+    one of which could take it before it is used."""
     while True:
+        port = random.SystemRandom().randrange(15000, 32000)
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         if port not in _ports_given:
             _ports_given.add(port)
             return port
