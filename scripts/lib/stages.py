@@ -213,6 +213,10 @@ NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "openapi", "printed_lines",
 NOT_FOR_POSTGRESQL = ("dukactl", "http2", "retention")
 
 
+# Modules of the wire in which something is away.
+AWAY = ("failures", "limits")
+
+
 def wire_programs(word):
     """What only real servers can show: suite wire and tests/wire; the data room and the whole shop on PostgreSQL."""
     rooms = suite_programs("asan", "wire", word)
@@ -223,7 +227,13 @@ def wire_programs(word):
     left_out = NOT_FOR_POSTGRESQL + (() if os.environ.get("WIRE") == "whole" else NOT_OF_THE_DATABASE)
     for program in shop:
         program.command += [f"--ignore=tests/e2e/test_{name}.py" for name in left_out]
-    return shop + rooms + pytest_programs("wire", word, "asan")
+    away = pytest_programs("wire", word, "asan", "wire-away")
+    brokers = pytest_programs("wire", word, "asan")
+    for program in away:  # waits for time-outs: beside the others, with a broker of its own
+        program.name, program.command = "away", program.command[:-1] + [f"tests/wire/test_{name}.py" for name in AWAY]
+    for program in brokers:
+        program.command += [f"--ignore=tests/wire/test_{name}.py" for name in AWAY]
+    return shop + brokers + away + rooms  # the longest first
 
 
 # What the sanitizers of a build must see, one planted fault at a time: the test that has it, and the words that name it.
