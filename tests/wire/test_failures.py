@@ -1,4 +1,4 @@
-"""docs/failures.md, cell by cell: what a shop in one process does while one thing that it needs is away, and that what waited
+"""docs/failures.md, cell by cell: what a shop, in one process or apart, does while one thing that it needs is away, and that what waited
 goes on once it is back."""
 
 import contextlib
@@ -7,7 +7,7 @@ import pytest
 
 import brokers
 import postgresql
-from shop import Shop, accepted, new_email, refused, until
+from shop import Shop, accepted, new_email, new_key, refused, until
 from tcp_proxy import Proxy
 
 SERVICES = ("users", "products", "orders")
@@ -334,3 +334,131 @@ def test_pay_without_the_provider(without_provider):
 def test_place_without_the_provider(without_provider):
     order = without_provider.waits(without_provider.waiting, "reserved")
     assert "payment.unknown" in without_provider.customer.timeline(order)
+
+
+# ---- A program, where the services run apart ----
+
+
+@contextlib.contextmanager
+def without_program(name, place):
+    state = {"away": False}
+
+    def go():
+        shop.kill_service(name)
+        state["away"] = True
+
+    def back():
+        if state["away"]:
+            shop.start_service(name)
+            state["away"] = False
+
+    shop = Shop(place / "data", apart=True, **PATIENCE).start()
+    try:
+        made = World(shop, go, back)
+        go()
+        yield made
+        assert "panic" not in shop.log_path.read_text()
+    finally:
+        shop.kill()
+
+
+@pytest.fixture(scope="module")
+def without_the_users_program(tmp_path_factory):
+    with without_program("users", tmp_path_factory.mktemp("users-program")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def without_the_products_program(tmp_path_factory):
+    with without_program("products", tmp_path_factory.mktemp("products-program")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def without_the_orders_program(tmp_path_factory):
+    with without_program("orders", tmp_path_factory.mktemp("orders-program")) as made:
+        yield made
+
+
+def test_browse_without_the_users_program(without_the_users_program):
+    accepted(without_the_users_program.browse())
+
+
+def test_log_in_without_the_users_program(without_the_users_program):
+    away(without_the_users_program.log_in(), "upstream.unavailable")
+
+
+def test_use_a_token_without_the_users_program(without_the_users_program):
+    accepted(without_the_users_program.customer.get("/orders"))
+    away(without_the_users_program.customer.get("/users/me"), "upstream.unavailable")
+
+
+def test_place_without_the_users_program(without_the_users_program):
+    made = without_the_users_program
+    assert accepted(made.customer.place(made.sku), 201)["status"] == "confirmed"
+
+
+def test_read_without_the_users_program(without_the_users_program):
+    made = without_the_users_program
+    assert made.customer.order(made.order["id"])["status"] == "confirmed"
+
+
+def test_pay_without_the_users_program(without_the_users_program):
+    assert accepted(without_the_users_program.pay())["status"] == "confirmed"
+
+
+def test_browse_without_the_products_program(without_the_products_program):
+    away(without_the_products_program.browse(), "upstream.unavailable")
+
+
+def test_log_in_without_the_products_program(without_the_products_program):
+    accepted(without_the_products_program.log_in())
+
+
+def test_use_a_token_without_the_products_program(without_the_products_program):
+    accepted(without_the_products_program.customer.get("/users/me"))
+
+
+def test_read_without_the_products_program(without_the_products_program):
+    made = without_the_products_program
+    assert made.customer.order(made.order["id"])["status"] == "confirmed"
+
+
+def test_pay_without_the_products_program(without_the_products_program):
+    assert accepted(without_the_products_program.pay())["status"] == "confirmed"
+
+
+def test_place_without_the_products_program(without_the_products_program):
+    """The last of them: it comes back."""
+    made = without_the_products_program
+    made.waits(made.customer.place(made.sku, wait=1), "placed")
+
+
+def test_browse_without_the_orders_program(without_the_orders_program):
+    accepted(without_the_orders_program.browse())
+
+
+def test_log_in_without_the_orders_program(without_the_orders_program):
+    accepted(without_the_orders_program.log_in())
+
+
+def test_use_a_token_without_the_orders_program(without_the_orders_program):
+    accepted(without_the_orders_program.customer.get("/users/me"))
+
+
+def test_read_without_the_orders_program(without_the_orders_program):
+    made = without_the_orders_program
+    away(made.customer.get(f"/orders/{made.order['id']}"), "upstream.unavailable")
+
+
+def test_pay_without_the_orders_program(without_the_orders_program):
+    away(without_the_orders_program.pay(), "upstream.unavailable")
+
+
+def test_place_without_the_orders_program(without_the_orders_program):
+    """The last of them: it comes back, and the same key is taken then."""
+    made = without_the_orders_program
+    key = new_key()
+    away(made.customer.place(made.sku, key=key), "upstream.unavailable")
+    made.come_back()
+    until(lambda: made.customer.place(made.sku, key=key).status_code == 201, 20, "the order")

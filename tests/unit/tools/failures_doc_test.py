@@ -10,7 +10,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 COLUMNS = {"browse": "browse", "log in": "log_in", "use a live token": "use_a_token", "place": "place",
            "read own order": "read", "pay (recorded by staff)": "pay"}
 ROWS = {"the broker (RabbitMQ)": "the_broker", "Users' database": "users", "Products' database": "products",
-        "Orders' database": "orders", "Redis": "redis", "the payment provider's answer": "the_provider"}
+        "Orders' database": "orders", "Redis": "redis", "the payment provider's answer": "the_provider",
+        "`duka-users`": "the_users_program", "`duka-products`": "the_products_program",
+        "`duka-orders`": "the_orders_program"}
 
 
 def rows(text):
