@@ -145,7 +145,7 @@ class Duka(Peer):
         self.settings = settings
 
     def start(self, poll_s=0.02):
-        env = dict(os.environ, DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
+        env = dict(os.environ, MAIL_URL="none", DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
                    OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
                    LOG_LEVEL="warn", **self.settings)
         self.spawn([ROOT / "build/release/src/apps/duka"], env=env)

@@ -2,67 +2,9 @@
  * them as files; what a real server says to them stands in tests/e2e/test_mail.py. */
 #include "os/clock.h"
 #include "os/disk.h"
-#include "services/users/store.h"
 #include "tests/api/users_shop.h"
 
 #define PASSWORD_NEW "incorrect zebra battery"
-
-/* ---- reading mail ---- */
-
-static str mail_folder(struct users_shop *shop)
-{
-    return str_format(shop->t->arena, "%" STR_F "/mail",
-                      STR_A(conf_text(shop->house->conf, CONF_DATA_DIR)));
-}
-
-struct mails_seen {
-    struct users_shop *shop;
-    size_t wanted, count;
-    str *names;
-};
-
-static bool are_there(void *subject)
-{
-    struct mails_seen *seen = subject;
-    struct arena *arena = seen->shop->t->arena;
-    size_t count;
-    if (disk_list(arena, mail_folder(seen->shop), &seen->names, &count) != OK)
-        return false;
-    while (count > 0 && seen->names[0].ptr[0] == '.') { /* is being written */
-        seen->names++;
-        count--;
-    }
-    seen->count = count;
-    return count >= seen->wanted;
-}
-
-static size_t mails_count(struct users_shop *shop)
-{
-    struct mails_seen seen = { .shop = shop };
-    CHECK(are_there(&seen));
-    return seen.count;
-}
-
-/* The text of the nth mail of the shop, without the soft line breaks of its encoding. */
-static str mail_nth(struct users_shop *shop, size_t nth)
-{
-    struct test *t = shop->t;
-    struct mails_seen seen = { .shop = shop, .wanted = nth };
-    str bytes;
-    CHECK(inline_until(are_there, &seen));
-    CHECK_INT(seen.count, nth);
-    CHECK_OK(disk_read(t->arena,
-                       str_format(t->arena, "%" STR_F "/%" STR_F, STR_A(mail_folder(shop)),
-                                  STR_A(seen.names[nth - 1])),
-                       100000, &bytes));
-    struct text text = text_init(t->arena, bytes.len);
-    while (bytes.len > 0) {
-        ptrdiff_t at = str_find(bytes, STR("=\r\n"));
-        text_add(&text, str_slice(bytes, 0, at < 0 ? bytes.len : (size_t)at));
-        bytes = at < 0 ? STR("") : str_slice(bytes, (size_t)at + 3, bytes.len);
-    }
-    return text_str(&text);
-}
 
 /* The token in the link of a mail. */
 static str token_of(str mail)
@@ -98,18 +40,6 @@ static struct answer_seen reset(struct users_shop *shop, str token, const char *
     return inline_post(&shop->anyone, "/users/password/reset", str_z(shop->t->arena, body));
 }
 
-static bool no_mail_is_due(void *subject)
-{
-    struct users_shop *shop = subject;
-    struct call *job = service_job_open(users_service(shop->users), "test");
-    struct uuid *ids;
-    size_t count = 1;
-    job->now = INT64_MAX;
-    err error = store_list_due_mails(job, 1, &ids, &count);
-    service_job_close(job);
-    return error == OK && count == 0;
-}
-
 /* ---- verifying ---- */
 
 TEST(whoever_registers_gets_a_mail_whose_link_verifies_the_address_once)
@@ -120,7 +50,7 @@ TEST(whoever_registers_gets_a_mail_whose_link_verifies_the_address_once)
     struct answer_seen me = inline_get(&client, "/users/me");
     CHECK_STR(inline_text(t, &me, "/email_verified"), "false");
 
-    str mail = mail_nth(shop, 1);
+    str mail = users_shop_mail(shop, 1);
     CHECK(str_find(mail, STR("To: <Amina@Example.com>\r\n")) >= 0);
     CHECK(str_find(mail, STR("http://127.0.0.1:3000/verify-email#token=3D")) > 0);
     CHECK(str_find(mail, STR("text/html")) > 0);
@@ -133,7 +63,7 @@ TEST(whoever_registers_gets_a_mail_whose_link_verifies_the_address_once)
     me = inline_get(&client, "/users/me");
     CHECK_STR(inline_text(t, &me, "/email_verified"), "true");
     CHECK_PROBLEM(verify(shop, token_of(mail)), 422, "link.invalid");
-    CHECK(inline_until(no_mail_is_due, shop));
+    CHECK(inline_until(users_shop_is_all_sent, shop));
 }
 
 TEST(another_verification_mail_is_sent_until_the_address_is_verified)
@@ -142,9 +72,9 @@ TEST(another_verification_mail_is_sent_until_the_address_is_verified)
         users_shop_open(t, (const char *const[]){ "MAILS_AN_ADDRESS=2", NULL });
     users_shop_register(shop, "amina@example.com");
     struct inline_client client = users_shop_client_of(shop, "amina@example.com");
-    str first = token_of(mail_nth(shop, 1));
+    str first = token_of(users_shop_mail(shop, 1));
     CHECK_STATUS(inline_post(&client, "/users/me/email/verification", NULL), 204);
-    str second = token_of(mail_nth(shop, 2));
+    str second = token_of(users_shop_mail(shop, 2));
     CHECK(!str_equal(first, second));
     CHECK_STATUS(inline_post(&client, "/users/me/email/verification", NULL), 204);
     struct answer_seen answer = inline_post(&client, "/users/me/email/verification", NULL);
@@ -165,8 +95,8 @@ TEST(what_the_operator_makes_is_verified_and_gets_no_mail)
     struct inline_client staff = users_shop_client_of(shop, "staff@example.com");
     struct answer_seen me = inline_get(&staff, "/users/me");
     CHECK_STR(inline_text(t, &me, "/email_verified"), "true");
-    CHECK(no_mail_is_due(shop));
-    CHECK_INT(mails_count(shop), 0);
+    CHECK(users_shop_is_all_sent(shop));
+    CHECK_INT(users_shop_mails_count(shop), 0);
 }
 
 TEST(a_token_says_whether_the_address_is_verified)
@@ -180,7 +110,7 @@ TEST(a_token_says_whether_the_address_is_verified)
     CHECK_OK(auth_check(auth, t->arena, bearer, clock_wall_us(), &who));
     CHECK(!who.email_verified);
 
-    CHECK_STATUS(verify(shop, token_of(mail_nth(shop, 1))), 204);
+    CHECK_STATUS(verify(shop, token_of(users_shop_mail(shop, 1))), 204);
     tokens = users_shop_refresh(shop, tokens.refresh);
     bearer = str_format(t->arena, "Bearer %" STR_F, STR_A(tokens.access));
     CHECK_OK(auth_check(auth, t->arena, bearer, clock_wall_us(), &who));
@@ -194,7 +124,7 @@ static struct users_shop *shop_with_amina(struct test *t, const char *setting)
 {
     struct users_shop *shop = users_shop_open(t, (const char *const[]){ setting, NULL });
     users_shop_register(shop, "amina@example.com");
-    mail_nth(shop, 1);
+    users_shop_mail(shop, 1);
     return shop;
 }
 
@@ -203,7 +133,7 @@ TEST(a_forgotten_password_is_replaced_by_the_link_of_a_mail)
     struct users_shop *shop = shop_with_amina(t, NULL);
     struct tokens before = users_shop_login(shop, "amina@example.com");
     CHECK_STATUS(forgot(shop, "AMINA@example.com"), 204);
-    str mail = mail_nth(shop, 2);
+    str mail = users_shop_mail(shop, 2);
     str token = token_of(mail);
     CHECK(str_find(mail, STR("http://127.0.0.1:3000/reset-password#token=3D")) > 0);
 
@@ -224,9 +154,9 @@ TEST(a_used_link_ends_all_others_and_verifies_the_address)
 {
     struct users_shop *shop = shop_with_amina(t, NULL);
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    str first = token_of(mail_nth(shop, 2));
+    str first = token_of(users_shop_mail(shop, 2));
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    str second = token_of(mail_nth(shop, 3));
+    str second = token_of(users_shop_mail(shop, 3));
     CHECK_STATUS(reset(shop, second, PASSWORD_NEW), 204);
     CHECK_PROBLEM(reset(shop, first, PASSWORD), 422, "link.invalid");
     struct answer_seen login = users_shop_try_login(shop, "amina@example.com", PASSWORD_NEW);
@@ -241,7 +171,7 @@ TEST(of_many_who_use_one_link_at_once_one_wins)
     struct users_shop *shop = shop_with_amina(t, NULL);
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
     str body = str_format(t->arena, "{\"token\":\"%" STR_F "\",\"password\":\"" PASSWORD_NEW "\"}",
-                          STR_A(token_of(mail_nth(shop, 2))));
+                          STR_A(token_of(users_shop_mail(shop, 2))));
     struct inline_pending *pending[CROWD];
     for (int i = 0; i < CROWD; i++)
         pending[i] = inline_send(&shop->anyone, "POST", "/users/password/reset", NULL, body);
@@ -264,9 +194,9 @@ TEST(an_unknown_address_is_answered_alike_and_gets_no_mail)
     struct answer_seen known = forgot(shop, "amina@example.com");
     CHECK_STATUS(known, 204);
     CHECK_INT(unknown.headers_count, known.headers_count);
-    mail_nth(shop, 2);
-    CHECK(inline_until(no_mail_is_due, shop));
-    CHECK_INT(mails_count(shop), 2);
+    users_shop_mail(shop, 2);
+    CHECK(inline_until(users_shop_is_all_sent, shop));
+    CHECK_INT(users_shop_mails_count(shop), 2);
     CHECK_STATUS(forgot(shop, "no address"), 422);
 }
 
@@ -275,9 +205,9 @@ TEST(more_mails_than_an_address_may_get_are_not_sent_and_that_does_not_show)
     struct users_shop *shop = shop_with_amina(t, "MAILS_AN_ADDRESS=2");
     for (int i = 0; i < 6; i++)
         CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    mail_nth(shop, 3);
-    CHECK(inline_until(no_mail_is_due, shop));
-    CHECK_INT(mails_count(shop), 3);
+    users_shop_mail(shop, 3);
+    CHECK(inline_until(users_shop_is_all_sent, shop));
+    CHECK_INT(users_shop_mails_count(shop), 3);
 }
 
 TEST(whoever_is_suspended_is_not_let_in_by_a_link)
@@ -289,13 +219,13 @@ TEST(whoever_is_suspended_is_not_let_in_by_a_link)
     struct uuid id;
     CHECK(uuid_parse(inline_text(t, &list, "/items/0/id"), &id));
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    str token = token_of(mail_nth(shop, 2));
+    str token = token_of(users_shop_mail(shop, 2));
     CHECK_STATUS(inline_post(&staff, users_shop_path(shop, "/users/%s/suspend", id), "{}"), 200);
 
     CHECK_PROBLEM(reset(shop, token, PASSWORD_NEW), 422, "link.invalid");
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    CHECK(inline_until(no_mail_is_due, shop));
-    CHECK_INT(mails_count(shop), 2);
+    CHECK(inline_until(users_shop_is_all_sent, shop));
+    CHECK_INT(users_shop_mails_count(shop), 2);
     CHECK_STATUS(inline_post(&staff, users_shop_path(shop, "/users/%s/restore", id), NULL), 200);
     CHECK_STATUS(reset(shop, token, PASSWORD_NEW), 204);
 }
@@ -304,20 +234,20 @@ TEST(a_link_works_for_its_time_only)
 {
     struct users_shop *shop = shop_with_amina(t, "PASSWORD_RESET_TTL=1s");
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    str token = token_of(mail_nth(shop, 2));
+    str token = token_of(users_shop_mail(shop, 2));
     int64_t until_us = clock_mono_us() + 1100 * TIME_MS;
     while (clock_mono_us() < until_us)
         usleep(10000);
     CHECK_PROBLEM(reset(shop, token, PASSWORD_NEW), 422, "link.invalid");
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
-    CHECK_STATUS(reset(shop, token_of(mail_nth(shop, 3)), PASSWORD_NEW), 204);
+    CHECK_STATUS(reset(shop, token_of(users_shop_mail(shop, 3)), PASSWORD_NEW), 204);
 }
 
 TEST(no_token_is_kept_but_its_digest)
 {
     struct users_shop *shop = shop_with_amina(t, NULL);
-    str token = token_of(mail_nth(shop, 1)), raw, bytes;
-    CHECK(inline_until(no_mail_is_due, shop));
+    str token = token_of(users_shop_mail(shop, 1)), raw, bytes;
+    CHECK(inline_until(users_shop_is_all_sent, shop));
     CHECK(base64url_parse(t->arena, token, &raw));
     str data = conf_text(shop->house->conf, CONF_DATA_DIR);
     struct sha256 hash = sha256_of(raw);
@@ -343,7 +273,7 @@ TEST(templates_of_a_folder_take_the_place_of_those_built_in)
     struct users_shop *shop = users_shop_open(
         t, (const char *const[]){ str_z(t->arena, setting), "SHOP_NAME=Mugs", NULL });
     users_shop_register(shop, "amina@example.com");
-    str mail = mail_nth(shop, 1);
+    str mail = users_shop_mail(shop, 1);
     CHECK(str_find(mail, STR("Subject: Karibu Mugs\r\n")) >= 0);
     CHECK(str_find(mail, STR("Habari amina@example.com: http")) > 0);
     CHECK(str_find(mail, STR("Confirm my e-mail address")) > 0); /* the HTML is still ours */
@@ -364,16 +294,16 @@ TEST(without_a_way_for_mail_people_register_and_nothing_piles_up)
     struct inline_client client = users_shop_client_of(shop, "amina@example.com");
     CHECK_STATUS(forgot(shop, "amina@example.com"), 204);
     CHECK_STATUS(inline_post(&client, "/users/me/email/verification", NULL), 204);
-    CHECK(no_mail_is_due(shop));
+    CHECK(users_shop_is_all_sent(shop));
 }
 
 TEST(what_a_crash_left_is_sent_after_the_restart)
 {
     struct users_shop *shop = users_shop_open_still(t); /* no lane sends */
     users_shop_register(shop, "amina@example.com");
-    CHECK_INT(mails_count(shop), 0);
+    CHECK_INT(users_shop_mails_count(shop), 0);
     shop->is_still = false;
     users_shop_restart(shop);
-    mail_nth(shop, 1);
-    CHECK(inline_until(no_mail_is_due, shop));
+    users_shop_mail(shop, 1);
+    CHECK(inline_until(users_shop_is_all_sent, shop));
 }

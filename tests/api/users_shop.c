@@ -1,5 +1,8 @@
 #include "tests/api/users_shop.h"
 #include "os/clock.h"
+#include "os/disk.h"
+#include "os/random.h"
+#include "services/users/store.h"
 
 static void shop_close(void *subject)
 {
@@ -147,4 +150,110 @@ const char *users_shop_path(struct users_shop *shop, const char *format, struct 
     str text = uuid_text(shop->t->arena, id);
     return str_z(shop->t->arena, str_format(shop->t->arena, "%.*s%" STR_F "%s", (int)(at - format),
                                             format, STR_A(text), at + 2));
+}
+
+/* ---- mails ---- */
+
+static str mail_folder(struct users_shop *shop)
+{
+    return str_format(shop->t->arena, "%" STR_F "/mail",
+                      STR_A(conf_text(shop->house->conf, CONF_DATA_DIR)));
+}
+
+struct mails_seen {
+    struct users_shop *shop;
+    size_t wanted, count;
+    str *names;
+};
+
+static bool are_there(void *subject)
+{
+    struct mails_seen *seen = subject;
+    struct arena *arena = seen->shop->t->arena;
+    size_t count;
+    if (disk_list(arena, mail_folder(seen->shop), &seen->names, &count) != OK)
+        return false;
+    while (count > 0 && seen->names[0].ptr[0] == '.') { /* is being written */
+        seen->names++;
+        count--;
+    }
+    seen->count = count;
+    return count >= seen->wanted;
+}
+
+size_t users_shop_mails_count(struct users_shop *shop)
+{
+    struct mails_seen seen = { .shop = shop };
+    CHECK(are_there(&seen));
+    return seen.count;
+}
+
+str users_shop_mail_at(struct users_shop *shop, size_t nth)
+{
+    struct test *t = shop->t;
+    struct mails_seen seen = { .shop = shop, .wanted = nth };
+    str bytes;
+    CHECK(are_there(&seen));
+    CHECK_OK(disk_read(t->arena,
+                       str_format(t->arena, "%" STR_F "/%" STR_F, STR_A(mail_folder(shop)),
+                                  STR_A(seen.names[nth - 1])),
+                       100000, &bytes));
+    struct text text = text_init(t->arena, bytes.len);
+    while (bytes.len > 0) {
+        ptrdiff_t at = str_find(bytes, STR("=\r\n"));
+        text_add(&text, str_slice(bytes, 0, at < 0 ? bytes.len : (size_t)at));
+        bytes = at < 0 ? STR("") : str_slice(bytes, (size_t)at + 3, bytes.len);
+    }
+    return text_str(&text);
+}
+
+str users_shop_mail(struct users_shop *shop, size_t nth)
+{
+    struct mails_seen seen = { .shop = shop, .wanted = nth };
+    CHECK(inline_until(are_there, &seen));
+    CHECK_INT(seen.count, nth);
+    return users_shop_mail_at(shop, nth);
+}
+
+bool users_shop_is_all_sent(void *subject)
+{
+    struct users_shop *shop = subject;
+    struct call *job = service_job_open(users_service(shop->users), "test");
+    struct uuid *ids;
+    size_t count = 1;
+    job->now = INT64_MAX;
+    err error = store_list_due_mails(job, 1, &ids, &count);
+    service_job_close(job);
+    return error == OK && count == 0;
+}
+
+/* ---- what Orders tells ---- */
+
+static void acked(void *subject, const struct uuid *ids, size_t count)
+{
+    (void)ids;
+    __atomic_fetch_add((size_t *)subject, count, __ATOMIC_SEQ_CST);
+}
+
+static bool is_acked(void *subject)
+{
+    return __atomic_load_n((size_t *)subject, __ATOMIC_SEQ_CST) > 0;
+}
+
+void users_shop_send(struct users_shop *shop, const struct event_spec *spec, const void *message)
+{
+    struct test *t = shop->t;
+    const struct message_spec *of = spec->message;
+    size_t *taken = arena_new(t->arena, size_t);
+    struct bus_event event = {
+        .id = id_new(),
+        .type = str_of_z(spec->name),
+        .topic = str_of_z(spec->topic),
+        .key = text_of(*(ProtobufCBinaryData *)message_field(message, of, spec->key_field)),
+        .number = *(int64_t *)message_field(message, of, spec->number_field),
+        .payload = message_pack(t->arena, message),
+        .at = clock_wall_us(),
+    };
+    bus_publish(shop->house->bus, &event, 1, acked, taken);
+    CHECK(inline_until(is_acked, taken));
 }

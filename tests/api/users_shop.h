@@ -52,3 +52,23 @@ void users_shop_wait_revoked(struct users_shop *shop, str access);
 
 /* A path with an id in it: "/users/%s/suspend". */
 const char *users_shop_path(struct users_shop *shop, const char *format, struct uuid id);
+
+/* ---- mails, as the mailer of development writes them ---- */
+
+/* The text of the nth mail of the shop, without the soft line breaks of its encoding; waits for it,
+ * and fails where there are more. */
+str users_shop_mail(struct users_shop *shop, size_t nth);
+
+/* The same of those that are there, however many. */
+str users_shop_mail_at(struct users_shop *shop, size_t nth);
+
+/* How many there are. */
+size_t users_shop_mails_count(struct users_shop *shop);
+
+/* Whether none is waiting to be sent, for inline_until. */
+bool users_shop_is_all_sent(void *shop);
+
+/* ---- what Orders tells ---- */
+
+/* Sends an event by the bus, which runs (inline_start), and waits until it was taken. */
+void users_shop_send(struct users_shop *shop, const struct event_spec *spec, const void *message);

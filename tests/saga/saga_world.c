@@ -230,7 +230,8 @@ static bool react(struct world *world, struct saga_state *state, int number,
         case RESERVATION_SAYS_REFUSED: order->answer = 2; break;
         }
         break;
-    case EVENT_CONFIRMED: break;
+    case EVENT_CONFIRMED:
+    case EVENT_REFUNDED: break;
     case EVENT_CLOSED: reservation_close(&shelf.reservation, &shelf.stock); break;
     case EVENT_SHIPPED:
         error = reservation_ship(world->arena, &shelf.reservation, &shelf.stock, lines, count,

@@ -167,6 +167,8 @@ static void move_payment(struct order *order, enum payment_status to, struct act
     if (to == PAYMENT_REFUNDED)
         order->refunded_minor = order->captured_minor;
     note(order, steps[to], actor, STR_NONE);
+    if (to == PAYMENT_REFUNDED)
+        announce(order, EVENT_REFUNDED);
 }
 
 static void move_fulfilment(struct order *order, enum fulfilment_status to)
@@ -554,4 +556,15 @@ bool order_is_settled(const struct order *order)
     case ORDER_CANCELLED: return true;
     }
     return false;
+}
+
+str order_reason_of_shop(const struct order *order)
+{
+    static const str reasons[] = { STR("stock.insufficient"), STR("payment.declined"),
+                                   STR("payment.voided"), STR("payment.refunded"),
+                                   STR("hold.expired") };
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (str_equal(order->reason, reasons[i]))
+            return reasons[i];
+    return STR_NONE;
 }

@@ -59,7 +59,14 @@ enum payment_known {
     KNOWN_REFUNDED
 };
 
-enum order_event { EVENT_PLACED, EVENT_CONFIRMED, EVENT_CLOSED, EVENT_SHIPPED, EVENT_RETURNED };
+enum order_event {
+    EVENT_PLACED,
+    EVENT_CONFIRMED,
+    EVENT_CLOSED,
+    EVENT_SHIPPED,
+    EVENT_RETURNED,
+    EVENT_REFUNDED
+};
 
 /* Who does a step. */
 enum actor_kind { ACTOR_CUSTOMER, ACTOR_STAFF, ACTOR_SYSTEM, ACTOR_PROVIDER };
@@ -173,6 +180,10 @@ bool order_is_settled(const struct order *order);
 
 /* Waits for somebody to record a payment by hand. */
 bool order_is_manual(const struct order *order);
+
+/* Why it was rejected or cancelled, where the shop itself says so ("hold.expired"); none where
+ * people gave the reason, or gave none. */
+str order_reason_of_shop(const struct order *order);
 
 /* What an order of this state may still become; asserted after every move. */
 void order_assert(const struct order *order);

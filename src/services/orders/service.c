@@ -70,10 +70,16 @@ static void announce_events(struct call *call, struct write *write, struct order
 {
     struct order *order = &save->order;
     for (int i = 0; i < order->events_count; i++) {
-        const struct event_spec *spec;
-        const void *event = view_of_event(call->arena, order, order->events[i],
-                                          ++order->event_number, save->fulfilment, &spec);
-        write_announce(write, spec, event);
+        enum order_event event = order->events[i];
+        if (event != EVENT_REFUNDED) {
+            const struct event_spec *spec;
+            const void *message = view_of_event(call->arena, order, event, ++order->event_number,
+                                                save->fulfilment, &spec);
+            write_announce(write, spec, message);
+        }
+        const void *news = view_of_news(call->arena, order, event, save->fulfilment);
+        if (news)
+            write_announce(write, &orders_event_order_news, news);
     }
 }
 

@@ -341,9 +341,63 @@ const void *view_of_event(struct arena *arena, const struct order *order, enum o
     case EVENT_RETURNED:
         *spec = &orders_event_order_returned;
         return returned_event(arena, order, number);
+    case EVENT_REFUNDED: break; /* only news */
     }
     ASSERT(false);
     return NULL;
+}
+
+/* ---- what customers hear ---- */
+
+/* Closed is also an order that goes on without what was not shipped: of that its refund tells. */
+static Orders__NewsKind news_kind(const struct order *order, enum order_event event)
+{
+    switch (event) {
+    case EVENT_CONFIRMED: return ORDERS__NEWS_KIND__NEWS_KIND_CONFIRMED;
+    case EVENT_SHIPPED: return ORDERS__NEWS_KIND__NEWS_KIND_SHIPPED;
+    case EVENT_REFUNDED: return ORDERS__NEWS_KIND__NEWS_KIND_REFUNDED;
+    case EVENT_CLOSED:
+        if (order->status == ORDER_REJECTED)
+            return ORDERS__NEWS_KIND__NEWS_KIND_REJECTED;
+        if (order->status == ORDER_CANCELLING || order->status == ORDER_CANCELLED)
+            return ORDERS__NEWS_KIND__NEWS_KIND_CANCELLED;
+        break;
+    case EVENT_PLACED:
+    case EVENT_RETURNED: break;
+    }
+    return ORDERS__NEWS_KIND__NEWS_KIND_UNSPECIFIED;
+}
+
+static str news_id(struct arena *arena, const struct order *order, Orders__NewsKind kind,
+                   const struct fulfilment *fulfilment)
+{
+    bool is_parcel = kind == ORDERS__NEWS_KIND__NEWS_KIND_SHIPPED;
+    str parcel = is_parcel ? uuid_text(arena, fulfilment->id) : STR("");
+    return str_format(arena, "%" STR_F ".%s%s%" STR_F, STR_A(uuid_text(arena, order->id)),
+                      orders_news_kind_spec.words[kind], is_parcel ? "." : "", STR_A(parcel));
+}
+
+const void *view_of_news(struct arena *arena, const struct order *order, enum order_event event,
+                         const struct fulfilment *fulfilment)
+{
+    Orders__NewsKind kind = news_kind(order, event);
+    if (kind == ORDERS__NEWS_KIND__NEWS_KIND_UNSPECIFIED)
+        return NULL;
+    struct money back = { .minor = order->refunded_minor, .currency = order->total.currency };
+    Orders__OrderNews *news = arena_new(arena, Orders__OrderNews);
+    *news = (Orders__OrderNews)ORDERS__ORDER_NEWS__INIT;
+    news->news_id = field_of(news_id(arena, order, kind, fulfilment));
+    news->number = 1;
+    news->order_id = field_of_uuid(arena, order->id);
+    news->customer_id = field_of_uuid(arena, order->customer);
+    news->kind = kind;
+    if (event == EVENT_CONFIRMED)
+        news->amount = field_of_money(arena, order->total);
+    if (event == EVENT_REFUNDED)
+        news->amount = field_of_money(arena, back);
+    if (event == EVENT_CLOSED)
+        news->reason = field_of(order_reason_of_shop(order));
+    return news;
 }
 
 /* ---- shipments as they are kept ---- */

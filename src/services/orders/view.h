@@ -54,10 +54,14 @@ struct price view_price_of_quote(const Products__Quoted *quoted);
 /* The short lines of Products' refusal. */
 struct order_short *view_shorts(struct arena *arena, const Products__StockRefused *event);
 
-/* The event messages; `number` is the event's. */
+/* The event messages; `number` is the event's. (EVENT_REFUNDED has none: it is only news.) */
 const void *view_of_event(struct arena *arena, const struct order *order, enum order_event event,
                           int64_t number, const struct fulfilment *fulfilment,
                           const struct event_spec **spec);
+
+/* What the customer is to hear of an event; NULL where that is nothing. */
+const void *view_of_news(struct arena *arena, const struct order *order, enum order_event event,
+                         const struct fulfilment *fulfilment);
 
 /* Lines of a fulfilment as they are kept, and back. */
 str view_pack_shipment(struct arena *arena, const struct shipment_line *lines, size_t count);

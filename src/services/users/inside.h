@@ -21,6 +21,7 @@ struct users {
     struct mail_template templates[MAIL_KINDS_COUNT];
     str shop_name, storefront_url;
     time_us link_ttl[MAIL_KINDS_COUNT]; /* of what has a link; 0: has none */
+    bool sends[MAIL_KINDS_COUNT];       /* what the shop wants to be sent */
     time_us mail_pause, mail_keep;
     struct throttle *throttle;
     struct throttle_rule mails_rule;    /* of one address */

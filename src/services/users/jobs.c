@@ -76,7 +76,8 @@ static void count_mail(const struct mail_job *job, const char *outcome)
     series_add(metric_series(METRIC_MAILS, mail_kind_word(job->kind), outcome, NULL), 1);
 }
 
-/* Whom it is for; false where there is nobody, or nothing to say any more. */
+/* Whom it is for; false where there is nobody, or nothing to say any more. Who is suspended still
+ * hears what becomes of goods and money. */
 static err find_recipient(struct call *call, const struct mail_job *job, struct user *user,
                           bool *found)
 {
@@ -115,13 +116,29 @@ static err make_link(struct users *self, struct call *call, const struct mail_jo
     return OK;
 }
 
+/* What a mail about an order says of it. Its page is the storefront's, for whoever is signed in. */
+static void tell_order(struct users *self, struct arena *arena, const struct mail_job *job,
+                       str values[VARS_COUNT])
+{
+    str order = uuid_text(arena, job->about);
+    values[VAR_ORDER] = order;
+    values[VAR_REASON] = mail_reason_text(job->reason);
+    values[VAR_URL] =
+        str_format(arena, "%" STR_F "/orders/%" STR_F, STR_A(self->storefront_url), STR_A(order));
+    if (job->total.currency.letters[0])
+        values[VAR_TOTAL] = str_format(arena, "%" STR_F " %s", STR_A(money_text(arena, job->total)),
+                                       job->total.currency.letters);
+}
+
 static err write_mail(struct users *self, struct call *call, const struct mail_job *job,
                       const struct user *user, struct mail *out)
 {
     struct arena *arena = call->arena;
-    str values[VARS_COUNT] = { [VAR_SHOP] = self->shop_name,
-                               [VAR_NAME] = user->name.len > 0 ? user->name : user->email,
-                               [VAR_REASON] = job->reason };
+    str values[VARS_COUNT] = {
+        [VAR_SHOP] = self->shop_name, [VAR_NAME] = user->name.len > 0 ? user->name : user->email
+    };
+    if (mail_is_of_order(job->kind))
+        tell_order(self, arena, job, values);
     if (self->link_ttl[job->kind] > 0)
         TRY(make_link(self, call, job, user->id, &values[VAR_URL], &values[VAR_UNTIL]));
     struct mail_template text = mail_template_fill(arena, &self->templates[job->kind], values);

@@ -1,7 +1,14 @@
 #include "services/users/mails.h"
 
-static const char
-    *const KINDS[MAIL_KINDS_COUNT] = { [MAIL_VERIFY] = "verify", [MAIL_RESET] = "reset" };
+static const char *const KINDS[MAIL_KINDS_COUNT] = {
+    [MAIL_VERIFY] = "verify",
+    [MAIL_RESET] = "reset",
+    [MAIL_ORDER_CONFIRMED] = "order_confirmed",
+    [MAIL_ORDER_REJECTED] = "order_rejected",
+    [MAIL_ORDER_SHIPPED] = "order_shipped",
+    [MAIL_ORDER_CANCELLED] = "order_cancelled",
+    [MAIL_ORDER_REFUNDED] = "order_refunded",
+};
 
 static const char *const VARS[VARS_COUNT] = {
     [VAR_SHOP] = "shop",   [VAR_NAME] = "name",   [VAR_URL] = "url",       [VAR_UNTIL] = "until",
@@ -24,6 +31,25 @@ bool mail_kind_of(str word, enum mail_kind *out)
             return true;
         }
     return false;
+}
+
+bool mail_is_of_order(enum mail_kind kind) { return kind >= MAIL_ORDER_CONFIRMED; }
+
+str mail_reason_text(str word)
+{
+    static const struct {
+        str word, text;
+    } reasons[] = {
+        { STR("stock.insufficient"), STR("There was not enough in stock.") },
+        { STR("payment.declined"), STR("The payment was declined.") },
+        { STR("payment.voided"), STR("The payment was not kept up by its provider.") },
+        { STR("payment.refunded"), STR("The payment was given back by its provider.") },
+        { STR("hold.expired"), STR("It was not paid in time.") },
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (str_equal(word, reasons[i].word))
+            return reasons[i].text;
+    return STR("");
 }
 
 /* ---- trying again ---- */

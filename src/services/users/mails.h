@@ -7,21 +7,36 @@
 #include "base/time.h"
 #include "base/uuid.h"
 
-enum mail_kind { MAIL_VERIFY, MAIL_RESET, MAIL_KINDS_COUNT };
+enum mail_kind {
+    MAIL_VERIFY,
+    MAIL_RESET,
+    MAIL_ORDER_CONFIRMED,
+    MAIL_ORDER_REJECTED,
+    MAIL_ORDER_SHIPPED,
+    MAIL_ORDER_CANCELLED,
+    MAIL_ORDER_REFUNDED,
+    MAIL_KINDS_COUNT
+};
 
 /* The word of a kind: the name of its template, and in tables. False for a word that is none. */
 const char *mail_kind_word(enum mail_kind kind);
 bool mail_kind_of(str word, enum mail_kind *out);
 
+/* Tells whether it is about an order: mail_job.about. */
+bool mail_is_of_order(enum mail_kind kind);
+
+/* What {{reason}} says for a word of Orders ("hold.expired"): a sentence; none for any other. */
+str mail_reason_text(str word);
+
 /* A mail that is to be sent. */
 struct mail_job {
     struct uuid id; /* also in its Message-ID: every try is the same mail */
     enum mail_kind kind;
-    struct uuid user; /* nil: whoever has the address */
-    str email_key;    /* where the user is nil */
-    struct uuid about;
-    struct money total;
-    str reason;
+    struct uuid user;   /* nil: whoever has the address */
+    str email_key;      /* where the user is nil */
+    struct uuid about;  /* an order; nil: no order */
+    struct money total; /* of it; no currency: none is told */
+    str reason;         /* a word of Orders */
     int32_t tries;
     time_us created_at, due_at;
 };

@@ -72,6 +72,23 @@ static err read_templates(struct arena *arena, struct users *self, const struct 
     return OK;
 }
 
+/* Mails with links are asked for; those about orders the shop may do without. */
+static void read_switches(struct users *self, const struct conf *conf)
+{
+    static const enum setting switches[MAIL_KINDS_COUNT] = {
+        [MAIL_ORDER_CONFIRMED] = CONF_MAIL_ORDER_CONFIRMED,
+        [MAIL_ORDER_REJECTED] = CONF_MAIL_ORDER_REJECTED,
+        [MAIL_ORDER_SHIPPED] = CONF_MAIL_ORDER_SHIPPED,
+        [MAIL_ORDER_CANCELLED] = CONF_MAIL_ORDER_CANCELLED,
+        [MAIL_ORDER_REFUNDED] = CONF_MAIL_ORDER_REFUNDED,
+    };
+    for (int kind = 0; kind < MAIL_KINDS_COUNT; kind++) {
+        bool is_wanted =
+            !mail_is_of_order((enum mail_kind)kind) || conf_int(conf, switches[kind]) != 0;
+        self->sends[kind] = is_wanted && mailer_is_on(self->mailer);
+    }
+}
+
 static err open_mails(struct arena *arena, struct users *self, const struct conf *conf)
 {
     self->shop_name = conf_text(conf, CONF_SHOP_NAME);
@@ -86,7 +103,9 @@ static err open_mails(struct arena *arena, struct users *self, const struct conf
         (struct throttle_rule){ conf_int(conf, CONF_LOGIN_FAILURES), 15 * 60 * TIME_SECOND };
     self->throttle = throttle_open(THROTTLE_KEYS_MAX);
     TRY(read_templates(arena, self, conf));
-    return mailer_open(arena, conf, &self->mailer);
+    TRY(mailer_open(arena, conf, &self->mailer));
+    read_switches(self, conf);
+    return OK;
 }
 
 static err open_service(struct arena *arena, struct users *self, const struct conf *conf)

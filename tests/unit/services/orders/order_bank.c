@@ -18,7 +18,7 @@ struct bank {
     /* The warehouse. */
     bool asked_stock, answered_stock;
     int64_t held, shipped, returned;
-    int closed;
+    int closed, refunded;
     int *moves;
 };
 
@@ -55,6 +55,10 @@ static const char *hear(struct bank *bank)
         switch (order->events[i]) {
         case EVENT_PLACED: bank->asked_stock = true; break;
         case EVENT_CONFIRMED: break;
+        case EVENT_REFUNDED:
+            if (bank->refunded++)
+                return "refunded twice";
+            break;
         case EVENT_SHIPPED:
             if (bank->closed)
                 return "shipped after it was closed";

@@ -333,6 +333,7 @@ TEST(money_that_was_given_back_unasked_closes_the_order)
     CHECK_STATES(order, "cancelled refunded none");
     CHECK_STR(order->reason, "payment.refunded");
     CHECK(announces(order, EVENT_CLOSED));
+    CHECK(announces(order, EVENT_REFUNDED));
     CHECK_INT(order->refunded_minor, order->total.minor);
 
     order = paid(t, KNOWN_AUTHORIZED); /* that it had been captured was never heard */
@@ -369,6 +370,20 @@ TEST(a_manual_payment_is_recorded_with_the_very_amount)
 }
 
 /* ---- cancelling ---- */
+
+TEST(what_people_wrote_is_no_reason_of_the_shop)
+{
+    struct order *order = placed(t, "simulator");
+    CHECK(order_reason_of_shop(order).len == 0);
+    CHECK_OK(order_cancel(t->arena, order, CUSTOMER, STR("Amina moved to Moi Avenue")));
+    CHECK(order_reason_of_shop(order).len == 0);
+    order = placed(t, "simulator");
+    CHECK_OK(order_refuse_stock(t->arena, order));
+    CHECK_STR(order_reason_of_shop(order), "stock.insufficient");
+    order = reserved(t, "simulator");
+    CHECK_OK(order_expire(t->arena, order, order->hold_until));
+    CHECK_STR(order_reason_of_shop(order), "hold.expired");
+}
 
 TEST(an_order_for_which_no_money_moved_is_cancelled_at_once)
 {
@@ -418,6 +433,7 @@ TEST(an_order_whose_money_may_have_moved_is_cancelled_when_it_is_back)
         learn(t, order, cases[i].end);
         CHECK_STATES(order, cases[i].last);
         CHECK(!announces(order, EVENT_CLOSED)); /* once is enough */
+        CHECK(announces(order, EVENT_REFUNDED) == (cases[i].end == KNOWN_REFUNDED));
         CHECK_INT(order_wants(order, true), JOB_NONE);
     }
 }

@@ -353,6 +353,60 @@ TEST(an_event_of_returning_has_what_was_shipped)
     CHECK_INT(event->lines[0]->quantity, 2);
 }
 
+/* ---- what customers hear ---- */
+
+static const Orders__OrderNews *news_of(struct test *t, const struct order *order,
+                                        enum order_event event)
+{
+    struct fulfilment parcel = { .id = PARCEL, .lines = two_mugs, .lines_count = 1 };
+    const Orders__OrderNews *news = view_of_news(t->arena, order, event, &parcel);
+    if (news) {
+        CHECK_OK(message_validate(t->arena, &orders_order_news_spec, news));
+        CHECK_STR(text_of(news->order_id), uuid_text(t->arena, order->id));
+        CHECK_STR(text_of(news->customer_id), uuid_text(t->arena, order->customer));
+        CHECK_INT(news->number, 1);
+    }
+    return news;
+}
+
+TEST(news_has_an_id_of_its_own_by_order_kind_and_parcel)
+{
+    struct order *order = order_of(t);
+    str id = uuid_text(t->arena, order->id);
+    str shipped = str_format(t->arena, "%" STR_F ".shipped.%" STR_F, STR_A(id),
+                             STR_A(uuid_text(t->arena, PARCEL)));
+    CHECK_STR(text_of(news_of(t, order, EVENT_SHIPPED)->news_id), shipped);
+    const Orders__OrderNews *confirmed = news_of(t, order, EVENT_CONFIRMED);
+    CHECK_STR(text_of(confirmed->news_id), str_format(t->arena, "%" STR_F ".confirmed", STR_A(id)));
+    CHECK_INT(confirmed->amount->amount, order->total.minor);
+    CHECK_STR(text_of(confirmed->amount->currency), order->total.currency.letters);
+    order->captured_minor = order->refunded_minor = order->total.minor;
+    const Orders__OrderNews *refunded = news_of(t, order, EVENT_REFUNDED);
+    CHECK_STR(text_of(refunded->news_id), str_format(t->arena, "%" STR_F ".refunded", STR_A(id)));
+    CHECK_INT(refunded->amount->amount, order->total.minor);
+    CHECK(!news_of(t, order, EVENT_PLACED));
+    CHECK(!news_of(t, order, EVENT_RETURNED));
+}
+
+TEST(of_a_closed_order_its_customer_hears_why_but_no_word_that_people_wrote)
+{
+    struct order *order = order_of(t);
+    order->status = ORDER_CANCELLING;
+    order->reason = STR("Amina moved to Moi Avenue");
+    const Orders__OrderNews *news = news_of(t, order, EVENT_CLOSED);
+    CHECK_INT(news->kind, ORDERS__NEWS_KIND__NEWS_KIND_CANCELLED);
+    CHECK_INT(news->reason.len, 0);
+    order->status = ORDER_CANCELLED;
+    order->reason = STR("hold.expired");
+    news = news_of(t, order, EVENT_CLOSED);
+    CHECK_INT(news->kind, ORDERS__NEWS_KIND__NEWS_KIND_CANCELLED);
+    CHECK_STR(text_of(news->reason), "hold.expired");
+    order->status = ORDER_REJECTED;
+    CHECK_INT(news_of(t, order, EVENT_CLOSED)->kind, ORDERS__NEWS_KIND__NEWS_KIND_REJECTED);
+    order->status = ORDER_COMPLETED; /* it goes on without what was not shipped */
+    CHECK(!news_of(t, order, EVENT_CLOSED));
+}
+
 /* ---- shipments as they are kept ---- */
 
 TEST(a_shipment_is_the_same_after_it_was_kept)

@@ -15,6 +15,22 @@ TEST(every_kind_has_its_word_and_a_word_that_is_none_has_no_kind)
     CHECK(!mail_kind_of(STR("nonsense"), &kind));
 }
 
+TEST(mails_about_orders_are_told_from_those_with_links)
+{
+    CHECK(!mail_is_of_order(MAIL_VERIFY));
+    CHECK(!mail_is_of_order(MAIL_RESET));
+    CHECK(mail_is_of_order(MAIL_ORDER_CONFIRMED));
+    CHECK(mail_is_of_order(MAIL_ORDER_REFUNDED));
+}
+
+TEST(a_reason_of_the_shop_is_a_sentence_and_any_other_is_left_out)
+{
+    CHECK_STR(mail_reason_text(STR("hold.expired")), "It was not paid in time.");
+    CHECK_STR(mail_reason_text(STR("stock.insufficient")), "There was not enough in stock.");
+    CHECK_STR(mail_reason_text(STR("changed my mind")), "");
+    CHECK_STR(mail_reason_text(STR_NONE), "");
+}
+
 TEST(the_pause_doubles_with_each_try_up_to_an_hour)
 {
     CHECK_INT(mail_next_try(1, MINUTE, NOW), NOW + MINUTE);
