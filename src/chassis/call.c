@@ -47,6 +47,12 @@ struct write *call_write(struct call *call, write_batch *batch, void *subject)
     return call->write;
 }
 
+void call_audit(struct call *call)
+{
+    ASSERT(call);
+    call->is_audited = true;
+}
+
 err call_answer(struct call *call, const void *message)
 {
     ASSERT(call && message && !call->answer);

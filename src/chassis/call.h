@@ -52,6 +52,7 @@ struct call {
     int32_t wait_ms;           /* how long the answer may wait for settling */
     struct db_reader *reader_; /* opened at the first read */
     struct write *write;       /* the one write, or NULL */
+    bool is_audited;           /* see call_audit */
     const void *answer;        /* message of spec->response */
     /* Makes the answer of its subject after the batch function ran. */
     const void *(*answer_view)(struct arena *arena, const void *subject);
@@ -86,6 +87,10 @@ void call_random(struct call *call, void *out, size_t count);
 
 /* The one write of this call: rows by `batch` over `subject`. At most once in a run. */
 struct write *call_write(struct call *call, write_batch *batch, void *subject);
+
+/* One of the staff does what is a customer's otherwise: a row of the audit trail goes with the
+ * write. (Calls for staff alone have it without being asked.) */
+void call_audit(struct call *call);
 
 /* Answers with a message (of the contract's response type), after the write if there is one. */
 err call_answer(struct call *call, const void *message);

@@ -7,6 +7,7 @@
 #include "base/planted.h"
 #include "chassis/answer.h"
 #include "chassis/answer_stream.h"
+#include "chassis/audit.h"
 #include "chassis/binding.h"
 #include "chassis/grpc.h"
 #include "chassis/service_inside.h"
@@ -349,6 +350,7 @@ static void hand_over(struct task *task)
         task->once.subject = settles && call->wait_ms > 0 ? call->settles : (struct uuid){ { 0 } };
         write->once = &task->once;
     }
+    audit_mark(call, task->in);
     call_read_end(&task->call);
     write->owner = task;
     write->done = write_done;

@@ -261,18 +261,21 @@ delete from spools where id = $1;
 -- ---- retention ----
 
 -- bookkeeping_counts: one
--- -> once_count int64, outbox_count int64, heads_count int64, held_count int64, letters_count int64, spools_count int64
+-- -> once_count int64, outbox_count int64, heads_count int64, held_count int64, letters_count int64, spools_count int64,
+-- audit_count int64
 select (select count(*) from once) as once_count, (select count(*) from outbox) as outbox_count,
     (select count(*) from inbox_heads) as heads_count, (select count(*) from inbox_held) as held_count,
-    (select count(*) from dead_letters) as letters_count, (select count(*) from spools) as spools_count;
+    (select count(*) from dead_letters) as letters_count, (select count(*) from spools) as spools_count,
+    (select count(*) from audit) as audit_count;
 
 -- bookkeeping_due: one
--- once_before time, heads_before time, letters_before time, spools_before time -> once_due bool,
--- heads_due bool, letters_due bool, spools_due bool
+-- once_before time, heads_before time, letters_before time, spools_before time, audit_before time ->
+-- once_due bool, heads_due bool, letters_due bool, spools_due bool, audit_due bool
 select coalesce((select created_at from once order by position limit 1) < $1, false) as once_due,
     exists (select 1 from inbox_heads where ended = 1 and at < $2) as heads_due,
     exists (select 1 from dead_letters where state = 'skipped' and at < $3) as letters_due,
-    exists (select 1 from spools where not kept and at < $4) as spools_due;
+    exists (select 1 from spools where not kept and at < $4) as spools_due,
+    coalesce((select at from audit order by id limit 1) < $5, false) as audit_due;
 
 -- ---- what is known of a key, for the operator ----
 
@@ -283,3 +286,27 @@ union all select 'held', topic, number, type, at from inbox_held where key = $1
 union all select state, topic, number, type, at from dead_letters where key = $1
 union all select 'applied', topic, number, '', at from inbox_heads where key = $1
 order by topic, number limit $2;
+
+-- ---- the audit trail ----
+
+-- audit_insert: run
+-- id uuid, at time, actor text, who uuid?, call text, subject text, request_id text
+insert into audit (id, at, actor, who, call, subject, request_id) values ($1, $2, $3, $4, $5, $6, $7);
+
+-- audit_page: many
+-- before uuid, who uuid?, limit_rows int32 ->
+-- id uuid, at time, actor text, who uuid?, call text, subject text, request_id text
+-- Newest first, from a place on. No who: anybody.
+select id, at, actor, who, call, subject, request_id from audit
+where id < $1 and ($2 is null or who = $2) order by id desc limit $3;
+
+-- audit_page_of_subject: many
+-- subject text, before uuid, who uuid?, limit_rows int32 ->
+-- id uuid, at time, actor text, who uuid?, call text, subject text, request_id text
+select id, at, actor, who, call, subject, request_id from audit
+where subject = $1 and id < $2 and ($3 is null or who = $3) order by id desc limit $4;
+
+-- audit_sweep: run
+-- before time, rows_max int32
+-- Ids lie in the order of time: this reads from the front.
+delete from audit where at < $1 and id in (select id from audit order by id limit $2);

@@ -1,5 +1,6 @@
 #include "chassis/sweeper.h"
 
+#include "chassis/audit.h"
 #include "chassis/dead_letters.h"
 #include "chassis/inbox.h"
 #include "chassis/service_inside.h"
@@ -145,18 +146,20 @@ static err count_own(struct db_reader *reader, struct arena *arena, int64_t *row
 {
     struct sql_bookkeeping_counts_row row;
     TRY(sql_bookkeeping_counts(reader, arena, &row));
-    const int64_t counts[] = { row.once_count,   row.heads_count,  row.letters_count,
-                               row.spools_count, row.outbox_count, row.held_count };
+    const int64_t counts[] = { row.once_count,   row.heads_count, row.letters_count,
+                               row.spools_count, row.audit_count, row.outbox_count,
+                               row.held_count };
     memcpy(rows, counts, sizeof counts);
     return OK;
 }
 
 static err look_own(struct db_reader *reader, struct arena *arena, const time_us *before, bool *due)
 {
-    struct sql_bookkeeping_due params = { before[0], before[1], before[2], before[3] };
+    struct sql_bookkeeping_due params = { before[0], before[1], before[2], before[3], before[4] };
     struct sql_bookkeeping_due_row row;
     TRY(sql_bookkeeping_due(reader, arena, &params, &row));
-    const bool answers[] = { row.once_due, row.heads_due, row.letters_due, row.spools_due };
+    const bool answers[] = { row.once_due, row.heads_due, row.letters_due, row.spools_due,
+                             row.audit_due };
     memcpy(due, answers, sizeof answers);
     return OK;
 }
@@ -170,6 +173,7 @@ static void add_own(struct sweeper *sweeper, const struct conf *conf)
         { "dead_letters", conf_int(conf, CONF_DEAD_LETTER_RETENTION) * TIME_MS, SWEEP_ROWS_MAX,
           dead_letters_sweep },
         { "spools", conf_int(conf, CONF_SPOOL_RETENTION) * TIME_MS, SPOOL_CHUNKS, spool_sweep },
+        { "audit", conf_int(conf, CONF_AUDIT_RETENTION) * TIME_MS, SWEEP_ROWS_MAX, audit_sweep },
         { .table = "outbox" },     /* goes with the broker's ack */
         { .table = "inbox_held" }, /* goes when the gap before it closes */
     };

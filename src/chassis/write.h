@@ -13,6 +13,7 @@
 enum { WRITES_BATCH_MAX = 512, ONCE_KEY_BYTES_MAX = 255, ONCE_SCOPE_BYTES_MAX = 500 };
 
 struct write;
+struct audit_entry;
 
 /* Changes the rows of all members, one outcome each. Returning an error means the database failed:
  * the batch is rolled back and its members are run again one by one. A member refused by a rule
@@ -82,9 +83,10 @@ struct write {
     void *subject;       /* what the batch function works on */
     struct arena *arena; /* of the call; lives until `done` returns */
     struct outbox_event *events, **events_tail;
-    struct once_claim *once;   /* or NULL */
-    struct inbox_claim *inbox; /* or NULL */
-    struct answer answer;      /* kept under `once`, if known by the end of the batch function */
+    struct once_claim *once;         /* or NULL */
+    struct inbox_claim *inbox;       /* or NULL */
+    const struct audit_entry *audit; /* who has to answer for it (audit.h), or NULL */
+    struct answer answer; /* kept under `once`, if known by the end of the batch function */
     /* Fixes the answer of another call's key: the one claimed with this subject, where it has none
      * yet. `answer_won` tells after the batch whether this write fixed it. */
     struct uuid answers_subject;

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/planted.h"
+#include "chassis/audit.h"
 #include "chassis/inbox.h"
 #include "chassis/once.h"
 #include "chassis/outbox.h"
@@ -273,6 +274,17 @@ static err put_events(struct batch *batch)
     return outbox_put(&batch->tx, writes, count, &batch->room->position_last, &batch->written);
 }
 
+static err put_audit(struct batch *batch)
+{
+    const struct audit_entry **entries =
+        arena_array(batch->room->arena, const struct audit_entry *, batch->count);
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->members[i].active && batch->members[i].write->audit)
+            entries[count++] = batch->members[i].write->audit;
+    return count > 0 ? audit_put(&batch->tx, entries, count) : OK;
+}
+
 /* ---- one attempt ---- */
 
 /* As if nothing had happened yet: events and answers of a former attempt are forgotten. */
@@ -337,6 +349,7 @@ static err attempt(struct batch *batch)
     TRY(inbox_save(&batch->tx, &batch->inbox));
     if (!PLANTED(publish_before_commit))
         TRY(put_events(batch));
+    TRY(put_audit(batch));
     TRY(keep_answers(batch));
     TRY(fix_answers(batch));
 

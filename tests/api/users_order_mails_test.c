@@ -5,13 +5,11 @@
 
 static const struct uuid ORDER = { { 7 } };
 
-enum {
-    CONFIRMED = ORDERS__NEWS_KIND__NEWS_KIND_CONFIRMED,
-    REJECTED = ORDERS__NEWS_KIND__NEWS_KIND_REJECTED,
-    SHIPPED = ORDERS__NEWS_KIND__NEWS_KIND_SHIPPED,
-    CANCELLED = ORDERS__NEWS_KIND__NEWS_KIND_CANCELLED,
-    REFUNDED = ORDERS__NEWS_KIND__NEWS_KIND_REFUNDED,
-};
+static const Orders__NewsKind CONFIRMED = ORDERS__NEWS_KIND__NEWS_KIND_CONFIRMED,
+                              REJECTED = ORDERS__NEWS_KIND__NEWS_KIND_REJECTED,
+                              SHIPPED = ORDERS__NEWS_KIND__NEWS_KIND_SHIPPED,
+                              CANCELLED = ORDERS__NEWS_KIND__NEWS_KIND_CANCELLED,
+                              REFUNDED = ORDERS__NEWS_KIND__NEWS_KIND_REFUNDED;
 
 struct told {
     struct test *t;
@@ -142,8 +140,7 @@ TEST(news_of_a_kind_that_this_version_does_not_know_is_taken_and_tells_nobody)
 TEST(each_kind_has_a_switch)
 {
     static const char *const switches[] = { "MAIL_ORDER_CONFIRMED=false",
-                                            "MAIL_ORDER_REJECTED=false",
-                                            "MAIL_ORDER_SHIPPED=false",
+                                            "MAIL_ORDER_REJECTED=false", "MAIL_ORDER_SHIPPED=false",
                                             "MAIL_ORDER_CANCELLED=false",
                                             "MAIL_ORDER_REFUNDED=false" };
     static const char *const subjects[] = { "order is confirmed", "order could not be taken",
@@ -151,7 +148,7 @@ TEST(each_kind_has_a_switch)
                                             "money is on its way back" };
     for (int off = 0; off < 5; off++) {
         struct told told = told_open(t, switches[off]);
-        for (int kind = CONFIRMED; kind <= REFUNDED; kind++)
+        for (int kind = (int)CONFIRMED; kind <= (int)REFUNDED; kind++)
             tell(&told, (Orders__NewsKind)kind, 1, "");
         CHECK(inline_until(users_shop_is_all_sent, told.shop));
         CHECK_INT(users_shop_mails_count(told.shop), 4);

@@ -158,6 +158,7 @@ ROUTES = {
         200,
     ),
     ("DELETE", "/users/me"): ("customer", None, lambda w: {}, 204),
+    ("POST", "/users/me/export"): ("customer", None, lambda w: {}, 200),
     ("PUT", "/users/me/password"): (
         "customer",
         None,
@@ -181,6 +182,9 @@ ROUTES = {
         lambda w: {"json": {"roles": ["customer"]}},
         200,
     ),
+    ("GET", "/users/audit"): ("admin", None, lambda w: {}, 200),
+    ("GET", "/products/audit"): ("admin", None, lambda w: {}, 200),
+    ("GET", "/orders/audit"): ("admin", None, lambda w: {}, 200),
     ("GET", "/products"): ("anyone", None, lambda w: {}, 200),
     ("GET", "/products/{id}"): ("anyone", "product", lambda w: {}, 200),
     ("POST", "/products"): (

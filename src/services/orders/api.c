@@ -1,4 +1,5 @@
 /* What each call of contracts/orders/v1/orders.proto does: read, decide, hand over one write. */
+#include "chassis/audit.h"
 #include "chassis/request.h"
 #include "gen/products_client.h"
 #include "gen/users.h"
@@ -258,7 +259,10 @@ err orders_cancel_order(struct orders *self, struct call *call,
 {
     struct order_save *save = arena_new(call->arena, struct order_save);
     TRY(load_visible(self, call, in->id, save));
-    TRY(order_cancel(call->arena, &save->order, actor_of(call, &save->order), text_of(in->reason)));
+    struct actor actor = actor_of(call, &save->order);
+    TRY(order_cancel(call->arena, &save->order, actor, text_of(in->reason)));
+    if (actor.kind == ACTOR_STAFF)
+        call_audit(call);
     return save_and_answer(self, call, save);
 }
 
@@ -354,4 +358,12 @@ err orders_receive_payment_event(struct orders *self, struct call *call,
     save->event_id = event.id;
     TRY(orders_hand_over(self, call, save, store_save_orders));
     return call_answer(call, message_new(call->arena, &duka_empty_spec));
+}
+
+/* ---- the audit trail ---- */
+
+err orders_list_audit(struct orders *self, struct call *call, const Duka__ListAuditRequest *in)
+{
+    (void)self;
+    return audit_answer(call, in);
 }

@@ -1,6 +1,7 @@
 /* What each call of contracts/products/v1/products.proto does: read, decide, hand over one write.
  */
 #include "chassis/answer_stream.h"
+#include "chassis/audit.h"
 #include "gen/duka.h"
 #include "services/products/export.h"
 #include "services/products/import.h"
@@ -495,4 +496,12 @@ err products_export_products(struct products *self, struct call *call,
     (void)self;
     (void)in;
     return call_answer_stream(call, "products.csv", export_piece, arena_new(call->arena, int64_t));
+}
+
+/* ---- the audit trail ---- */
+
+err products_list_audit(struct products *self, struct call *call, const Duka__ListAuditRequest *in)
+{
+    (void)self;
+    return audit_answer(call, in);
 }

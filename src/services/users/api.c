@@ -1,4 +1,5 @@
 /* What each call of contracts/users/v1/users.proto does: read, decide, hand over one write. */
+#include "chassis/audit.h"
 #include "chassis/message.h"
 #include "chassis/obs.h"
 #include "chassis/request.h"
@@ -405,6 +406,25 @@ err users_erase_me(struct users *self, struct call *call, const Users__EraseMeRe
     return answer_nothing(call);
 }
 
+/* The call graph goes from Orders to Users and never back, so Orders gives its part itself. */
+err users_export_me(struct users *self, struct call *call, const Users__ExportMeRequest *in)
+{
+    (void)self, (void)in;
+    struct user user;
+    struct address *addresses;
+    struct session *sessions;
+    struct account_step *steps;
+    struct export_parts parts = { .user = &user, .session = call->who.session };
+    TRY(store_find_user(call, call->who.user, &user));
+    TRY(store_list_addresses(call, user.id, &addresses, &parts.addresses_count));
+    TRY(store_list_sessions(call, user.id, &sessions, &parts.sessions_count));
+    TRY(store_list_account_steps(call, user.id, &steps, &parts.steps_count));
+    parts.addresses = addresses;
+    parts.sessions = sessions;
+    parts.steps = steps;
+    return call_answer(call, export_view(call->arena, &parts, call->now));
+}
+
 err users_change_password(struct users *self, struct call *call,
                           const Users__ChangePasswordRequest *in)
 {
@@ -652,6 +672,12 @@ err users_set_roles(struct users *self, struct call *call, const Users__SetRoles
                                            .takes_admin = user_takes_admin(&before, user),
                                            .revokes = true });
     return answer_user(call, user);
+}
+
+err users_list_audit(struct users *self, struct call *call, const Duka__ListAuditRequest *in)
+{
+    (void)self;
+    return audit_answer(call, in);
 }
 
 /* ---- neighbours ---- */

@@ -47,6 +47,10 @@ select count(*) from users where (roles & 4) <> 0 and status = 'active' and id <
 -- user_id uuid, version int64, at time, what text, actor uuid?, reason text
 insert into user_log (user_id, version, at, what, actor, reason) values ($1, $2, $3, $4, $5, $6);
 
+-- user_log_of_user: many
+-- user_id uuid, limit_rows int32 -> at time, what text, reason text
+select at, what, reason from user_log where user_id = $1 order by version desc limit $2;
+
 -- user_version: maybe
 -- id uuid -> version int64
 select version from users where id = $1;

@@ -74,6 +74,20 @@ err store_list_users(struct call *call, const struct users_page *page, struct us
     return OK;
 }
 
+err store_list_account_steps(struct call *call, struct uuid user, struct account_step **out,
+                             size_t *count)
+{
+    struct db_reader *reader;
+    struct sql_user_log_of_user_row *rows;
+    struct sql_user_log_of_user params = { user, ACCOUNT_STEPS_MAX };
+    TRY(call_reader(call, &reader));
+    TRY(sql_user_log_of_user(reader, call->arena, &params, &rows, count));
+    *out = arena_array(call->arena, struct account_step, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = (struct account_step){ rows[i].at, rows[i].what, rows[i].reason };
+    return OK;
+}
+
 err store_find_refresh(struct call *call, const struct sha256 *hash, struct refresh *out,
                        bool *found)
 {

@@ -14,6 +14,11 @@
 err store_find_user(struct call *call, struct uuid id, struct user *out);
 err store_find_user_by_email(struct call *call, str email_key, struct user *out, bool *found);
 
+/* What happened to an account, newest first, at most ACCOUNT_STEPS_MAX. */
+enum { ACCOUNT_STEPS_MAX = 1000 };
+err store_list_account_steps(struct call *call, struct uuid user, struct account_step **out,
+                             size_t *count);
+
 /* A place in the list of accounts, and what it is filtered by. */
 struct users_page {
     time_us created_at; /* accounts older than this one, in the order of time and id */

@@ -27,6 +27,12 @@ struct user {
     time_us verified_at; /* when mail to the address was answered; 0: not yet */
 };
 
+/* Something that happened to its standing, as the log of accounts has it. */
+struct account_step {
+    time_us at;
+    str what, reason;
+};
+
 /* ---- the e-mail address ---- */
 
 struct email {

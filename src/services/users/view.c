@@ -228,3 +228,42 @@ struct address address_of(const Duka__Address *message, struct uuid id, struct u
                              .created_at = now,
                              .updated_at = now };
 }
+
+/* ---- all of it ---- */
+
+static Users__AccountStep **steps_view(struct arena *arena, const struct account_step *steps,
+                                       size_t count)
+{
+    Users__AccountStep **messages = arena_array(arena, Users__AccountStep *, count);
+    for (size_t i = 0; i < count; i++) {
+        messages[i] = message_new(arena, &users_account_step_spec);
+        messages[i]->at = field_of_time(arena, steps[i].at);
+        messages[i]->what = field_of(steps[i].what);
+        messages[i]->reason = field_of(steps[i].reason);
+    }
+    return messages;
+}
+
+Users__Export *export_view(struct arena *arena, const struct export_parts *parts, time_us now)
+{
+    static const str elsewhere[] = { STR("/orders?limit=100") };
+    enum { ELSEWHERE_COUNT = sizeof elsewhere / sizeof elsewhere[0] };
+    Users__Export *export = message_new(arena, &users_export_spec);
+    Users__AddressList *addresses =
+        address_list_view(arena, parts->addresses, parts->addresses_count);
+    Users__SessionList *sessions =
+        session_list_view(arena, parts->sessions, parts->sessions_count, parts->session);
+    export->made_at = field_of_time(arena, now);
+    export->user = user_view(arena, parts->user);
+    export->addresses = addresses->items;
+    export->n_addresses = addresses->n_items;
+    export->sessions = sessions->items;
+    export->n_sessions = sessions->n_items;
+    export->history = steps_view(arena, parts->steps, parts->steps_count);
+    export->n_history = parts->steps_count;
+    export->elsewhere = arena_array(arena, ProtobufCBinaryData, ELSEWHERE_COUNT);
+    export->n_elsewhere = ELSEWHERE_COUNT;
+    for (size_t i = 0; i < ELSEWHERE_COUNT; i++)
+        export->elsewhere[i] = field_of(elsewhere[i]);
+    return export;
+}

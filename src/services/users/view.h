@@ -14,6 +14,17 @@ Users__User *user_view(struct arena *arena, const struct user *user);
 Users__UserList *user_list_view(struct arena *arena, const struct user *users, size_t count,
                                 str next);
 
+/* All that Users keeps of somebody. */
+struct export_parts {
+    const struct user *user;
+    const struct address *addresses;
+    const struct session *sessions;
+    const struct account_step *steps;
+    size_t addresses_count, sessions_count, steps_count;
+    struct uuid session; /* the one that asks */
+};
+Users__Export *export_view(struct arena *arena, const struct export_parts *parts, time_us now);
+
 /* The tokens of a session. */
 Users__Tokens *tokens_view(struct arena *arena, str access_token, str refresh_token,
                            time_us access_ttl);

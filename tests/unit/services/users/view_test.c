@@ -147,3 +147,17 @@ TEST(a_revocation_names_a_session_or_a_least_version)
     CHECK_INT(views[0]->version_min, 4);
     CHECK_INT(views[1]->session_id.len, UUID_TEXT_LEN);
 }
+
+TEST(an_export_is_whole_and_names_what_is_elsewhere)
+{
+    struct user user = user_of(ROLE_BIT_CUSTOMER);
+    struct account_step steps[] = { { NOW, STR("suspended"), STR("charged back") },
+                                    { NOW, STR("registered"), STR("") } };
+    struct export_parts parts = { .user = &user, .steps = steps, .steps_count = 2 };
+    str json = json_of(t, &users_export_spec, export_view(t->arena, &parts, NOW));
+    CHECK(str_find(json, STR("Amina@example.com")) > 0);
+    CHECK(str_find(json, STR("\"what\":\"suspended\",\"reason\":\"charged back\"")) > 0);
+    CHECK(str_find(json, STR("\"addresses\":[],\"sessions\":[]")) > 0);
+    CHECK(str_find(json, STR("\"elsewhere\":[\"/orders?limit=100\"]")) > 0);
+    CHECK(str_find(json, STR("argon2")) < 0);
+}
