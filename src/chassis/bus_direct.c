@@ -1,6 +1,6 @@
 /* Events from service to service over HTTP, without a broker: for who wants none.
  *
- *     BUS_URL=direct:?products=http://products:3000&orders=http://orders:3000
+ *     BUS_URL=direct:?users=http://users:3000&products=http://products:3000&orders=…
  *
  * names where each consumer is; the same in all services, as the secret of BUS_PASSWORD is. An
  * event is a CloudEvent in binary mode, POSTed to /internal/events/CONSUMER/TOPIC (see

@@ -530,7 +530,7 @@ class Direct(Broker):
     SECRET = "what all services of a test sign with"
 
     def prepare(self):
-        self.doors = {"products": self.port, "orders": self.port + 1}
+        self.doors = {"products": self.port, "orders": self.port + 1, "users": self.port + 2}
         self.proxies = {}
         self.fronts = {}
 

@@ -27,7 +27,7 @@ import postgresql
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("users", "products", "orders")
-LISTENERS = ("products", "orders")  # they react to events
+LISTENERS = ("users", "products", "orders")  # they react to events
 PASSWORD = "correct horse battery"
 STAFF_PASSWORD = "a long word for people behind the counter"
 ADDRESS = {

@@ -81,7 +81,7 @@ def test_what_a_killed_consumer_did_not_take_comes_when_it_is_back(direct, tmp_p
 
 def test_services_apart_need_no_broker_and_one_that_was_killed_hears_all_when_it_is_back(tmp_path):
     shop = Shop(tmp_path / "data", apart=True, BUS_PASSWORD="what all services of a test sign with")
-    where = "&".join(f"{name}=http://{shop.instances[name]}" for name in ("products", "orders"))
+    where = "&".join(f"{name}=http://{shop.instances[name]}" for name in ("users", "products", "orders"))
     shop.settings["BUS_URL"] = f"direct:?{where}"
     with shop:
         customer, sku = shop.customer(), shop.staff.new_sku(on_hand=50)
