@@ -414,11 +414,12 @@ class Shop:
             "KEYS_DIR": "" if name == "users" else str(self.data / "users" / "keys"),
             "MAIL_URL": f"file:{self.data}/mail",
             "INNER_KEY": self.inner_key,
-            "BUS_URL": "direct:?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS),
-            "BUS_PASSWORD": self.inner_key,
             **{service.upper() + "_URL": url(service) for service in SERVICES},
             **{f"DATABASE_URL_{service.upper()}": f"sqlite:{self.data}/{service}.db" for service in SERVICES},
         }
+        if "BUS_URL" not in self.settings:  # pushed from one to the other
+            places["BUS_URL"] = "direct:?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS)
+            places["BUS_PASSWORD"] = self.inner_key
         given = {k: v for k, v in self.environment().items() if k not in ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR")}
         return {**places, **given}
 
