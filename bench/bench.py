@@ -5,6 +5,7 @@
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
 import argparse
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -20,7 +21,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 
-from peers import Api, Duka, GoReference, InnerCall, Nginx, Skipped, pss_kib
+from peers import Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
 
 HERE = Path(__file__).resolve().parent
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -98,7 +99,11 @@ def all_good(result):
 def order_load(duka, tokens, options, connections, products=1000):
     """Orders to `confirmed`, counted as rows."""
     before = duka.orders().get("confirmed", 0)
-    requests, bad = wrk(duka.port, "/orders", options.seconds, connections, "orders.lua", ["duka", tokens, products])
+    ports = [duka.port] + [replica.port for replica in getattr(duka, "replicas", [])]
+    with concurrent.futures.ThreadPoolExecutor(len(ports)) as pool:
+        ended = list(pool.map(lambda port: wrk(port, "/orders", options.seconds, connections // len(ports), "orders.lua",
+                                               ["duka", tokens, products]), ports))
+    requests, bad = sum(one[0] for one in ended), sum(one[1] for one in ended)
     duka.settle()
     rows = duka.orders()
     count = rows.get("confirmed", 0) - before
@@ -114,9 +119,7 @@ def go_load(go, tokens, options, connections):
     return requests
 
 
-def bench_order(folder, options, connections=256, at_most=1 / 3):
-    """A placed order, two lines, signed in, fsync on, to `confirmed`, against the Go reference on PostgreSQL."""
-    duka = Duka(Path(folder) / "order", SERVER_CORE)
+def order_against_go(folder, options, duka, name, connections, at_most):
     go = GoReference(Path(folder) / "go", SERVER_CORE)
     try:
         go.start()
@@ -127,10 +130,16 @@ def bench_order(folder, options, connections=256, at_most=1 / 3):
         for _ in range(options.rounds):
             ours.append(measured(duka, lambda: order_load(duka, ours_tokens, options, connections)))
             theirs.append(measured(go, lambda: go_load(go, go_tokens, options, connections)))
-        return report(f"order, {connections} connections / Go on PostgreSQL", ours, theirs, at_most)
+        return report(name, ours, theirs, at_most)
     finally:
         duka.stop()
         go.stop()
+
+
+def bench_order(folder, options, connections=256, at_most=1 / 3):
+    """A placed order, two lines, signed in, fsync on, to `confirmed`, against the Go reference on PostgreSQL."""
+    duka = Duka(Path(folder) / "order", SERVER_CORE)
+    return order_against_go(folder, options, duka, f"order, {connections} connections / Go on PostgreSQL", connections, at_most)
 
 
 def bench_order64(folder, options):
@@ -332,6 +341,51 @@ def bench_sweep(folder, _):
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "signin": bench_signin, "idle": bench_idle,
            "inner": bench_inner, "sweep": bench_sweep}
+def bench_postgresql(folder, options):
+    """A placed order to `confirmed`, all services on PostgreSQL, against the Go reference on its own, 256 connections."""
+    duka = DukaOnPostgresql(Path(folder) / "postgresql", SERVER_CORE)
+    return order_against_go(folder, options, duka, "order on PostgreSQL, 256 connections / Go on PostgreSQL", 256, 1 / 2)
+
+
+def bench_hot_postgresql(folder, options):
+    """A flash sale on PostgreSQL with three shops on the same databases, against the same orders spread over a thousand."""
+    duka = DukaOnPostgresql(Path(folder) / "hot", SERVER_CORE)
+    try:
+        duka.start(replicas=3)
+        tokens = lua_file(folder, "hot-tokens", duka.seed(1000, 50))
+        hot, spread = [], []
+        for _ in range(options.rounds):
+            hot.append(measured(duka, lambda: order_load(duka, tokens, options, 256, 10)))
+            spread.append(measured(duka, lambda: order_load(duka, tokens, options, 256)))
+        return report("order on ten products / on a thousand, PostgreSQL, three replicas", hot, spread, 1.5)
+    finally:
+        duka.stop()
+
+
+def bench_statements(folder, options):
+    """What the engines are asked for an order on its whole way, captures included: statements, round trips, commits."""
+    for name, shop in (("SQLite", Duka(Path(folder) / "sqlite", SERVER_CORE)),
+                       ("PostgreSQL", DukaOnPostgresql(Path(folder) / "postgresql", SERVER_CORE))):
+        try:
+            shop.start()
+            tokens = lua_file(folder, f"{name}-tokens", shop.seed(1000, 50))
+            order_load(shop, tokens, options, 256)
+            shop.settle()
+            before = shop.counters()
+            count = order_load(shop, tokens, options, 256)
+            shop.settle()
+            after = shop.counters()
+            for service in ("users", "products", "orders"):
+                per = [(after[service][i] - before[service][i]) / count for i in range(3)]
+                print(f"{name} {service}: per order {per[0]:.2f} statements, {per[1]:.3f} round trips, {per[2]:.4f} commits")
+        finally:
+            shop.stop()
+    return True
+
+
+BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
+           "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
+           "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner}
 
 
 def main():

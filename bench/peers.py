@@ -1,5 +1,6 @@
 """The servers that bench.py measures: Duka, nginx, and the Go reference on PostgreSQL. Each starts on loopback in a
 folder of its own, on the core it is given, and stops with the run."""
+import base64
 import http.client
 import json
 import os
@@ -197,6 +198,15 @@ class Duka(Peer):
         if answer["status"] != "done" or answer["created"] != count:
             raise RuntimeError(f"import went wrong: {answer}")
 
+    def counters(self):
+        """For each service: statements, round trips, commits so far."""
+        ops = http.client.HTTPConnection("127.0.0.1", self.ops_port, timeout=10)
+        ops.request("GET", "/metrics")
+        text = ops.getresponse().read().decode()
+        names = ("duka_database_statements_total", "duka_database_round_trips_total", "duka_commits_total")
+        return {service: [int(re.search(rf'^{name}{{service="{service}"}} (\d+)', text, re.M).group(1)) for name in names]
+                for service in ("users", "products", "orders")}
+
     def orders(self):
         """Rows by status, straight from the database."""
         import sqlite3
@@ -266,13 +276,117 @@ http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {sel
         wait_for(self.port, "/")
 
 
+class Database:
+    """A PostgreSQL of its own, with fsync and synchronous_commit on: it refuses to measure with less."""
+
+    BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+    def __init__(self, folder, core, port):
+        self.folder, self.core, self.port, self.process = Path(folder), core, port, None
+
+    def start(self, *databases):
+        if not (self.BINARIES / "initdb").exists():
+            raise Skipped("PostgreSQL 15 is not installed")
+        home = self.folder / "pg"
+        home.mkdir(parents=True, exist_ok=True)
+        for folder in [home, *home.parents]:
+            if folder.is_relative_to(ROOT) or folder.owner() == "root" and str(folder).startswith("/tmp/"):
+                folder.chmod(folder.stat().st_mode | 0o055)
+        shutil.chown(home, "postgres", "postgres")
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", f"HOME={home}"]
+        if not (home / "data").exists():
+            subprocess.run([*as_postgres, self.BINARIES / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust"],
+                           check=True, capture_output=True)
+        log = open(self.folder / "pg.log", "ab")
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(self.core), *as_postgres, self.BINARIES / "postgres", "-D", home / "data", "-p",
+             str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}",
+             "-c", "max_connections=100", "-c", "shared_buffers=256MB"], stdout=log, stderr=log)
+        end = time.monotonic() + 30
+        while self.psql("select 1", check=False) is None:
+            if time.monotonic() > end:
+                raise RuntimeError("PostgreSQL does not start; see " + str(self.folder / "pg.log"))
+            time.sleep(0.1)
+        for name in databases:
+            self.psql(f"create database {name}")
+        shown = self.psql("select setting from pg_settings where name in ('fsync', 'synchronous_commit')").split()
+        if shown != ["on", "on"]:
+            raise RuntimeError(f"PostgreSQL must run with fsync and synchronous_commit on, not {shown}")
+
+    def psql(self, sql, database="postgres", check=True):
+        done = subprocess.run([self.BINARIES / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-XtAc", sql,
+                               "-d", database], capture_output=True, text=True, check=False)
+        if done.returncode and check:
+            raise RuntimeError(done.stderr)
+        return None if done.returncode else done.stdout
+
+    def url(self, name):
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def cpu_us(self):
+        return cpu_us(self.process.pid)
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+
+
+class DukaOnPostgresql(Duka):
+    """The same shop, all services on one PostgreSQL, whose CPU counts. `replicas` are shops beside it on the same databases."""
+
+    SERVICES = ("users", "products", "orders")
+
+    def __init__(self, folder, core, port=3900, database_port=3922, **settings):
+        super().__init__(folder, core, port, **settings)
+        self.database = Database(folder, core, database_port)
+        self.replicas = []
+
+    def start(self, poll_s=0.02, replicas=0):
+        self.database.start(*self.SERVICES)
+        urls = {f"DATABASE_URL_{name.upper()}": self.database.url(name) for name in self.SERVICES}
+        self.settings.update(urls, KEYS_DIR=str(self.folder / "keys"))
+        (self.folder / "keys").mkdir(exist_ok=True)
+        (self.folder / "keys" / "bench").write_text(base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))
+        self.env = dict(os.environ, **self.settings, DATA_DIR=str(self.folder / "data"))
+        self.dukactl("migrate")
+        super().start(poll_s)
+        for i in range(1, replicas):
+            settings = {**self.settings, "BUS_URL": "local:"}
+            replica = Duka(self.folder / f"replica{i}", self.core, self.port + 2 * i, **settings)
+            replica.start(poll_s)
+            self.replicas.append(replica)
+
+    def cpu_us(self):
+        return super().cpu_us() + self.database.cpu_us() + sum(replica.cpu_us() for replica in self.replicas)
+
+    def orders(self):
+        rows = self.database.psql("select status, count(*) from orders group by status", "orders").split()
+        return {row.split("|")[0]: int(row.split("|")[1]) for row in rows}
+
+    def settle(self, deadline_s=60):
+        end = time.monotonic() + deadline_s
+        while time.monotonic() < end:
+            left = self.database.psql("select (select count(*) from outbox) + (select count(*) from payment_jobs)", "orders")
+            if int(left) == 0:
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the shop does not come to rest")
+
+    def stop(self):
+        for replica in self.replicas:
+            replica.stop()
+        super().stop()
+        self.database.stop()
+
+
 class GoReference(Peer):
     """The service that a good engineer would write instead: Go net/http and pgx on PostgreSQL, fsync on."""
 
     def __init__(self, folder, core, port=3920, database_port=3921):
         super().__init__("go", folder, core)
-        self.port, self.database_port = port, database_port
-        self.database = None
+        self.port = port
+        self.database = Database(folder, core, database_port)
 
     def start(self):
         source = SHARED / "bench" / "goref"
@@ -285,46 +399,14 @@ class GoReference(Peer):
         for file in work.iterdir():
             file.chmod(0o644)
         subprocess.run(["go", "build", "-o", "goref", "."], cwd=work, check=True, capture_output=True)
-        self.start_database()
-        dsn = f"postgres://postgres@127.0.0.1:{self.database_port}/goref?pool_max_conns=16"
+        self.database.start("goref")
+        dsn = f"{self.database.url('goref')}?pool_max_conns=16"
         subprocess.run([work / "goref", "-dsn", dsn, "-seed", "1000"], check=True, capture_output=True)
         self.spawn([work / "goref", "-dsn", dsn, "-addr", f"127.0.0.1:{self.port}"])
         wait_for(self.port, "/healthz")
 
-    def start_database(self):
-        binaries = Path("/usr/lib/postgresql/15/bin")
-        if not (binaries / "initdb").exists():
-            raise Skipped("PostgreSQL 15 is not installed")
-        home = self.folder / "pg"
-        home.mkdir(exist_ok=True)
-        for folder in [home, *home.parents]:
-            if folder.is_relative_to(ROOT) or folder.owner() == "root" and str(folder).startswith("/tmp/"):
-                folder.chmod(folder.stat().st_mode | 0o055)
-        shutil.chown(home, "postgres", "postgres")
-        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", f"HOME={home}"]
-        if not (home / "data").exists():
-            subprocess.run([*as_postgres, binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust"],
-                           check=True, capture_output=True)
-        log = open(self.folder / "pg.log", "ab")
-        self.database = subprocess.Popen(
-            ["taskset", "-c", str(self.core), *as_postgres, binaries / "postgres", "-D", home / "data", "-p",
-             str(self.database_port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}",
-             "-c", "max_connections=100", "-c", "shared_buffers=256MB"], stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        make = [binaries / "psql", "-h", "127.0.0.1", "-p", str(self.database_port), "-U", "postgres"]
-        while subprocess.run([*make, "-c", "select 1"], capture_output=True, check=False).returncode:
-            if time.monotonic() > end:
-                raise RuntimeError("PostgreSQL does not start; see " + str(self.folder / "pg.log"))
-            time.sleep(0.1)
-        subprocess.run([*make, "-c", "create database goref"], capture_output=True, check=False)
-        shown = subprocess.run([*make, "-tAc", "select setting from pg_settings where name in "
-                                "('fsync', 'synchronous_commit') order by name"], capture_output=True, text=True,
-                               check=True).stdout.split()
-        if shown != ["on", "on"]:
-            raise RuntimeError(f"PostgreSQL must run with fsync and synchronous_commit on, not {shown}")
-
     def cpu_us(self):
-        return cpu_us(self.process.pid) + cpu_us(self.database.pid)
+        return super().cpu_us() + self.database.cpu_us()
 
     def tokens(self, count):
         api = Api(self.port)
@@ -338,6 +420,4 @@ class GoReference(Peer):
 
     def stop(self):
         super().stop()
-        if self.database:
-            self.database.send_signal(signal.SIGINT)
-            self.database.wait(30)
+        self.database.stop()

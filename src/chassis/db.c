@@ -171,19 +171,92 @@ void db_read_end(struct db_reader *reader)
         reader->db->driver->read_end(reader);
 }
 
-static err read_snapshot(struct db_reader *reader, struct arena *arena, const struct query *query,
-                         const void *params, struct db_rows *rows)
+void db_read_alone(struct db_reader *reader)
+{
+    ASSERT(reader);
+    reader->alone = true;
+}
+
+/* Before each read: the snapshot, where none has begun. */
+static err begin_read(struct db_reader *reader, struct arena *arena, const struct query *query,
+                      const void *params)
 {
     ASSERT(reader && arena && query);
     ASSERT(!query->writes && query->columns_count > 0);
     ASSERT(params || query->params_count == 0);
 
     struct db *db = reader->db;
+    bool is_alone = reader->alone;
+    reader->alone = false;
     TRY(step(db, arena, DB_STEP_READ, 1));
     if (!reader->begun)
-        TRY(db->driver->snapshot(reader, arena));
+        TRY(db->driver->snapshot(reader, arena, is_alone));
     __atomic_fetch_add(&db->reads, 1, __ATOMIC_RELAXED);
-    return db->driver->read(reader->connection, arena, query, params, rows);
+    return OK;
+}
+
+static err read_snapshot(struct db_reader *reader, struct arena *arena, const struct query *query,
+                         const void *params, struct db_rows *rows)
+{
+    TRY(begin_read(reader, arena, query, params));
+    return reader->db->driver->read(reader->connection, arena, query, params, rows);
+}
+
+/* All rows of all params into one array. */
+static err read_each(struct db *db, struct db_connection *connection, struct arena *arena,
+                     const struct query *query, const void *params, size_t count,
+                     struct db_rows *rows, size_t *counts)
+{
+    if (db->driver->read_each)
+        return db->driver->read_each(connection, arena, query, params, count, rows, counts);
+    const char *one = params;
+    for (size_t i = 0; i < count; i++, one += query->params_size) {
+        size_t before = rows->count;
+        TRY(db->driver->read(connection, arena, query, one, rows));
+        counts[i] = rows->count - before;
+    }
+    return OK;
+}
+
+/* The rows that were found, each at the place of its params. */
+static void spread(const struct query *query, const struct db_rows *found_rows, size_t count,
+                   const size_t *counts, void *rows, bool *found)
+{
+    const char *from = found_rows->out;
+    char *to = rows;
+    for (size_t i = 0; i < count; i++, to += query->row_size) {
+        found[i] = counts[i] > 0;
+        if (found[i])
+            memcpy(to, from, query->row_size);
+        from += counts[i] * query->row_size;
+    }
+}
+
+err db_maybe_each(struct db_reader *reader, struct arena *arena, const struct query *query,
+                  const void *params, size_t count, void *rows, bool *found)
+{
+    ASSERT(count == 0 || (params && rows && found));
+    if (count == 0)
+        return OK;
+    struct db_rows all = { .many = true };
+    size_t *counts = arena_array(arena, size_t, count);
+    TRY(begin_read(reader, arena, query, params));
+    TRY(read_each(reader->db, reader->connection, arena, query, params, count, &all, counts));
+    spread(query, &all, count, counts, rows, found);
+    return OK;
+}
+
+err db_many_each(struct db_reader *reader, struct arena *arena, const struct query *query,
+                 const void *params, size_t count, void **rows, size_t *counts)
+{
+    ASSERT(rows && (count == 0 || (params && counts)));
+    struct db_rows all = { .many = true };
+    if (count > 0) {
+        TRY(begin_read(reader, arena, query, params));
+        TRY(read_each(reader->db, reader->connection, arena, query, params, count, &all, counts));
+    }
+    *rows = all.out;
+    return OK;
 }
 
 err db_one(struct db_reader *reader, struct arena *arena, const struct query *query,
@@ -256,6 +329,38 @@ err tx_many(struct tx *tx, const struct query *query, const void *params, void *
     TRY(read_tx(tx, query, params, &rows));
     *rows_out = rows.out;
     *count = rows.count;
+    return OK;
+}
+
+static err read_tx_each(struct tx *tx, const struct query *query, const void *params, size_t count,
+                        struct db_rows *all, size_t *counts)
+{
+    ASSERT(tx && query && query->columns_count > 0 && !query->writes);
+    TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, 1));
+    return read_each(tx->db, tx->connection, tx->arena, query, params, count, all, counts);
+}
+
+err tx_maybe_each(struct tx *tx, const struct query *query, const void *params, size_t count,
+                  void *rows, bool *found)
+{
+    ASSERT(count == 0 || (params && rows && found));
+    if (count == 0)
+        return OK;
+    struct db_rows all = { .many = true };
+    size_t *counts = arena_array(tx->arena, size_t, count);
+    TRY(read_tx_each(tx, query, params, count, &all, counts));
+    spread(query, &all, count, counts, rows, found);
+    return OK;
+}
+
+err tx_many_each(struct tx *tx, const struct query *query, const void *params, size_t count,
+                 void **rows, size_t *counts)
+{
+    ASSERT(rows && (count == 0 || (params && counts)));
+    struct db_rows all = { .many = true };
+    if (count > 0)
+        TRY(read_tx_each(tx, query, params, count, &all, counts));
+    *rows = all.out;
     return OK;
 }
 
@@ -363,7 +468,12 @@ err db_check(struct db *db, struct arena *arena)
 struct db_stats db_stats_of(struct db *db)
 {
     ASSERT(db);
-    return db->driver->stats(db);
+    struct db_stats stats = db->driver->stats(db);
+    stats.commits = __atomic_load_n(&db->commits, __ATOMIC_RELAXED);
+    stats.reads = __atomic_load_n(&db->reads, __ATOMIC_RELAXED);
+    stats.statements = __atomic_load_n(&db->statements, __ATOMIC_RELAXED);
+    stats.round_trips = __atomic_load_n(&db->round_trips, __ATOMIC_RELAXED);
+    return stats;
 }
 
 /* ---- changes ---- */

@@ -39,6 +39,7 @@ enum many_answer {
     MANY_ORDINALS, /* for each row touched the place of its source, from 1 */
     MANY_KEYS,     /* for each row touched its key */
     MANY_INSERTED, /* the same, and of rows with one key the first */
+    MANY_ROWS,     /* of a read: rows, each behind the place of its parameters, from 1 */
 };
 struct query_postgresql {
     const char *sql;
@@ -130,6 +131,19 @@ err db_maybe(struct db_reader *reader, struct arena *arena, const struct query *
 err db_many(struct db_reader *reader, struct arena *arena, const struct query *query,
             const void *params, void **rows, size_t *count);
 
+/* The same for each of `count` params structs lying one behind the other: a loop on SQLite, one
+ * statement on PostgreSQL. Of a "maybe" rows[i] and found[i] belong to params[i]; of a "many" all
+ * rows lie in one array, first the counts[0] of params[0]. */
+err db_maybe_each(struct db_reader *reader, struct arena *arena, const struct query *query,
+                  const void *params, size_t count, void *rows, bool *found);
+err db_many_each(struct db_reader *reader, struct arena *arena, const struct query *query,
+                 const void *params, size_t count, void **rows, size_t *counts);
+
+/* The next read need not see the same moment as those that follow: where the snapshot has not begun
+ * it begins after it. For a call that reads one statement, or statements that stand for themselves.
+ */
+void db_read_alone(struct db_reader *reader);
+
 /* ---- writing: only inside the writer ---- */
 
 /* The open transaction of the writer. First parameter of every function that writes. */
@@ -152,6 +166,14 @@ err tx_one(struct tx *tx, const struct query *query, const void *params, void *r
 err tx_maybe(struct tx *tx, const struct query *query, const void *params, void *row, bool *found);
 err tx_many(struct tx *tx, const struct query *query, const void *params, void **rows,
             size_t *count);
+
+/* The same for each of many, inside the transaction. */
+err tx_maybe_each(struct tx *tx, const struct query *query, const void *params, size_t count,
+                  void *rows, bool *found);
+
+/* Rows of all in one array; see db_many_each. */
+err tx_many_each(struct tx *tx, const struct query *query, const void *params, size_t count,
+                 void **rows, size_t *counts);
 
 /* Runs a statement without rows; `changed` (may be NULL) is how many rows it touched. */
 err tx_run(struct tx *tx, const struct query *query, const void *params, int64_t *changed);
@@ -201,5 +223,7 @@ err db_check(struct db *db, struct arena *arena);
 /* For metrics. */
 struct db_stats {
     int64_t commits, reads, wal_bytes, file_bytes;
+    int64_t statements;  /* that the engine has run, begins and commits among them */
+    int64_t round_trips; /* how often an answer of the server was waited for; SQLite has none */
 };
 struct db_stats db_stats_of(struct db *db);

@@ -16,8 +16,9 @@ struct db {
     void (*on_fatal)(const char *what);
     int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
-    bool forgets;           /* atomic: the log is to be cut */
-    bool faults_armed;      /* atomic */
+    int64_t statements, round_trips;
+    bool forgets;      /* atomic: the log is to be cut */
+    bool faults_armed; /* atomic */
     struct lock faults_lock;
     struct db_fault_plan {
         int64_t steps; /* how many were taken */
@@ -30,6 +31,7 @@ struct db_reader {
     struct db *db;
     struct db_connection *connection;
     bool begun; /* the snapshot is taken */
+    bool alone; /* the next read needs none */
 };
 
 /* A driver embeds it as the first member of its own. */
@@ -37,12 +39,18 @@ struct db_backup {
     struct db *db;
 };
 
-/* Where rows go: one into `out`, or as many as there are into an array of the arena. */
+/* Where rows go: one into `out`, or as many as there are into an array of the arena, behind those
+ * that are there. */
 struct db_rows {
     bool many;
     void *out;
-    size_t count;
+    size_t count, cap;
 };
+
+static inline void db_count_statements(struct db *db, int64_t count)
+{
+    __atomic_fetch_add(&db->statements, count, __ATOMIC_RELAXED);
+}
 
 struct db_driver {
     bool is_shared; /* several processes may work on one database */
@@ -55,11 +63,17 @@ struct db_driver {
 
     err (*read_begin)(struct db *db, struct arena *arena, struct db_reader **out);
     void (*read_end)(struct db_reader *reader);
-    err (*snapshot)(struct db_reader *reader, struct arena *arena);
+    /* Readies the connection for a read; `alone` needs no snapshot, the others begin one. */
+    err (*snapshot)(struct db_reader *reader, struct arena *arena, bool alone);
 
     /* Reads, and statements without rows, on either kind of connection. */
     err (*read)(struct db_connection *connection, struct arena *arena, const struct query *query,
                 const void *params, struct db_rows *rows);
+    /* Reads for many params at once: all rows into one array, counts[i] of them for params[i].
+     * NULL: one after the other. */
+    err (*read_each)(struct db_connection *connection, struct arena *arena,
+                     const struct query *query, const void *params, size_t count,
+                     struct db_rows *rows, size_t *counts);
     err (*run)(struct db_connection *connection, struct arena *arena, const struct query *query,
                const void *params, size_t count, int64_t *changed);
 

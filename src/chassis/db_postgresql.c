@@ -229,7 +229,7 @@ static err postgresql_read_begin(struct db *db, struct arena *arena, struct db_r
     if (!reader)
         return fail(arena, DB_UNAVAILABLE, "all %d readers of %s are busy", self->readers_max,
                     self->place);
-    reader->reader.begun = false;
+    reader->reader.begun = reader->reader.alone = false;
     *out = &reader->reader;
     return OK;
 }
@@ -239,16 +239,20 @@ err postgresql_begin_snapshot(struct db_connection *connection, struct arena *ar
     postgresql_settle(connection); /* takes the answer of the end of the last one */
     TRY(postgresql_connect(connection, arena));
     connection->has_failed = false;
-    TRY(postgresql_send(connection, arena, "begin isolation level repeatable read, read only"));
+    if (connection->is_alone)
+        return OK;
+    TRY(postgresql_step(connection, arena, STEP_SNAPSHOT));
     connection->in_transaction = true;
     return OK;
 }
 
-static err postgresql_snapshot(struct db_reader *reader, struct arena *arena)
+static err postgresql_snapshot(struct db_reader *reader, struct arena *arena, bool alone)
 {
-    reader->connection->is_fresh = true;
-    TRY(postgresql_begin_snapshot(reader->connection, arena));
-    reader->begun = true;
+    struct db_connection *connection = reader->connection;
+    connection->is_fresh = true;
+    connection->is_alone = alone;
+    TRY(postgresql_begin_snapshot(connection, arena));
+    reader->begun = !alone;
     return OK;
 }
 
@@ -260,11 +264,13 @@ static void postgresql_read_end(struct db_reader *reader)
     postgresql_settle(connection);
     if (reader->begun && connection->handle) {
         connection->in_transaction = connection->is_fresh = false;
-        if (PQsendQueryParams(connection->handle, "rollback", 0, NULL, NULL, NULL, NULL, 1) &&
-            PQpipelineSync(connection->handle) && PQflush(connection->handle) >= 0) {
+        struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
+        bool is_sent = postgresql_step(connection, arena, STEP_END) == OK &&
+                       PQpipelineSync(connection->handle) && PQflush(connection->handle) >= 0;
+        arena_close(arena);
+        if (is_sent) {
             connection->taken = 0;
             connection->is_synced = true;
-            postgresql_expect(connection, (struct pending){ .what = "rollback" });
         } else {
             postgresql_disconnect(connection);
         }
@@ -310,12 +316,9 @@ static err writer_connect(struct db_postgresql *self, struct arena *arena, int64
 /* Begins, asks for the transaction's number and writes its mark: none of it is waited for. */
 static err send_transaction(struct db_postgresql *self, struct arena *arena)
 {
-    static const char question[] = "select pg_current_xact_id()::text::int8";
     struct db_connection *writer = self->writer;
-    TRY(postgresql_send(writer, arena, "begin"));
-    if (!PQsendQueryParams(writer->handle, question, 0, NULL, NULL, NULL, NULL, 1))
-        return postgresql_error(writer, arena, NULL, "begin");
-    postgresql_expect(writer, (struct pending){ .kind = PENDING_TRANSACTION, .what = "begin" });
+    TRY(postgresql_step(writer, arena, STEP_BEGIN));
+    TRY(postgresql_step(writer, arena, STEP_TRANSACTION));
     struct tx tx = tx_on(self, arena);
     struct sql_writer_mark_save mark = { .id = self->writer_id,
                                          .batch = ++self->batch,
@@ -393,7 +396,7 @@ static err postgresql_commit(struct db *db, struct arena *arena)
         return fail(arena, writer->handle ? DB_FAILED : DB_UNAVAILABLE,
                     "commit: the transaction has failed (%s)", self->place);
     uint64_t transaction = writer->transaction;
-    TRY(postgresql_send(writer, arena, "commit"));
+    TRY(postgresql_step(writer, arena, STEP_COMMIT));
     err error = postgresql_drain(writer, arena);
     if (error == OK)
         writer->in_transaction = false;
@@ -408,7 +411,7 @@ static void postgresql_rollback(struct db *db)
     postgresql_settle(writer);
     if (writer->handle && writer->in_transaction) {
         struct arena *arena = arena_open(ARENA_CHUNK_BYTES);
-        err error = postgresql_send(writer, arena, "rollback");
+        err error = postgresql_step(writer, arena, STEP_END);
         if (error == OK)
             error = postgresql_drain(writer, arena);
         if (error != OK)
@@ -457,8 +460,8 @@ static err postgresql_check_all(struct db *db, struct arena *arena)
 
 static struct db_stats postgresql_stats(struct db *db)
 {
-    return (struct db_stats){ .commits = __atomic_load_n(&db->commits, __ATOMIC_RELAXED),
-                              .reads = __atomic_load_n(&db->reads, __ATOMIC_RELAXED) };
+    (void)db;
+    return (struct db_stats){ 0 };
 }
 
 static void postgresql_limit_bytes(struct db *db, int64_t bytes_max)
@@ -475,6 +478,7 @@ const struct db_driver db_postgresql_driver = {
     .read_end = &postgresql_read_end,
     .snapshot = &postgresql_snapshot,
     .read = &postgresql_read,
+    .read_each = &postgresql_read_each,
     .run = &postgresql_run,
     .begin = &postgresql_begin,
     .commit = &postgresql_commit,

@@ -22,10 +22,14 @@ enum {
 enum { SPACE_CHASSIS, SPACE_SERVICE, SPACES_COUNT };
 enum { FORM_ONE, FORM_MANY, FORMS_COUNT };
 
+/* The texts that no queries.sql has, prepared as all others. */
+enum step { STEP_SNAPSHOT, STEP_BEGIN, STEP_TRANSACTION, STEP_COMMIT, STEP_END, STEPS_COUNT };
+
 enum pending_kind {
     PENDING_STEP,     /* begin, commit, prepare: its answer is of no interest */
     PENDING_DESCRIBE, /* is held against the query's declaration */
     PENDING_READ,
+    PENDING_READ_EACH,
     PENDING_RUN,
     PENDING_RUN_MANY,
     PENDING_TRANSACTION, /* gives connection->transaction */
@@ -37,6 +41,7 @@ struct pending {
     const char *what; /* the query's name, or the step */
     const struct query *query;
     struct db_rows *rows; /* of a read */
+    size_t *counts;       /* of a read for many: of rows for each */
     int64_t *changed;     /* of a run, or NULL */
     const char *params;   /* of many: their source, to find rows by their keys */
     size_t count;         /* rows of the source */
@@ -48,6 +53,7 @@ struct db_connection {
     PGconn *handle; /* NULL: to be opened when it is used */
     bool is_writer;
     bool *prepared[SPACES_COUNT][FORMS_COUNT]; /* by query index */
+    bool prepared_steps[STEPS_COUNT];
 
     struct pending pending[POSTGRESQL_PIPELINE_MAX];
     size_t pending_count;
@@ -58,6 +64,7 @@ struct db_connection {
     bool in_transaction;
     bool has_failed;      /* the transaction can only be rolled back */
     bool is_fresh;        /* a snapshot of which nothing was read yet */
+    bool is_alone;        /* the read that comes needs none */
     uint64_t transaction; /* pg_current_xact_id(); 0: not known yet */
 
     struct db_reader reader; /* of a reading connection */
@@ -104,6 +111,9 @@ err postgresql_error(struct db_connection *connection, struct arena *arena, cons
 /* Sends a text that takes and gives nothing, and expects its answer in the pipeline. */
 err postgresql_send(struct db_connection *connection, struct arena *arena, const char *sql);
 
+/* The same for one of the texts above. */
+err postgresql_step(struct db_connection *connection, struct arena *arena, enum step step);
+
 /* Expects the answer of what was just sent. */
 void postgresql_expect(struct db_connection *connection, struct pending pending);
 
@@ -128,9 +138,12 @@ err postgresql_ask(struct db_connection *connection, struct arena *arena, const 
 err postgresql_check(struct db_connection *connection, struct arena *arena,
                      const struct db_schema *schema);
 
-/* The driver's `read` and `run`. */
+/* The driver's `read`, `read_each` and `run`. */
 err postgresql_read(struct db_connection *connection, struct arena *arena,
                     const struct query *query, const void *params, struct db_rows *rows);
+err postgresql_read_each(struct db_connection *connection, struct arena *arena,
+                         const struct query *query, const void *params, size_t count,
+                         struct db_rows *rows, size_t *counts);
 err postgresql_run(struct db_connection *connection, struct arena *arena, const struct query *query,
                    const void *params, size_t count, int64_t *changed);
 
@@ -140,7 +153,8 @@ err postgresql_take(struct db_connection *connection, struct arena *arena,
 
 /* ---- db_postgresql.c ---- */
 
-/* Begins a snapshot on a reading connection: sent, not waited for. */
+/* Readies a reading connection, and begins a snapshot on it, unless the read that comes is alone:
+ * sent, not waited for. */
 err postgresql_begin_snapshot(struct db_connection *connection, struct arena *arena);
 
 /* ---- db_postgresql_migrate.c ---- */

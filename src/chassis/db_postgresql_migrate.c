@@ -92,6 +92,8 @@ err postgresql_migrate(struct db_connection *connection, struct arena *arena,
     *applied = 0;
     TRY(postgresql_ask(connection, arena,
                        "set lock_timeout = 0; set statement_timeout = 0;"
+                       " reset enable_seqscan; reset enable_hashjoin; reset enable_mergejoin;"
+                       " reset enable_material; reset enable_bitmapscan;"
                        " select pg_advisory_lock(" MIGRATION_LOCK ")",
                        &nothing));
     err error = migrate_all(connection, arena, schema, applied);

@@ -122,29 +122,43 @@ static err ready(struct db_connection *connection, struct arena *arena, const st
     return OK;
 }
 
-static err send_one(struct db_connection *connection, struct arena *arena,
-                    const struct query *query, const char *params, struct pending pending)
-{
-    char name[NAME_BYTES];
-    TRY(ready(connection, arena, query, FORM_ONE, name));
-
-    struct value values[PARAMS_MAX];
+/* The parameters of one statement, as libpq takes them. */
+struct sent {
     const char *pointers[PARAMS_MAX];
-    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
+    int lengths[PARAMS_MAX];
+};
+
+/* Sends a statement that is ready, and expects its answer. */
+static err send_ready(struct db_connection *connection, struct arena *arena, const char *name,
+                      const struct sent *sent, struct pending pending)
+{
+    const struct query *query = pending.query;
+    int formats[PARAMS_MAX];
+    for (int i = 0; i < query->params_count; i++)
+        formats[i] = 1;
+    if (!PQsendQueryPrepared(connection->handle, name, query->params_count, sent->pointers,
+                             sent->lengths, formats, 1))
+        return postgresql_error(connection, arena, NULL, query->name);
+    pending.what = query->name;
+    postgresql_expect(connection, pending);
+    return OK;
+}
+
+static err send_one(struct db_connection *connection, struct arena *arena, const char *params,
+                    struct pending pending)
+{
+    const struct query *query = pending.query;
+    char name[NAME_BYTES];
+    struct value values[PARAMS_MAX];
+    struct sent sent;
+    TRY(ready(connection, arena, query, FORM_ONE, name));
     ASSERT(query->params_count <= PARAMS_MAX);
     for (int i = 0; i < query->params_count; i++) {
         encode(&values[i], &query->params[i], params);
-        pointers[i] = values[i].ptr;
-        lengths[i] = (int)values[i].len;
-        formats[i] = 1;
+        sent.pointers[i] = values[i].ptr;
+        sent.lengths[i] = (int)values[i].len;
     }
-    if (!PQsendQueryPrepared(connection->handle, name, query->params_count, pointers, lengths,
-                             formats, 1))
-        return postgresql_error(connection, arena, NULL, query->name);
-    pending.what = query->name;
-    pending.query = query;
-    postgresql_expect(connection, pending);
-    return OK;
+    return send_ready(connection, arena, name, &sent, pending);
 }
 
 /* ---- many rows in one statement ---- */
@@ -185,30 +199,19 @@ static str array_of(struct arena *arena, const struct query *query, const struct
     return str_of(bytes, len);
 }
 
-static err send_many(struct db_connection *connection, struct arena *arena,
-                     const struct query *query, const char *params, size_t count,
-                     struct pending pending)
+/* `pending` names the query, its params and how many there are. */
+static err send_many(struct db_connection *connection, struct arena *arena, struct pending pending)
 {
+    const struct query *query = pending.query;
     char name[NAME_BYTES];
+    struct sent sent;
     TRY(ready(connection, arena, query, FORM_MANY, name));
-
-    const char *pointers[PARAMS_MAX];
-    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
     for (int i = 0; i < query->params_count; i++) {
-        str array = array_of(arena, query, &query->params[i], params, count);
-        pointers[i] = array.ptr;
-        lengths[i] = (int)array.len;
-        formats[i] = 1;
+        str array = array_of(arena, query, &query->params[i], pending.params, pending.count);
+        sent.pointers[i] = array.ptr;
+        sent.lengths[i] = (int)array.len;
     }
-    if (!PQsendQueryPrepared(connection->handle, name, query->params_count, pointers, lengths,
-                             formats, 1))
-        return postgresql_error(connection, arena, NULL, query->name);
-    pending.what = query->name;
-    pending.query = query;
-    pending.params = params;
-    pending.count = count;
-    postgresql_expect(connection, pending);
-    return OK;
+    return send_ready(connection, arena, name, &sent, pending);
 }
 
 static uint64_t key_hash(const struct query *query, const char *params)
@@ -263,14 +266,19 @@ err postgresql_run(struct db_connection *connection, struct arena *arena, const 
     if (count == 0)
         return OK;
     if (can_be_one(arena, query, params, count, changed)) {
-        struct pending pending = { .kind = PENDING_RUN_MANY, .changed = changed };
-        TRY(send_many(connection, arena, query, params, count, pending));
+        struct pending pending = { .kind = PENDING_RUN_MANY,
+                                   .query = query,
+                                   .changed = changed,
+                                   .params = params,
+                                   .count = count };
+        TRY(send_many(connection, arena, pending));
     } else {
         const char *row = params;
         for (size_t i = 0; i < count; i++, row = row ? row + query->params_size : NULL) {
             struct pending pending = { .kind = PENDING_RUN,
+                                       .query = query,
                                        .changed = changed ? &changed[i] : NULL };
-            TRY(send_one(connection, arena, query, row, pending));
+            TRY(send_one(connection, arena, row, pending));
         }
     }
     return changed ? postgresql_drain(connection, arena) : OK;
@@ -357,27 +365,77 @@ static bool take_column(const PGresult *result, int row, int at, const struct co
     return false;
 }
 
+/* A row whose columns begin with the one at `first`. */
+static err take_row(const struct query *query, const PGresult *result, int row, int first,
+                    struct arena *arena, char *out)
+{
+    for (int i = 0; i < query->columns_count; i++)
+        if (!take_column(result, row, first + i, &query->columns[i], arena, out))
+            return fail(arena, DB_FAILED,
+                        "%s: column %s is not what queries.sql declares (is it null?)", query->name,
+                        query->columns[i].name);
+    return OK;
+}
+
+static err check_width(const struct query *query, const PGresult *result, int first,
+                       struct arena *arena)
+{
+    int given = PQnfields(result) - first;
+    return given == query->columns_count
+               ? OK
+               : fail(arena, DB_FAILED, "%s gives %d columns and declares %d", query->name, given,
+                      query->columns_count);
+}
+
 static err take_rows(const struct query *query, const PGresult *result, struct arena *arena,
                      struct db_rows *rows)
 {
     size_t count = (size_t)PQntuples(result);
     if (!rows->many && count > 1)
         count = 1;
-    if (PQnfields(result) != query->columns_count)
-        return fail(arena, DB_FAILED, "%s gives %d columns and declares %d", query->name,
-                    PQnfields(result), query->columns_count);
+    TRY(check_width(query, result, 0, arena));
     char *out = rows->out;
     if (rows->many)
         rows->out = out = arena_alloc_array(arena, count, query->row_size, alignof(max_align_t));
     else if (count > 0)
         memset(out, 0, query->row_size);
     for (size_t i = 0; i < count; i++, out += query->row_size)
-        for (int j = 0; j < query->columns_count; j++)
-            if (!take_column(result, (int)i, j, &query->columns[j], arena, out))
-                return fail(arena, DB_FAILED,
-                            "%s: column %s is not what queries.sql declares (is it null?)",
-                            query->name, query->columns[j].name);
+        TRY(take_row(query, result, (int)i, 0, arena, out));
     rows->count = count;
+    return OK;
+}
+
+/* Which params a row belongs to. */
+static size_t place_of(const struct pending *pending, const PGresult *result, int row)
+{
+    int64_t nth = number_at(result, row, 0);
+    ASSERT(nth >= 1 && nth <= (int64_t)pending->count);
+    return (size_t)nth - 1;
+}
+
+/* The rows of the first params first, whatever order the server found them in; those of one in the
+ * order that they came in. */
+static err take_each(const struct pending *pending, const PGresult *result, struct arena *arena)
+{
+    const struct query *query = pending->query;
+    struct db_rows *rows = pending->rows;
+    int count = PQntuples(result);
+    TRY(check_width(query, result, 1, arena));
+    size_t *starts = arena_array(arena, size_t, pending->count), start = 0;
+    memset(pending->counts, 0, pending->count * sizeof *pending->counts);
+    for (int i = 0; i < count; i++)
+        pending->counts[place_of(pending, result, i)]++;
+    for (size_t i = 0; i < pending->count; i++) {
+        starts[i] = start;
+        start += pending->counts[i];
+    }
+    char *out = arena_alloc_array(arena, (size_t)count, query->row_size, alignof(max_align_t));
+    for (int i = 0; i < count; i++) {
+        size_t at = starts[place_of(pending, result, i)]++;
+        TRY(take_row(query, result, i, 1, arena, out + at * query->row_size));
+    }
+    rows->out = out;
+    rows->count = (size_t)count;
     return OK;
 }
 
@@ -441,12 +499,10 @@ static err note_many(const struct pending *pending, const PGresult *result, stru
     case MANY_KEYS:
     case MANY_INSERTED: return note_keys(pending, result, arena);
     case MANY_ORDINALS:
-        for (int row = 0; row < PQntuples(result); row++) {
-            int64_t nth = number_at(result, row, 0);
-            ASSERT(nth >= 1 && nth <= (int64_t)pending->count);
-            pending->changed[nth - 1]++;
-        }
+        for (int row = 0; row < PQntuples(result); row++)
+            pending->changed[place_of(pending, result, row)]++;
         return OK;
+    case MANY_ROWS:
     case MANY_COUNT:
     case MANY_UNKNOWN: break;
     }
@@ -481,6 +537,7 @@ err postgresql_take(struct db_connection *connection, struct arena *arena,
     case PENDING_STEP: return OK;
     case PENDING_DESCRIBE: return take_described(pending->query, result, arena);
     case PENDING_READ: return take_rows(pending->query, result, arena, pending->rows);
+    case PENDING_READ_EACH: return take_each(pending, result, arena);
     case PENDING_RUN:
         if (pending->changed)
             *pending->changed = touched(result);
@@ -500,28 +557,56 @@ err postgresql_take(struct db_connection *connection, struct arena *arena,
 
 /* ---- reading ---- */
 
-static err read_once(struct db_connection *connection, struct arena *arena,
-                     const struct query *query, const void *params, struct db_rows *rows)
+static err read_once(struct db_connection *connection, struct arena *arena, const void *params,
+                     struct pending pending)
 {
-    struct pending pending = { .kind = PENDING_READ, .rows = rows };
-    TRY(send_one(connection, arena, query, params, pending));
+    if (pending.kind == PENDING_READ_EACH)
+        TRY(send_many(connection, arena, pending));
+    else
+        TRY(send_one(connection, arena, params, pending));
     return postgresql_drain(connection, arena);
+}
+
+/* A connection from the pool may have died while it rested: nobody has seen its snapshot yet. */
+static err read_fresh(struct db_connection *connection, struct arena *arena, const void *params,
+                      struct pending pending)
+{
+    err error = read_once(connection, arena, params, pending);
+    if (err_is(error, DB_UNAVAILABLE) && connection->is_fresh) {
+        TRY(postgresql_begin_snapshot(connection, arena));
+        error = read_once(connection, arena, params, pending);
+    }
+    if (error == OK)
+        connection->is_fresh = false;
+    return error;
 }
 
 err postgresql_read(struct db_connection *connection, struct arena *arena,
                     const struct query *query, const void *params, struct db_rows *rows)
 {
     ASSERT(connection && query && rows && (rows->many || rows->out));
-    err error = read_once(connection, arena, query, params, rows);
-    /* A connection from the pool may have died while it rested: nobody has seen its snapshot yet.
-     */
-    if (err_is(error, DB_UNAVAILABLE) && connection->is_fresh) {
-        TRY(postgresql_begin_snapshot(connection, arena));
-        error = read_once(connection, arena, query, params, rows);
+    struct pending pending = { .kind = PENDING_READ, .query = query, .rows = rows };
+    return read_fresh(connection, arena, params, pending);
+}
+
+err postgresql_read_each(struct db_connection *connection, struct arena *arena,
+                         const struct query *query, const void *params, size_t count,
+                         struct db_rows *rows, size_t *counts)
+{
+    ASSERT(connection && query && params && count > 0 && rows && rows->many && counts);
+    ASSERT(query->postgresql->answer == MANY_ROWS);
+    if (count == 1) {
+        TRY(postgresql_read(connection, arena, query, params, rows));
+        counts[0] = rows->count;
+        return OK;
     }
-    if (error == OK)
-        connection->is_fresh = false;
-    return error;
+    struct pending pending = { .kind = PENDING_READ_EACH,
+                               .query = query,
+                               .rows = rows,
+                               .counts = counts,
+                               .params = params,
+                               .count = count };
+    return read_fresh(connection, arena, params, pending);
 }
 
 /* ---- the check at the start ---- */

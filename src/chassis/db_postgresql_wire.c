@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { SESSION_BYTES = 512, MESSAGE_BYTES_MAX = 600 };
+enum { SESSION_BYTES = 768, MESSAGE_BYTES_MAX = 600 };
 
 /* ---- errors ---- */
 
@@ -166,6 +166,7 @@ void postgresql_disconnect(struct db_connection *connection)
     connection->pending_count = connection->taken = 0;
     connection->is_synced = connection->in_transaction = false;
     connection->has_failed = true; /* until the next begin */
+    memset(connection->prepared_steps, 0, sizeof connection->prepared_steps);
     for (int i = 0; i < SPACES_COUNT; i++)
         for (int j = 0; j < FORMS_COUNT; j++)
             memset(connection->prepared[i][j], 0, (size_t)schemas[i]->queries_count);
@@ -221,6 +222,15 @@ static err open_socket(struct db_connection *connection, struct arena *arena)
     return OK;
 }
 
+/* The writer finds its rows by their keys, however many there are. Left alone the server would make
+ * a plan anew for each batch, looking at its arrays; or it would keep one that it made when a table
+ * was empty, and go through all of it after an hour. Readers have lists whose filters come and go.
+ */
+static const char writer_plans[] = "set plan_cache_mode = force_generic_plan;"
+                                   " set enable_seqscan = off; set enable_hashjoin = off;"
+                                   " set enable_mergejoin = off; set enable_material = off;"
+                                   " set enable_bitmapscan = off";
+
 /* A session keeps no lock for longer than these times, whatever becomes of us. */
 static err set_session(struct db_connection *connection, struct arena *arena)
 {
@@ -229,10 +239,10 @@ static err set_session(struct db_connection *connection, struct arena *arena)
     snprintf(sql, sizeof sql,
              "set statement_timeout = %lld; set lock_timeout = %lld;"
              " set idle_in_transaction_session_timeout = %lld;"
-             " set synchronous_commit = %s; set timezone = 'UTC'",
+             " set synchronous_commit = %s; set timezone = 'UTC'; set jit = off; %s",
              (long long)self->statement_timeout_ms, (long long)self->lock_timeout_ms,
              (long long)(self->statement_timeout_ms + POSTGRESQL_ANSWER_EXTRA_MS),
-             self->durable ? "on" : "off");
+             self->durable ? "on" : "off", connection->is_writer ? writer_plans : "");
     str nothing;
     return postgresql_ask(connection, arena, sql, &nothing);
 }
@@ -297,6 +307,7 @@ bool postgresql_has_room(const struct db_connection *connection, size_t count)
 void postgresql_expect(struct db_connection *connection, struct pending pending)
 {
     ASSERT(postgresql_has_room(connection, 1));
+    db_count_statements(&connection->owner->db, 1);
     connection->pending[connection->pending_count++] = pending;
 }
 
@@ -310,6 +321,40 @@ err postgresql_send(struct db_connection *connection, struct arena *arena, const
     if (!PQsendQueryParams(connection->handle, sql, 0, NULL, NULL, NULL, NULL, 1))
         return postgresql_error(connection, arena, NULL, sql);
     postgresql_expect(connection, (struct pending){ .what = sql });
+    return OK;
+}
+
+static const struct {
+    const char *name, *sql;
+    enum pending_kind kind;
+} STEPS[] = {
+    [STEP_SNAPSHOT] = { "snapshot", "begin isolation level repeatable read, read only",
+                        PENDING_STEP },
+    [STEP_BEGIN] = { "begin", "begin", PENDING_STEP },
+    [STEP_TRANSACTION] = { "transaction", "select pg_current_xact_id()::text::int8",
+                           PENDING_TRANSACTION },
+    [STEP_COMMIT] = { "commit", "commit", PENDING_STEP },
+    [STEP_END] = { "rollback", "rollback", PENDING_STEP },
+};
+
+err postgresql_step(struct db_connection *connection, struct arena *arena, enum step step)
+{
+    const char *name = STEPS[step].name;
+    bool *prepared = &connection->prepared_steps[step];
+    if (!postgresql_has_room(connection, 2))
+        TRY(postgresql_drain(connection, arena));
+    if (!connection->handle)
+        return fail(arena, DB_UNAVAILABLE, "%s: the connection has broken (%s)", name,
+                    connection->owner->place);
+    if (!*prepared) {
+        if (!PQsendPrepare(connection->handle, name, STEPS[step].sql, 0, NULL))
+            return postgresql_error(connection, arena, NULL, name);
+        *prepared = true;
+        postgresql_expect(connection, (struct pending){ .what = name, .prepared = prepared });
+    }
+    if (!PQsendQueryPrepared(connection->handle, name, 0, NULL, NULL, NULL, 1))
+        return postgresql_error(connection, arena, NULL, name);
+    postgresql_expect(connection, (struct pending){ .kind = STEPS[step].kind, .what = name });
     return OK;
 }
 
@@ -344,6 +389,7 @@ err postgresql_drain(struct db_connection *connection, struct arena *arena)
     if (!PQpipelineSync(connection->handle))
         return postgresql_error(connection, arena, NULL, last);
     connection->is_synced = true;
+    __atomic_fetch_add(&connection->owner->db.round_trips, 1, __ATOMIC_RELAXED);
     TRY(flush(connection, arena, last));
 
     err error = OK;

@@ -299,13 +299,15 @@ static err sqlite_read_begin(struct db *db, struct arena *arena, struct db_reade
             return error;
         }
     }
-    reader->reader.begun = false;
+    reader->reader.begun = reader->reader.alone = false;
     *out = &reader->reader;
     return OK;
 }
 
-static err sqlite_snapshot(struct db_reader *reader, struct arena *arena)
+static err sqlite_snapshot(struct db_reader *reader, struct arena *arena, bool alone)
 {
+    if (alone)
+        return OK; /* each statement is a transaction of its own */
     TRY(sqlite_step_plain(reader->connection, arena, reader->connection->begin));
     reader->begun = true;
     return OK;
@@ -490,8 +492,6 @@ static struct db_stats sqlite_stats(struct db *db)
     sqlite3_int64 bytes = 0;
     self->file->pMethods->xFileSize(self->file, &bytes);
     return (struct db_stats){
-        .commits = __atomic_load_n(&db->commits, __ATOMIC_RELAXED),
-        .reads = __atomic_load_n(&db->reads, __ATOMIC_RELAXED),
         .wal_bytes = __atomic_load_n(&self->wal_frames, __ATOMIC_RELAXED) * SQLITE_FRAME_BYTES,
         .file_bytes = bytes,
     };

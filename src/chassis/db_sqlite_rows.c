@@ -58,6 +58,7 @@ err sqlite_step_plain(struct db_connection *connection, struct arena *arena,
                       sqlite3_stmt *statement)
 {
     ASSERT(connection && statement);
+    db_count_statements(&connection->owner->db, 1);
     sqlite3_step(statement);
     int code = sqlite3_reset(statement);
     return code == SQLITE_OK ? OK : sqlite_error(connection, arena, code, sqlite3_sql(statement));
@@ -265,15 +266,15 @@ static err take_row(sqlite3_stmt *statement, const struct query *query, struct a
 }
 
 /* Room for one more row; the row is zeroed. */
-static char *row_add(struct db_rows *rows, struct arena *arena, size_t row_size, size_t *cap)
+static char *row_add(struct db_rows *rows, struct arena *arena, size_t row_size)
 {
-    if (rows->count == *cap) {
-        size_t more = *cap ? 2 * *cap : ROWS_FIRST;
+    if (rows->count == rows->cap) {
+        size_t more = rows->cap ? 2 * rows->cap : ROWS_FIRST;
         char *moved = arena_alloc_array(arena, more, row_size, alignof(max_align_t));
         if (rows->count > 0)
             memcpy(moved, rows->out, rows->count * row_size);
         rows->out = moved;
-        *cap = more;
+        rows->cap = more;
     }
     return (char *)rows->out + rows->count * row_size;
 }
@@ -288,15 +289,15 @@ err sqlite_read(struct db_connection *connection, struct arena *arena, const str
     TRY(bind(connection, arena, statement, query, params));
 
     err error = OK;
-    size_t cap = 0;
     int code;
+    db_count_statements(&connection->owner->db, 1);
     connection->running = statement;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && error == OK) {
         if (!rows->many && rows->count > 0)
             continue; /* one that changes rows must run to its end */
         char *row = rows->out;
         if (rows->many)
-            row = row_add(rows, arena, query->row_size, &cap);
+            row = row_add(rows, arena, query->row_size);
         else
             memset(row, 0, query->row_size);
         error = take_row(statement, query, arena, row);
@@ -319,6 +320,7 @@ err sqlite_run(struct db_connection *connection, struct arena *arena, const stru
     sqlite3_stmt *statement;
     TRY(statement_of(connection, arena, query, &statement));
     const char *row = params;
+    db_count_statements(&connection->owner->db, (int64_t)count);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && row)
             row += query->params_size;

@@ -10,6 +10,7 @@
 #include "chassis/audit.h"
 #include "chassis/binding.h"
 #include "chassis/grpc.h"
+#include "chassis/once.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
 #include <stdio.h>
@@ -32,6 +33,7 @@ struct task {
 
 static void phase_run(struct task *task);
 static void phase_repeat(struct task *task);
+static bool is_led_by_first(struct task *task);
 
 /* ---- the end ---- */
 
@@ -314,7 +316,7 @@ static void write_done(struct write *write, enum write_end end, err outcome)
         return;
     task->failure = outcome;
     if (err_is(outcome, VERSION_CONFLICT) && task->runs < RUNS_MAX)
-        resume(task, task->call.idempotency_key.ptr ? phase_repeat : phase_run);
+        resume(task, phase_run);
     else if (outcome != OK)
         resume(task, phase_fail);
     else if (waits)
@@ -383,7 +385,6 @@ static void reset_call(struct task *task)
     call->now = clock_wall_us();
 }
 
-/* On the snapshot that is open, if there is one. */
 static void run_handler(struct task *task)
 {
     struct call *call = &task->call;
@@ -394,12 +395,15 @@ static void run_handler(struct task *task)
     }
     err error = call->spec->handle(task->service->config.self, call, task->in);
     if (error != OK) {
-        answer_error_now(task, error);
+        if (!is_led_by_first(task))
+            answer_error_now(task, error);
         return;
     }
     ASSERT(call->answer || call->answer_view || call->make_piece);
     if (call->write)
         hand_over(task);
+    else if (is_led_by_first(task))
+        return;
     else if (call->make_piece && task->request->grpc)
         answer_error_now(task,
                          fail(call->arena, RPC_UNKNOWN, "this call gives a file: ask by HTTP"));
@@ -417,43 +421,6 @@ static void phase_run(struct task *task)
 
 /* ---- repeats ---- */
 
-/* The path of the call with what stands in its message, whatever carried that: over gRPC as over
- * HTTP, and however the path was percent-encoded. */
-static void add_resource(struct text *out, const struct call_spec *spec, const void *in)
-{
-    for (int i = 0; i < spec->pieces_count; i++) {
-        const struct path_piece *piece = &spec->pieces[i];
-        text_add_byte(out, '/');
-        if (piece->literal) {
-            text_add(out, str_of_z(piece->literal));
-            continue;
-        }
-        ASSERT(spec->request->fields[piece->field].text);
-        text_add(out, text_of(*(const ProtobufCBinaryData *)message_field(in, spec->request,
-                                                                          piece->field)));
-    }
-}
-
-/* The scope of a key: who, and which call of which resource. */
-static void make_claim(struct task *task)
-{
-    struct call *call = &task->call;
-    struct text scope = text_init(call->arena, 96);
-    if (!PLANTED(key_without_caller))
-        text_add(&scope, uuid_text(call->arena, call->who.user));
-    text_add_byte(&scope, ' ');
-    text_add(&scope, str_of_z(call->spec->short_name));
-    text_add_byte(&scope, ' ');
-    add_resource(&scope, call->spec, task->in);
-    struct sha256_stream body = sha256_begin();
-    sha256_add(&body, message_pack(call->arena, task->in));
-    if (call->spool.bytes > 0)
-        sha256_add(&body, str_of(call->spool.hash.bytes, sizeof call->spool.hash.bytes));
-    struct sha256 hash = sha256_end(&body);
-    task->once = (struct once_claim){ .scope = text_str(&scope), .key = call->idempotency_key };
-    memcpy(task->once.body_hash.bytes, hash.bytes, sizeof(hash.bytes));
-}
-
 /* Whatever the answer is, also where it is an error. */
 static void mark_replayed(struct task *task)
 {
@@ -466,22 +433,6 @@ static void mark_replayed(struct task *task)
         (struct header){ STR("idempotent-replayed"), STR("true") };
 }
 
-/* The answer of the subject as it stands on disk, in memory of its own: the task may be woken by
- * now. */
-static bool is_answered(struct service *service, struct uuid subject)
-{
-    struct arena *arena = arena_open(ARENA_BYTES_STANDARD);
-    struct db_reader *reader;
-    struct answer answer = { 0 };
-    if (db_read_begin(service->db, arena, &reader) == OK) {
-        if (once_find_subject(reader, arena, subject, &answer) != OK)
-            answer.known = false;
-        db_read_end(reader);
-    }
-    arena_close(arena);
-    return answer.known;
-}
-
 /* The first call is still at work, or its process ended: waits as the first does. Registered first,
  * then looked at once more: an answer fixed in between is not missed. */
 static void wait_with_first(struct task *task, struct uuid subject)
@@ -491,7 +442,8 @@ static void wait_with_first(struct task *task, struct uuid subject)
     mark_replayed(task);
     arena_guard(task->call.arena, NULL);
     wait_for(task, subject, true);
-    if (is_answered(service, subject) && waiters_drop(&service->waiters, subject, &task->waiter))
+    if (once_is_answered(service->db, subject) &&
+        waiters_drop(&service->waiters, subject, &task->waiter))
         resume(task, phase_read_standing);
 }
 
@@ -503,30 +455,58 @@ static err find_repeat(struct task *task, enum once_found *found, struct answer 
     return once_find(reader, task->call.arena, &task->once, found, answer, subject);
 }
 
-/* Looks the key up and goes where it leads. A key that is new is run on the same snapshot: on a
- * later one the handler could see what the first call with this key has done, and refuse it. */
+/* Where a key that is known leads: to the first call's answer, to its waiting, or to a refusal. */
+static void follow_first(struct task *task, enum once_found found, const struct answer *answer,
+                         struct uuid subject)
+{
+    reset_call(task);
+    if (found == ONCE_OTHER_BODY) {
+        answer_error_now(task, fail(task->call.arena, IDEMPOTENCY_KEY_REUSED,
+                                    "the key was used with another body"));
+    } else if (found == ONCE_IN_FLIGHT) {
+        wait_with_first(task, subject);
+    } else {
+        ASSERT(found == ONCE_ANSWERED);
+        mark_replayed(task);
+        answer_kept(task, answer);
+    }
+}
+
+/* A new key is not looked up before its call is run: its claim decides, in the transaction of the
+ * write. A handler that refuses, or finds nothing to write, may have seen what the first call with
+ * the key has done: then that one is asked. */
+static bool is_led_by_first(struct task *task)
+{
+    struct answer answer = { 0 };
+    struct uuid subject = { { 0 } };
+    enum once_found found = ONCE_NEW;
+    if (!task->call.idempotency_key.ptr)
+        return false;
+    call_read_end(&task->call);
+    if (find_repeat(task, &found, &answer, &subject) != OK || found == ONCE_NEW)
+        return false;
+    follow_first(task, found, &answer, subject);
+    return true;
+}
+
+/* Somebody has claimed the key: looks it up and goes where it leads. Where the first call came to
+ * nothing meanwhile, this one is the first. */
 static void phase_repeat(struct task *task)
 {
-    struct arena *arena = task->call.arena;
     struct answer answer = { 0 };
     struct uuid subject = { { 0 } };
     enum once_found found;
     reset_call(task);
     err error = find_repeat(task, &found, &answer, &subject);
-    if (error == OK && found == ONCE_OTHER_BODY)
-        error = fail(arena, IDEMPOTENCY_KEY_REUSED, "the key was used with another body");
     if (error == OK && found == ONCE_NEW && task->runs >= RUNS_MAX)
-        error = fail(arena, IDEMPOTENCY_IN_FLIGHT, "others use this key at the same time");
-    if (error != OK) {
+        error =
+            fail(task->call.arena, IDEMPOTENCY_IN_FLIGHT, "others use this key at the same time");
+    if (error != OK)
         answer_error_now(task, error);
-    } else if (found == ONCE_NEW) {
-        run_handler(task);
-    } else if (found == ONCE_IN_FLIGHT) {
-        wait_with_first(task, subject);
-    } else {
-        mark_replayed(task);
-        answer_kept(task, &answer);
-    }
+    else if (found == ONCE_NEW)
+        phase_run(task);
+    else
+        follow_first(task, found, &answer, subject);
 }
 
 /* ---- the beginning ---- */
@@ -587,13 +567,13 @@ static void phase_begin(struct task *task)
     err error = task->request->failure;
     if (error == OK)
         error = admit(task);
-    if (error != OK)
+    if (error != OK) {
         answer_error_now(task, error);
-    else if (task->call.idempotency_key.ptr) {
-        make_claim(task);
-        phase_repeat(task);
-    } else
-        phase_run(task);
+        return;
+    }
+    if (task->call.idempotency_key.ptr)
+        task->once = once_claim_of(&task->call, task->in);
+    phase_run(task);
 }
 
 static void refuse_route(struct request *request, unsigned allow)

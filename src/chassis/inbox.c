@@ -19,14 +19,21 @@ static int compare_entries(const void *a, const void *b, void *entries_of)
     return by_key ? by_key : (i > j) - (i < j);
 }
 
-static err read_head(struct tx *tx, struct inbox_key *key)
+/* Where the keys stand, all in one statement. */
+static err read_heads(struct tx *tx, struct inbox_batch *batch)
 {
-    struct sql_inbox_head params = { .topic = key->topic, .key = key->key };
-    struct sql_inbox_head_row row;
-    bool found;
-    TRY(sql_tx_inbox_head(tx, &params, &row, &found));
-    key->head_before = key->head = found ? row.number : 0;
-    key->ended = false;
+    struct sql_inbox_head *params =
+        arena_array(tx->arena, struct sql_inbox_head, batch->keys_count);
+    struct sql_inbox_head_row *rows =
+        arena_array(tx->arena, struct sql_inbox_head_row, batch->keys_count);
+    bool *found = arena_array(tx->arena, bool, batch->keys_count);
+    for (size_t i = 0; i < batch->keys_count; i++)
+        params[i] = (struct sql_inbox_head){ batch->keys[i].topic, batch->keys[i].key };
+    TRY(sql_tx_inbox_head_each(tx, params, batch->keys_count, rows, found));
+    for (size_t i = 0; i < batch->keys_count; i++) {
+        batch->keys[i].head_before = batch->keys[i].head = found[i] ? rows[i].number : 0;
+        batch->keys[i].ended = false;
+    }
     return OK;
 }
 
@@ -45,11 +52,10 @@ static enum inbox_verdict judge(const struct inbox_entry *entry, int64_t head)
     return INBOX_APPLY;
 }
 
-err inbox_judge(struct tx *tx, struct inbox_batch *batch)
+/* The numbered entries in the order of their keys, and the keys, each once. */
+static size_t sort_keys(struct tx *tx, struct inbox_batch *batch, size_t *order)
 {
-    ASSERT(tx && batch && (batch->count == 0 || batch->entries));
-
-    size_t *order = arena_array(tx->arena, size_t, batch->count), ordered = 0;
+    size_t ordered = 0;
     for (size_t i = 0; i < batch->count; i++) {
         struct inbox_entry *entry = &batch->entries[i];
         ASSERT(entry->claim->number >= 0);
@@ -70,12 +76,25 @@ err inbox_judge(struct tx *tx, struct inbox_batch *batch)
             key = &batch->keys[batch->keys_count++];
             key->topic = claim->topic;
             key->key = claim->key;
-            TRY(read_head(tx, key));
         }
         entry->key = (size_t)(key - batch->keys);
+    }
+    return ordered;
+}
+
+err inbox_judge(struct tx *tx, struct inbox_batch *batch)
+{
+    ASSERT(tx && batch && (batch->count == 0 || batch->entries));
+
+    size_t *order = arena_array(tx->arena, size_t, batch->count);
+    size_t ordered = sort_keys(tx, batch, order);
+    TRY(read_heads(tx, batch));
+    for (size_t i = 0; i < ordered; i++) {
+        struct inbox_entry *entry = &batch->entries[order[i]];
+        struct inbox_key *key = &batch->keys[entry->key];
         entry->verdict = judge(entry, key->head);
         if (entry->verdict == INBOX_APPLY)
-            key->head = claim->number;
+            key->head = entry->claim->number;
     }
     return OK;
 }

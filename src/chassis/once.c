@@ -2,12 +2,54 @@
 
 #include "base/arena.h"
 #include "base/crypto.h"
+#include "base/planted.h"
 #include "chassis/answer.h"
+#include "chassis/call.h"
 #include "gen/chassis.sql.h"
 
 #include <stdlib.h>
 
+enum { LOOK_BYTES_MAX = 8 * 1024 * 1024 };
+
 /* ---- claims ---- */
+
+/* The path of the call with what stands in its message, whatever carried that: over gRPC as over
+ * HTTP, and however the path was percent-encoded. */
+static void add_resource(struct text *out, const struct call_spec *spec, const void *in)
+{
+    for (int i = 0; i < spec->pieces_count; i++) {
+        const struct path_piece *piece = &spec->pieces[i];
+        text_add_byte(out, '/');
+        if (piece->literal) {
+            text_add(out, str_of_z(piece->literal));
+            continue;
+        }
+        ASSERT(spec->request->fields[piece->field].text);
+        text_add(out, text_of(*(const ProtobufCBinaryData *)message_field(in, spec->request,
+                                                                          piece->field)));
+    }
+}
+
+/* The scope of a key: who, and which call of which resource. */
+struct once_claim once_claim_of(const struct call *call, const void *in)
+{
+    ASSERT(call && call->idempotency_key.ptr && in);
+    struct text scope = text_init(call->arena, 96);
+    if (!PLANTED(key_without_caller))
+        text_add(&scope, uuid_text(call->arena, call->who.user));
+    text_add_byte(&scope, ' ');
+    text_add(&scope, str_of_z(call->spec->short_name));
+    text_add_byte(&scope, ' ');
+    add_resource(&scope, call->spec, in);
+    struct sha256_stream body = sha256_begin();
+    sha256_add(&body, message_pack(call->arena, in));
+    if (call->spool.bytes > 0)
+        sha256_add(&body, str_of(call->spool.hash.bytes, sizeof call->spool.hash.bytes));
+    struct sha256 hash = sha256_end(&body);
+    struct once_claim claim = { .scope = text_str(&scope), .key = call->idempotency_key };
+    memcpy(claim.body_hash.bytes, hash.bytes, sizeof(hash.bytes));
+    return claim;
+}
 
 /* A key holds no NUL, so no two pairs of scope and key run together. */
 void once_name(struct once_claim *claim)
@@ -78,12 +120,13 @@ err once_take(struct tx *tx, const struct once_claim *const *claims, size_t coun
 err once_take_back(struct tx *tx, const struct once_claim *const *claims, size_t count)
 {
     ASSERT(tx && (count == 0 || claims));
-    for (size_t i = 0; i < count; i++) {
-        struct sql_once_take_back row = { .name = bytes_of(&claims[i]->name) };
-        int64_t changed;
-        TRY(sql_once_take_back(tx, &row, &changed));
-        ASSERT(changed == 1);
-    }
+    struct sql_once_take_back *rows = arena_array(tx->arena, struct sql_once_take_back, count);
+    int64_t *changed = arena_array(tx->arena, int64_t, count);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = (struct sql_once_take_back){ .name = bytes_of(&claims[i]->name) };
+    TRY(sql_once_take_back_many(tx, rows, count, changed));
+    for (size_t i = 0; i < count; i++)
+        ASSERT(changed[i] == 1);
     return OK;
 }
 
@@ -151,6 +194,7 @@ err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *
     struct sql_once_by_name params = { .name = bytes_of(&claim->name) };
     struct sql_once_by_name_row row;
     bool is_there;
+    db_read_alone(reader); /* the claim decides, not this look */
     TRY(sql_once_by_name(reader, arena, &params, &row, &is_there));
 
     if (!is_there) {
@@ -175,10 +219,25 @@ err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid
     struct sql_once_by_subject key = { .subject = subject };
     struct sql_once_by_subject_row row;
     bool is_there;
+    db_read_alone(reader);
     TRY(sql_once_by_subject(reader, arena, &key, &row, &is_there));
     *answer = is_there ? answer_of(row.status, row.problem, row.answer, row.answered_at)
                        : (struct answer){ .known = false };
     return OK;
+}
+
+bool once_is_answered(struct db *db, struct uuid subject)
+{
+    struct arena *arena = arena_open(LOOK_BYTES_MAX);
+    struct db_reader *reader;
+    struct answer answer = { 0 };
+    if (db_read_begin(db, arena, &reader) == OK) {
+        if (once_find_subject(reader, arena, subject, &answer) != OK)
+            answer.known = false;
+        db_read_end(reader);
+    }
+    arena_close(arena);
+    return answer.known;
 }
 
 err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)

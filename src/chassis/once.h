@@ -1,9 +1,14 @@
 /* Idempotency keys inside a batch: the writer's side of what write.h says about `once`.
  *
  * A key is claimed in the transaction that does its work, so no claim is ever committed alone.
- * Handlers use once_find (write.h); only writer.c includes this. */
+ * Handlers use once_find (write.h); only dispatch.c and the writer include this. */
 #pragma once
 #include "chassis/write.h"
+
+/* The claim of a call with a key: its scope is the caller, the call and its resource; its body is
+ * the message, and what was spooled of a stream. */
+struct call;
+struct once_claim once_claim_of(const struct call *call, const void *in);
 
 /* Claims in the order of keys; `taken[i]` tells whether claims[i] is this batch's now. Of several
  * claims of one key the first takes it. */

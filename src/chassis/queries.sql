@@ -108,7 +108,7 @@ select count(*) as rows_count, (select at from outbox order by position limit 1)
 
 -- ---- inbox ----
 
--- inbox_head: maybe
+-- inbox_head: maybe each
 -- topic text, key text -> number int64
 select number from inbox_heads where topic = $1 and key = $2;
 

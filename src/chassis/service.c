@@ -42,6 +42,14 @@ static int64_t ask_commit_us(void *subject)
 {
     return writer_stats_of(((struct service *)subject)->writer).commit_us;
 }
+static int64_t ask_statements(void *subject)
+{
+    return db_stats_of(((struct service *)subject)->db).statements;
+}
+static int64_t ask_round_trips(void *subject)
+{
+    return db_stats_of(((struct service *)subject)->db).round_trips;
+}
 static int64_t ask_queue(void *subject)
 {
     return writer_stats_of(((struct service *)subject)->writer).queue;
@@ -58,14 +66,21 @@ static void open_gauges(struct service *service)
     metric_ask(METRIC_WRITES, name, ask_writes, service);
     metric_ask(METRIC_COMMITS, name, ask_commits, service);
     metric_ask(METRIC_COMMIT_US, name, ask_commit_us, service);
+    metric_ask(METRIC_DATABASE_STATEMENTS, name, ask_statements, service);
+    metric_ask(METRIC_DATABASE_ROUND_TRIPS, name, ask_round_trips, service);
     metric_ask(METRIC_WRITER_QUEUE, name, ask_queue, service);
     metric_ask(METRIC_OUTBOX_BACKLOG, name, ask_backlog, service);
 }
 
 static void close_gauges(const struct service *service)
 {
-    static const enum metric asked[] = { METRIC_WRITES, METRIC_COMMITS, METRIC_COMMIT_US,
-                                         METRIC_WRITER_QUEUE, METRIC_OUTBOX_BACKLOG };
+    static const enum metric asked[] = { METRIC_WRITES,
+                                         METRIC_COMMITS,
+                                         METRIC_COMMIT_US,
+                                         METRIC_DATABASE_STATEMENTS,
+                                         METRIC_DATABASE_ROUND_TRIPS,
+                                         METRIC_WRITER_QUEUE,
+                                         METRIC_OUTBOX_BACKLOG };
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
         metric_ask(asked[i], service->spec->name, NULL, NULL);
 }

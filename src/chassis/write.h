@@ -156,7 +156,7 @@ struct writer_stats writer_stats_of(struct writer *writer);
 
 enum once_found { ONCE_NEW, ONCE_OTHER_BODY, ONCE_IN_FLIGHT, ONCE_ANSWERED };
 
-/* Looks a key up on the snapshot. ANSWERED fills `answer`; IN_FLIGHT fills `subject`. */
+/* Looks a key up. ANSWERED fills `answer`; IN_FLIGHT fills `subject`. */
 err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *claim,
               enum once_found *found, struct answer *answer, struct uuid *subject);
 
@@ -164,6 +164,9 @@ err once_find(struct db_reader *reader, struct arena *arena, struct once_claim *
  * fixed yet. */
 err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid subject,
                       struct answer *answer);
+
+/* Whether it is fixed by now, in memory of its own: for who must not touch a call's. */
+bool once_is_answered(struct db *db, struct uuid subject);
 
 /* Kept answers that hold `text` (the id of somebody who is to be forgotten), at most `rows_max`:
  * their names, for once_forget. Reads the whole table. */

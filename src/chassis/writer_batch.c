@@ -210,14 +210,15 @@ static void settle(struct batch *batch)
 
 static err take_claims_back(struct batch *batch)
 {
+    const struct once_claim **claims =
+        arena_array(batch->room->arena, const struct once_claim *, batch->count);
+    size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         const struct member *member = &batch->members[i];
-        if (member->once_taken && !member->active && !PLANTED(claim_stays)) {
-            const struct once_claim *claim = member->write->once;
-            TRY(once_take_back(&batch->tx, &claim, 1));
-        }
+        if (member->once_taken && !member->active && !PLANTED(claim_stays))
+            claims[count++] = member->write->once;
     }
-    return OK;
+    return once_take_back(&batch->tx, claims, count);
 }
 
 static err keep_answers(struct batch *batch)

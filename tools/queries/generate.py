@@ -32,6 +32,9 @@ THE FORMAT of queries.sql. Each query is a head, a declaration, comments, and on
    maybe   *found tells          -> sql_NAME(reader, arena, params, row, found),   sql_tx_NAME(tx, params, row, found)
    many    an array              -> sql_NAME(reader, arena, params, rows, count),  sql_tx_NAME(tx, params, rows, count)
    A one, maybe or many that changes rows (`returning`) has the sql_tx_ form only. All return err.
+   `maybe each` and `many each` have a second form, which asks for many parameters at once (one statement on PostgreSQL, a loop on
+   SQLite): sql_NAME_each(reader, arena, params, count, rows, found), with an entry of both for each parameter; of a many
+   sql_NAME_each(reader, arena, params, count, rows, counts), rows of all in one array, counts[i] of them for params[i]; and sql_tx_NAME_each.
    `changed` may be NULL: how many rows were touched (of _many: an array of `count` such numbers).
 2. The declaration is the first `--` line after the head: parameters, then `->` and the columns of a row. A declaration
    goes on in the next `--` line if it ends with `,` or `->`. A run without parameters has none, or `-- none` where

@@ -26,7 +26,7 @@ import generate  # noqa: E402
 
 LEFT_OUT = {"schema_migrations", "leases", "writers"}  # the target has its own
 TYPES = {"uuid": "uuid", "text": "text", "bytea": "bytes", "bigint": "int64", "boolean": "bool"}
-TABLE = re.compile(r"^create table (\w+) \((.*?)^\);", re.M | re.S)
+TABLE = re.compile(r"^create table (\w+) \((.*?)^\)(?: with \([^)]*\))?;", re.M | re.S)
 COLUMN = re.compile(r"^    (\w+) (\w+)", re.M)
 ADDED = re.compile(r"^alter table (\w+) add column (\w+) (\w+)", re.M)
 WORDS = ("product", "title", "tags", "sku", "vendor", "kind", "description")

@@ -2,9 +2,10 @@
 import re
 from dataclasses import dataclass, field
 
-HEAD = re.compile(r"^-- ([A-Za-z0-9_]+):\s*(\w+)\s*(?:--.*)?$")
+HEAD = re.compile(r"^-- ([A-Za-z0-9_]+):\s*(\w+)( each)?\s*(?:--.*)?$")
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 KINDS = ("run", "one", "maybe", "many")
+EACH_KINDS = ("maybe", "many")
 TYPES = ("uuid", "text", "bytes", "int64", "int32", "bool", "time", "currency")
 NULLABLE = ("uuid", "text", "bytes", "time", "currency")
 PARAMS_MAX = 100
@@ -36,6 +37,7 @@ class Query:
     name: str
     kind: str
     line: int
+    each: bool = False  # has a form that asks for many parameters at once
     params: list = field(default_factory=list)
     columns: list = field(default_factory=list)
     sql: str = ""
@@ -139,8 +141,8 @@ def parse_queries(path, text):
 
 
 def parse_query(path, lines, start, end):
-    name, kind = HEAD.match(lines[start]).groups()
-    query = Query(name, kind, start + 1)
+    name, kind, each = HEAD.match(lines[start]).groups()
+    query = Query(name, kind, start + 1, each=each is not None)
     if not NAME.match(name):
         raise Problem(path, query.line, f"'{name}' cannot be a name: use lower case, digits and `_`")
     if kind not in KINDS:
@@ -151,6 +153,8 @@ def parse_query(path, lines, start, end):
         comments.append(lines[body][2:].strip())
         body += 1
     parse_declaration(path, start + 2, split_declaration(comments), query)
+    if query.each and (kind not in EACH_KINDS or not query.params):
+        raise Problem(path, query.line, f"`each` asks a maybe or many for many parameters at once: {name} is not one, or has none")
     query.sql_line = body + 1
     finish_statement(path, query, "\n".join(lines[body:end]))
     return query
@@ -163,6 +167,8 @@ def check_names(path, queries):
         names = [query.name, "tx_" + query.name]
         if query.kind == "run":
             names.append(query.name + "_many")
+        if query.each:
+            names += [query.name + "_each", "tx_" + query.name + "_each"]
         if query.columns:
             names.append(query.name + "_row")
         for name in names:

@@ -6,6 +6,7 @@ A statement has such a form where it can be derived safely:
   insert into T (…) values (…) [on conflict …]     -> insert into T (…) select … from unnest(…) …
   update T set … where C = $n [and …]              -> update T set … from unnest(…) with ordinality … returning its ordinality
   delete from T where C = $n [and …]               -> delete from T using unnest(…) with ordinality … returning its ordinality
+  select …  (a maybe or many with `each`)          -> select the ordinality, r.* from unnest(…) with ordinality …, lateral (select …) r
 
 All others are sent one by one, in a pipeline. `key` names the parameters by which two rows of the source would meet in one row
 of the target: PostgreSQL would take only one of them, so the driver sends such an array one by one, too.
@@ -59,8 +60,10 @@ def split_top(text, separator):
     return parts + [text[begin:].strip()]
 
 
-def source(query, ordinality):
-    arrays = ", ".join(f"${at}::{ARRAYS[param.type]}[]" for at, param in enumerate(query.params, 1))
+def source(query, ordinality, hidden=False):
+    """`hidden`: the planner does not look at how long the arrays are, and makes one plan for all."""
+    arrays = ", ".join(f"(select ${at}::{ARRAYS[param.type]}[])" if hidden else f"${at}::{ARRAYS[param.type]}[]"
+                       for at, param in enumerate(query.params, 1))
     names = ", ".join(f"p{at}" for at in range(1, len(query.params) + 1))
     if ordinality:
         return f"unnest({arrays}) with ordinality as a({names}, nth)"
@@ -124,9 +127,20 @@ def deleted(query, match):
     return Form(plain(query.sql), many, keys, "ORDINALS") if keys else None
 
 
+def asked(query, flat):
+    """Each row with the place of its parameters, by which the driver puts them into order; under one place they come as the query
+    orders them. `offset 0` keeps the planner from mixing the select with the rest: it is run for one place after the other, by the
+    index that it would use alone, and one that locks does so in the order of the parameters."""
+    columns = ", ".join(f"c{at}" for at in range(1, len(query.columns) + 1))
+    return Form(plain(query.sql), f"select a.nth, r.* from {source(query, True, hidden=True)}, "
+                                  f"lateral (select * from ({in_source(flat)}) as q offset 0) as r({columns})", answer="ROWS")
+
+
 def form_of(query):
     """The forms of a query whose text is PostgreSQL's."""
     flat = " ".join(query.sql.split())
+    if query.each:
+        return asked(query, flat)
     if query.kind == "run" and query.params and len(query.params) <= KEYS_MAX:
         body = flat.lower()
         simple = "returning" not in body and not re.search(r"\b(select|from|using|or)\b", re.sub(r"^(delete from|insert into)", "", body))
@@ -149,7 +163,7 @@ def override(path, queries):
         query = known.get(other.name)
         if not query:
             raise Problem(path, other.line, f"queries.sql has no {other.name}: this file only says otherwise what stands there")
-        if (query.kind, query.params, query.columns) != (other.kind, other.params, other.columns):
+        if (query.kind, query.each, query.params, query.columns) != (other.kind, other.each, other.params, other.columns):
             raise Problem(path, other.line, f"{other.name} is declared otherwise than in queries.sql: only its statement may differ")
         texts[other.name] = other
     return [texts.get(query.name, query) for query in queries]

@@ -11,7 +11,7 @@ update orders set status = $3, payment = $4, fulfilment = $5, captured_minor = $
                   hold_until = $9, event_number = $10, updated_at = $11, version = version + 1
 where id = $1 and version = $2;
 
--- order_by_id: maybe
+-- order_by_id: maybe each
 -- id uuid -> id uuid, customer uuid, status text, payment text, fulfilment text, total_minor int64, currency currency, captured_minor int64, refunded_minor int64, provider text, payment_token text, address bytes, reason text, hold_until time, event_number int64, version int64, created_at time, updated_at time
 select id, customer, status, payment, fulfilment, total_minor, currency, captured_minor, refunded_minor, provider,
        payment_token, address, reason, hold_until, event_number, version, created_at, updated_at
@@ -46,7 +46,7 @@ values ($1, $2, $3, $4, $5, $6, 0, $7);
 -- order_id uuid, position int32, shipped int32
 update order_lines set shipped = $3 where order_id = $1 and position = $2;
 
--- lines_of_order: many
+-- lines_of_order: many each
 -- order_id uuid -> sku text, title text, variant_title text, quantity int32, shipped int32, unit_minor int64
 select sku, title, variant_title, quantity, shipped, unit_minor from order_lines where order_id = $1 order by position;
 
@@ -66,7 +66,7 @@ insert into fulfilments (id, order_id, carrier, tracking, lines, created_at) val
 -- order_id uuid -> id uuid, carrier text, tracking text, lines bytes, created_at time
 select id, carrier, tracking, lines, created_at from fulfilments where order_id = $1 order by id;
 
--- price_by_sku: maybe
+-- price_by_sku: maybe each
 -- sku text -> sku text, number int64, product_id uuid, title text, variant_title text, unit_minor int64, currency currency, for_sale bool
 select sku, number, product_id, title, variant_title, unit_minor, currency, for_sale from prices where sku = $1;
 
@@ -108,7 +108,7 @@ select order_id, kind, tries from payment_jobs where due_at <= $1 order by due_a
 -- provider text, event_id text, at time
 insert into payment_events (provider, event_id, at) values ($1, $2, $3) on conflict do nothing;
 
--- payment_event_find: maybe
+-- payment_event_find: maybe each
 -- provider text, event_id text -> at time
 select at from payment_events where provider = $1 and event_id = $2;
 

@@ -21,13 +21,33 @@ static str present(str s) { return s.ptr ? s : STR(""); }
 
 /* ---- reading ---- */
 
-static err find_lines(struct db_reader *reader, struct arena *arena, struct order *order)
+static struct order order_of_row(const struct sql_order_by_id_row *row)
 {
-    struct sql_lines_of_order_row *rows;
-    TRY(sql_lines_of_order(reader, arena, &(struct sql_lines_of_order){ .order_id = order->id },
-                           &rows, &order->lines_count));
-    order->lines = arena_array(arena, struct order_line, order->lines_count);
-    for (size_t i = 0; i < order->lines_count; i++)
+    return (struct order){ .id = row->id,
+                           .customer = row->customer,
+                           .status = order_status_of(row->status),
+                           .payment = payment_status_of(row->payment),
+                           .fulfilment = fulfilment_status_of(row->fulfilment),
+                           .total = { .minor = row->total_minor, .currency = row->currency },
+                           .captured_minor = row->captured_minor,
+                           .refunded_minor = row->refunded_minor,
+                           .provider = row->provider,
+                           .payment_token = row->payment_token,
+                           .address = row->address,
+                           .reason = row->reason,
+                           .hold_until = row->hold_until,
+                           .created_at = row->created_at,
+                           .updated_at = row->updated_at,
+                           .version = row->version,
+                           .event_number = row->event_number };
+}
+
+static void set_lines(struct arena *arena, struct order *order,
+                      const struct sql_lines_of_order_row *rows, size_t count)
+{
+    order->lines = arena_array(arena, struct order_line, count);
+    order->lines_count = count;
+    for (size_t i = 0; i < count; i++)
         order->lines[i] =
             (struct order_line){ .sku = rows[i].sku,
                                  .title = rows[i].title,
@@ -36,37 +56,39 @@ static err find_lines(struct db_reader *reader, struct arena *arena, struct orde
                                  .shipped = rows[i].shipped,
                                  .unit_price = { .minor = rows[i].unit_minor,
                                                  .currency = order->total.currency } };
+    order_assert(order);
+}
+
+/* Orders by their ids, which are there, in the order of the ids. */
+static err find_orders(struct db_reader *reader, struct arena *arena, const struct uuid *ids,
+                       size_t count, struct order *out)
+{
+    struct sql_order_by_id *asked = arena_array(arena, struct sql_order_by_id, count);
+    struct sql_order_by_id_row *rows = arena_array(arena, struct sql_order_by_id_row, count);
+    struct sql_lines_of_order *of = arena_array(arena, struct sql_lines_of_order, count);
+    struct sql_lines_of_order_row *lines;
+    size_t *counts = arena_array(arena, size_t, count);
+    bool *found = arena_array(arena, bool, count);
+    for (size_t i = 0; i < count; i++) {
+        asked[i] = (struct sql_order_by_id){ .id = ids[i] };
+        of[i] = (struct sql_lines_of_order){ .order_id = ids[i] };
+    }
+    TRY(sql_order_by_id_each(reader, arena, asked, count, rows, found));
+    TRY(sql_lines_of_order_each(reader, arena, of, count, &lines, counts));
+    for (size_t i = 0; i < count; i++) {
+        if (!found[i])
+            return fail(arena, NOT_FOUND, "no such order");
+        out[i] = order_of_row(&rows[i]);
+        set_lines(arena, &out[i], lines, counts[i]);
+        lines += counts[i];
+    }
     return OK;
 }
 
 err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid id,
                      struct order *out)
 {
-    struct sql_order_by_id_row row;
-    bool found;
-    TRY(sql_order_by_id(reader, arena, &(struct sql_order_by_id){ .id = id }, &row, &found));
-    if (!found)
-        return fail(arena, NOT_FOUND, "no such order");
-    *out = (struct order){ .id = row.id,
-                           .customer = row.customer,
-                           .status = order_status_of(row.status),
-                           .payment = payment_status_of(row.payment),
-                           .fulfilment = fulfilment_status_of(row.fulfilment),
-                           .total = { .minor = row.total_minor, .currency = row.currency },
-                           .captured_minor = row.captured_minor,
-                           .refunded_minor = row.refunded_minor,
-                           .provider = row.provider,
-                           .payment_token = row.payment_token,
-                           .address = row.address,
-                           .reason = row.reason,
-                           .hold_until = row.hold_until,
-                           .created_at = row.created_at,
-                           .updated_at = row.updated_at,
-                           .version = row.version,
-                           .event_number = row.event_number };
-    TRY(find_lines(reader, arena, out));
-    order_assert(out);
-    return OK;
+    return find_orders(reader, arena, &id, 1, out);
 }
 
 err store_has_order(struct db_reader *reader, struct arena *arena, struct uuid id, bool *found)
@@ -117,25 +139,30 @@ err store_find_steps(struct db_reader *reader, struct arena *arena, struct uuid 
     return OK;
 }
 
+static struct price price_of_row(const struct sql_price_by_sku_row *row)
+{
+    return (struct price){ .sku = row->sku,
+                           .title = row->title,
+                           .variant_title = row->variant_title,
+                           .product = row->product_id,
+                           .unit = { .minor = row->unit_minor, .currency = row->currency },
+                           .number = row->number,
+                           .known = true,
+                           .for_sale = row->for_sale };
+}
+
 err store_find_prices(struct db_reader *reader, struct arena *arena, const str *skus, size_t count,
                       struct price *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct sql_price_by_sku_row row;
-        bool found;
-        TRY(sql_price_by_sku(reader, arena, &(struct sql_price_by_sku){ .sku = skus[i] }, &row,
-                             &found));
-        out[i] = (struct price){ 0 };
-        if (found)
-            out[i] = (struct price){ .sku = row.sku,
-                                     .title = row.title,
-                                     .variant_title = row.variant_title,
-                                     .product = row.product_id,
-                                     .unit = { .minor = row.unit_minor, .currency = row.currency },
-                                     .number = row.number,
-                                     .known = true,
-                                     .for_sale = row.for_sale };
-    }
+    struct sql_price_by_sku *asked = arena_array(arena, struct sql_price_by_sku, count);
+    struct sql_price_by_sku_row *rows = arena_array(arena, struct sql_price_by_sku_row, count);
+    bool *found = arena_array(arena, bool, count);
+    for (size_t i = 0; i < count; i++)
+        asked[i] = (struct sql_price_by_sku){ .sku = skus[i] };
+    db_read_alone(reader);
+    TRY(sql_price_by_sku_each(reader, arena, asked, count, rows, found));
+    for (size_t i = 0; i < count; i++)
+        out[i] = found[i] ? price_of_row(&rows[i]) : (struct price){ 0 };
     return OK;
 }
 
@@ -173,9 +200,7 @@ err store_list_orders(struct db_reader *reader, struct arena *arena, const struc
     struct uuid *ids = NULL;
     TRY(list_ids(reader, arena, page, &ids, count));
     *orders = arena_array(arena, struct order, *count);
-    for (size_t i = 0; i < *count; i++)
-        TRY(store_find_order(reader, arena, ids[i], &(*orders)[i]));
-    return OK;
+    return find_orders(reader, arena, ids, *count, *orders);
 }
 
 err store_find_expired(struct db_reader *reader, struct arena *arena, time_us now,
@@ -228,7 +253,10 @@ struct added_rows {
     struct sql_line_insert *lines;
     struct sql_line_ship *ships;
     struct sql_step_insert *steps;
-    size_t lines_count, ships_count, steps_count;
+    struct sql_job_save *jobs;
+    struct sql_job_drop *jobs_over;
+    struct sql_job_postpone *jobs_late;
+    size_t lines_count, ships_count, steps_count, jobs_count, jobs_over_count, jobs_late_count;
 };
 
 static struct added_rows rows_for(struct tx *tx, struct write *const *writes, size_t writes_count)
@@ -236,10 +264,14 @@ static struct added_rows rows_for(struct tx *tx, struct write *const *writes, si
     size_t lines = 0;
     for (size_t i = 0; i < writes_count; i++)
         lines += ((const struct order_save *)writes[i]->subject)->order.lines_count;
-    return (struct added_rows){ .lines = arena_array(tx->arena, struct sql_line_insert, lines),
-                                .ships = arena_array(tx->arena, struct sql_line_ship, lines),
-                                .steps = arena_array(tx->arena, struct sql_step_insert,
-                                                     writes_count * ORDER_STEPS_MAX) };
+    return (struct added_rows){
+        .lines = arena_array(tx->arena, struct sql_line_insert, lines),
+        .ships = arena_array(tx->arena, struct sql_line_ship, lines),
+        .steps = arena_array(tx->arena, struct sql_step_insert, writes_count * ORDER_STEPS_MAX),
+        .jobs = arena_array(tx->arena, struct sql_job_save, writes_count),
+        .jobs_over = arena_array(tx->arena, struct sql_job_drop, writes_count),
+        .jobs_late = arena_array(tx->arena, struct sql_job_postpone, writes_count)
+    };
 }
 
 static void add_steps(struct added_rows *rows, const struct order *order, int64_t version,
@@ -342,35 +374,53 @@ static err save_fulfilment(struct tx *tx, struct added_rows *rows, const struct 
     return sql_fulfilment_insert(tx, &row, NULL);
 }
 
-static err postpone_job(struct tx *tx, const struct order_save *save)
+/* An order is moved once in a batch, so no two of these rows are of one job. */
+static void add_job(struct tx *tx, struct added_rows *rows, const struct order_save *save)
 {
-    struct sql_job_postpone row = { .order_id = save->order.id,
-                                    .kind = str_of_z(job_words[save->job]),
-                                    .now = save->at,
-                                    .wait_us_min = JOB_WAIT_US_MIN,
-                                    .wait_us_max = JOB_WAIT_US_MAX };
-    return sql_job_postpone(tx, &row, NULL);
+    str kind = str_of_z(job_words[save->job]);
+    if (save->job == save->job_was && save->ask_again)
+        rows->jobs_late[rows->jobs_late_count++] =
+            (struct sql_job_postpone){ .order_id = save->order.id,
+                                       .kind = kind,
+                                       .now = save->at,
+                                       .wait_us_min = JOB_WAIT_US_MIN,
+                                       .wait_us_max = JOB_WAIT_US_MAX };
+    else if (save->job != save->job_was && save->job == JOB_NONE)
+        rows->jobs_over[rows->jobs_over_count++] =
+            (struct sql_job_drop){ .order_id = save->order.id };
+    else if (save->job != save->job_was)
+        rows->jobs[rows->jobs_count++] =
+            (struct sql_job_save){ .order_id = save->order.id, .kind = kind, .now = tx->now };
 }
 
-static err save_job(struct tx *tx, const struct order_save *save)
+static err save_jobs(struct tx *tx, const struct added_rows *rows)
 {
-    if (save->job == save->job_was)
-        return save->ask_again ? postpone_job(tx, save) : OK;
-    if (save->job == JOB_NONE)
-        return sql_job_drop(tx, &(struct sql_job_drop){ .order_id = save->order.id }, NULL);
-    struct sql_job_save row = { .order_id = save->order.id,
-                                .kind = str_of_z(job_words[save->job]),
-                                .now = tx->now };
-    return sql_job_save(tx, &row, NULL);
+    TRY(sql_job_postpone_many(tx, rows->jobs_late, rows->jobs_late_count, NULL));
+    TRY(sql_job_drop_many(tx, rows->jobs_over, rows->jobs_over_count, NULL));
+    return sql_job_save_many(tx, rows->jobs, rows->jobs_count, NULL);
 }
 
-/* Whether the callback that told this was taken meanwhile. */
-static err find_event(struct tx *tx, const struct order_save *save, bool *taken)
+/* Which callbacks that told this were taken meanwhile. */
+static err find_events(struct tx *tx, struct write *const *writes, size_t writes_count, bool *taken)
 {
-    struct sql_payment_event_find asked = { save->event_provider, save->event_id };
-    struct sql_payment_event_find_row row;
-    *taken = false;
-    return save->event_id.len ? sql_tx_payment_event_find(tx, &asked, &row, taken) : OK;
+    struct sql_payment_event_find *asked =
+        arena_array(tx->arena, struct sql_payment_event_find, writes_count);
+    struct sql_payment_event_find_row *rows =
+        arena_array(tx->arena, struct sql_payment_event_find_row, writes_count);
+    bool *found = arena_array(tx->arena, bool, writes_count);
+    size_t *places = arena_array(tx->arena, size_t, writes_count), count = 0;
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct order_save *save = writes[i]->subject;
+        taken[i] = false;
+        if (save->event_id.len == 0)
+            continue;
+        places[count] = i;
+        asked[count++] = (struct sql_payment_event_find){ save->event_provider, save->event_id };
+    }
+    TRY(sql_tx_payment_event_find_each(tx, asked, count, rows, found));
+    for (size_t i = 0; i < count; i++)
+        taken[places[i]] = found[i];
+    return OK;
 }
 
 static err take_event(struct tx *tx, const struct order_save *save)
@@ -405,12 +455,13 @@ static err move_orders(struct tx *tx, struct write *const *writes, size_t writes
     struct sql_order_update *rows = arena_array(tx->arena, struct sql_order_update, writes_count);
     size_t *places = arena_array(tx->arena, size_t, writes_count), count = 0;
     int64_t *changed = arena_array(tx->arena, int64_t, writes_count);
+    bool *taken = arena_array(tx->arena, bool, writes_count);
+    TRY(find_events(tx, writes, writes_count, taken));
     for (size_t i = 0; i < writes_count; i++) {
         const struct order_save *save = writes[i]->subject;
-        bool moved = save->order.steps_count > 0, taken;
-        TRY(find_event(tx, save, &taken));
-        outcomes[i] = moved && taken ? conflict_of(writes[i]) : OK;
-        if (!moved || taken)
+        bool moved = save->order.steps_count > 0;
+        outcomes[i] = moved && taken[i] ? conflict_of(writes[i]) : OK;
+        if (!moved || taken[i])
             continue;
         if (PLANTED(version_check_gone))
             TRY(forget_version(tx, writes[i]->subject));
@@ -429,8 +480,8 @@ static err save_rest(struct tx *tx, const struct order_save *save, struct added_
 {
     TRY(take_event(tx, save));
     add_steps(rows, &save->order, save->order.version + 1, tx->now);
-    TRY(save_fulfilment(tx, rows, save));
-    return save_job(tx, save);
+    add_job(tx, rows, save);
+    return save_fulfilment(tx, rows, save);
 }
 
 err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
@@ -441,8 +492,8 @@ err store_save_orders(struct tx *tx, struct write *const *writes, size_t writes_
     for (size_t i = 0; i < writes_count; i++)
         if (outcomes[i] == OK)
             TRY(save_rest(tx, writes[i]->subject, &rows));
-    if (rows.ships_count > 0)
-        TRY(sql_line_ship_many(tx, rows.ships, rows.ships_count, NULL));
+    TRY(save_jobs(tx, &rows));
+    TRY(sql_line_ship_many(tx, rows.ships, rows.ships_count, NULL));
     return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
 }
 

@@ -5,7 +5,7 @@
 -- The number is ours: any would do. Until the end of the transaction.
 select 1 from pg_advisory_xact_lock(7201);
 
--- stock_lock: maybe
+-- stock_lock: maybe each
 -- sku text -> on_hand int64, reserved int64, version int64
 select on_hand, reserved, version from stock where sku = $1 for update;
 

@@ -266,7 +266,7 @@ where m.product = $1 order by c.handle;
 -- sku text -> on_hand int64, reserved int64, version int64, updated_at time
 select on_hand, reserved, version, updated_at from stock where sku = $1;
 
--- stock_lock: maybe
+-- stock_lock: maybe each
 -- sku text -> on_hand int64, reserved int64, version int64
 -- Inside a batch: on PostgreSQL it locks the row, so that what is decided on it stands.
 select on_hand, reserved, version from stock where sku = $1;
@@ -298,7 +298,7 @@ from ledger where sku = $1 and number < $2 order by number desc limit $3;
 
 -- ---- what orders hold ----
 
--- reservation_by_order: maybe
+-- reservation_by_order: maybe each
 -- order_id uuid -> state text, number int64
 select state, number from reservations where order_id = $1;
 
@@ -328,7 +328,7 @@ delete from holds where order_id = $1;
 insert into holds (order_id, sku, quantity, shipped, returned, released)
 values ($1, $2, $3, 0, 0, 0);
 
--- holds_of: many
+-- holds_of: many each
 -- order_id uuid -> sku text, quantity int64, shipped int64, returned int64, released int64
 select sku, quantity, shipped, returned, released from holds where order_id = $1 order by sku;
 

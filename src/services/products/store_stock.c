@@ -7,16 +7,20 @@
 
 /* ---- levels: read for a batch, written back as deltas ---- */
 
+static struct stock_level level_of(str sku, const struct sql_stock_lock_row *row, bool found)
+{
+    if (!found)
+        return (struct stock_level){ .sku = sku };
+    return stock_level_of(sku, (struct stock_units){ row->on_hand, row->reserved, row->version });
+}
+
 err store_read_level(struct tx *tx, str sku, struct stock_level *out)
 {
     struct sql_stock_lock_row row;
     bool found;
 
     TRY(sql_tx_stock_lock(tx, &(struct sql_stock_lock){ sku }, &row, &found));
-    if (found)
-        *out = stock_level_of(sku, (struct stock_units){ row.on_hand, row.reserved, row.version });
-    else
-        *out = (struct stock_level){ .sku = sku };
+    *out = level_of(sku, &row, found);
     return OK;
 }
 
@@ -25,8 +29,14 @@ static err read_levels(struct tx *tx, str *skus, size_t count, struct stock_leve
 {
     out->count = stock_sort_skus(skus, count);
     out->levels = arena_array(tx->arena, struct stock_level, out->count + 1);
+    struct sql_stock_lock *asked = arena_array(tx->arena, struct sql_stock_lock, out->count);
+    struct sql_stock_lock_row *rows = arena_array(tx->arena, struct sql_stock_lock_row, out->count);
+    bool *found = arena_array(tx->arena, bool, out->count);
     for (size_t i = 0; i < out->count; i++)
-        TRY(store_read_level(tx, skus[i], &out->levels[i]));
+        asked[i] = (struct sql_stock_lock){ skus[i] };
+    TRY(sql_tx_stock_lock_each(tx, asked, out->count, rows, found));
+    for (size_t i = 0; i < out->count; i++)
+        out->levels[i] = level_of(skus[i], &rows[i], found[i]);
     return OK;
 }
 
@@ -41,18 +51,24 @@ static err show_level(struct tx *tx, const struct stock_level *level, int64_t lo
 
 static err write_levels(struct tx *tx, const struct stock_levels *stock, int64_t low)
 {
+    struct sql_stock_change *changes =
+        arena_array(tx->arena, struct sql_stock_change, stock->count);
+    size_t changes_count = 0;
     for (size_t i = 0; i < stock->count; i++) {
         const struct stock_level *level = &stock->levels[i];
         if (!stock_is_changed(level))
             continue;
-        struct sql_stock_change change = { .sku = level->sku,
-                                           .on_hand = level->now.on_hand - level->before.on_hand,
-                                           .reserved = level->now.reserved - level->before.reserved,
-                                           .changes = level->now.version - level->before.version,
-                                           .updated_at = tx->now };
-        TRY(sql_stock_change(tx, &change, NULL));
-        TRY(show_level(tx, level, low));
+        changes[changes_count++] =
+            (struct sql_stock_change){ .sku = level->sku,
+                                       .on_hand = level->now.on_hand - level->before.on_hand,
+                                       .reserved = level->now.reserved - level->before.reserved,
+                                       .changes = level->now.version - level->before.version,
+                                       .updated_at = tx->now };
     }
+    TRY(sql_stock_change_many(tx, changes, changes_count, NULL));
+    for (size_t i = 0; i < stock->count; i++)
+        if (stock_is_changed(&stock->levels[i]))
+            TRY(show_level(tx, &stock->levels[i], low));
     return OK;
 }
 
@@ -86,29 +102,57 @@ static str word_of(enum reservation_state state)
     return state == RESERVATION_REFUSED ? STR("refused") : STR("closed");
 }
 
-static err read_reservation(struct tx *tx, struct uuid order, struct reservation *out)
+/* The reservations of those orders that have one already. */
+static err read_states(struct tx *tx, struct book *book)
 {
-    struct sql_reservation_by_order_row row;
-    bool found;
+    struct sql_reservation_by_order *asked =
+        arena_array(tx->arena, struct sql_reservation_by_order, book->count);
+    struct sql_reservation_by_order_row *rows =
+        arena_array(tx->arena, struct sql_reservation_by_order_row, book->count);
+    bool *found = arena_array(tx->arena, bool, book->count);
+    for (size_t i = 0; i < book->count; i++)
+        asked[i] = (struct sql_reservation_by_order){ book->reservations[i].order };
+    TRY(sql_tx_reservation_by_order_each(tx, asked, book->count, rows, found));
+    for (size_t i = 0; i < book->count; i++) {
+        if (!found[i])
+            continue;
+        book->reservations[i].state = state_of(rows[i].state);
+        book->reservations[i].number = rows[i].number;
+    }
+    return OK;
+}
 
-    *out = (struct reservation){ .order = order };
-    TRY(sql_tx_reservation_by_order(tx, &(struct sql_reservation_by_order){ order }, &row, &found));
-    if (!found)
-        return OK;
-    out->state = state_of(row.state);
-    out->number = row.number;
-
-    struct sql_holds_of_row *holds;
-    size_t count;
-    TRY(sql_tx_holds_of(tx, &(struct sql_holds_of){ order }, &holds, &count));
-    out->holds = arena_array(tx->arena, struct hold, count + 1);
-    out->holds_count = count;
+static struct hold *holds_of_rows(struct tx *tx, const struct sql_holds_of_row *rows, size_t count)
+{
+    struct hold *holds = arena_array(tx->arena, struct hold, count + 1);
     for (size_t i = 0; i < count; i++)
-        out->holds[i] = (struct hold){ .sku = holds[i].sku,
-                                       .quantity = holds[i].quantity,
-                                       .shipped = holds[i].shipped,
-                                       .returned = holds[i].returned,
-                                       .released = holds[i].released };
+        holds[i] = (struct hold){ .sku = rows[i].sku,
+                                  .quantity = rows[i].quantity,
+                                  .shipped = rows[i].shipped,
+                                  .returned = rows[i].returned,
+                                  .released = rows[i].released };
+    return holds;
+}
+
+/* What they hold. */
+static err read_holds(struct tx *tx, struct book *book)
+{
+    struct sql_holds_of *asked = arena_array(tx->arena, struct sql_holds_of, book->count);
+    size_t *counts = arena_array(tx->arena, size_t, book->count), asked_count = 0;
+    struct sql_holds_of_row *rows;
+    for (size_t i = 0; i < book->count; i++)
+        if (book->reservations[i].state != RESERVATION_NONE)
+            asked[asked_count++] = (struct sql_holds_of){ book->reservations[i].order };
+    TRY(sql_tx_holds_of_each(tx, asked, asked_count, &rows, counts));
+    asked_count = 0;
+    for (size_t i = 0; i < book->count; i++) {
+        struct reservation *reservation = &book->reservations[i];
+        if (reservation->state == RESERVATION_NONE)
+            continue;
+        reservation->holds_count = counts[asked_count++];
+        reservation->holds = holds_of_rows(tx, rows, reservation->holds_count);
+        rows += reservation->holds_count;
+    }
     return OK;
 }
 
@@ -125,8 +169,9 @@ static err read_reservations(struct tx *tx, struct write *const *writes, size_t 
     out->count = 0;
     for (size_t i = 0; i < count; i++)
         if (i == 0 || !uuid_equal(orders[i - 1], orders[i]))
-            TRY(read_reservation(tx, orders[i], &out->reservations[out->count++]));
-    return OK;
+            out->reservations[out->count++] = (struct reservation){ .order = orders[i] };
+    TRY(read_states(tx, out));
+    return read_holds(tx, out);
 }
 
 static struct reservation *find_reservation(struct book *book, struct uuid order)
@@ -239,36 +284,56 @@ static err move_one(struct tx *tx, struct write *write, struct book *book)
     return OK;
 }
 
-static err write_holds(struct tx *tx, const struct reservation *reservation)
+/* The rows of all reservations that have changed; each kind goes to the engine in one piece. */
+struct book_rows {
+    struct sql_reservation_save *reservations;
+    struct sql_hold_add *added;
+    struct sql_hold_save *saved;
+    size_t reservations_count, added_count, saved_count;
+};
+
+static struct book_rows rows_for(struct tx *tx, const struct book *book)
+{
+    size_t holds = 0;
+    for (size_t i = 0; i < book->count; i++)
+        holds += book->reservations[i].holds_count;
+    return (struct book_rows){
+        .reservations = arena_array(tx->arena, struct sql_reservation_save, book->count),
+        .added = arena_array(tx->arena, struct sql_hold_add, holds),
+        .saved = arena_array(tx->arena, struct sql_hold_save, holds),
+    };
+}
+
+static void add_holds(struct book_rows *rows, const struct reservation *reservation)
 {
     for (size_t i = 0; i < reservation->holds_count; i++) {
         const struct hold *hold = &reservation->holds[i];
-        struct sql_hold_add added = { reservation->order, hold->sku, hold->quantity };
-        struct sql_hold_save saved = { reservation->order, hold->sku, hold->shipped, hold->returned,
-                                       hold->released };
         if (hold->is_new)
-            TRY(sql_hold_add(tx, &added, NULL));
+            rows->added[rows->added_count++] =
+                (struct sql_hold_add){ reservation->order, hold->sku, hold->quantity };
         if (hold->is_changed)
-            TRY(sql_hold_save(tx, &saved, NULL));
+            rows->saved[rows->saved_count++] =
+                (struct sql_hold_save){ reservation->order, hold->sku, hold->shipped,
+                                        hold->returned, hold->released };
     }
-    return OK;
 }
 
 static err write_book(struct tx *tx, const struct book *book, int64_t low)
 {
+    struct book_rows rows = rows_for(tx, book);
     TRY(write_levels(tx, &book->stock, low));
     for (size_t i = 0; i < book->count; i++) {
         const struct reservation *reservation = &book->reservations[i];
-        if (reservation->is_changed) {
-            struct sql_reservation_save row = { reservation->order, word_of(reservation->state),
-                                                reservation->number, tx->now };
-            TRY(sql_reservation_save(tx, &row, NULL));
-        }
-        TRY(write_holds(tx, reservation));
+        if (reservation->is_changed)
+            rows.reservations[rows.reservations_count++] =
+                (struct sql_reservation_save){ reservation->order, word_of(reservation->state),
+                                               reservation->number, tx->now };
+        add_holds(&rows, reservation);
     }
-    if (book->entries_count > 0)
-        TRY(sql_ledger_add_many(tx, book->entries, book->entries_count, NULL));
-    return OK;
+    TRY(sql_reservation_save_many(tx, rows.reservations, rows.reservations_count, NULL));
+    TRY(sql_hold_add_many(tx, rows.added, rows.added_count, NULL));
+    TRY(sql_hold_save_many(tx, rows.saved, rows.saved_count, NULL));
+    return sql_ledger_add_many(tx, book->entries, book->entries_count, NULL);
 }
 
 err store_move_stock(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)

@@ -116,3 +116,21 @@ TEST(a_server_that_closes_in_the_middle_is_unavailable)
     CHECK_OK(postgresql_drain(connection, t->arena));
     postgresql_disconnect(connection);
 }
+
+TEST(the_writer_finds_its_rows_by_their_keys_also_by_a_plan_of_when_the_table_was_empty)
+{
+    static const char explain[] =
+        "explain (format json) update counters set value = 1 from unnest(array['cup', 'tea'])"
+        " as a(name) where counters.name = a.name";
+    struct shelf *shelf = shelf_open(t);
+    struct db_postgresql *self = (struct db_postgresql *)shelf->db;
+    struct db_connection *writer = postgresql_connection_new(self, true);
+    str plan;
+    CHECK_OK(postgresql_connect(writer, t->arena));
+    CHECK_OK(postgresql_ask(writer, t->arena, "show plan_cache_mode", &plan));
+    CHECK_STR(plan, "force_generic_plan");
+    CHECK_OK(postgresql_ask(writer, t->arena, explain, &plan));
+    postgresql_disconnect(writer);
+    CHECK(str_find(plan, STR("Index Scan")) >= 0);
+    CHECK(str_find(plan, STR("Seq Scan")) < 0);
+}

@@ -209,6 +209,95 @@ TEST(commits_and_reads_are_counted)
     CHECK(after.file_bytes > 0 || test_on_postgresql());
 }
 
+/* ---- many questions at once ---- */
+
+static err set_three(struct tx *tx, void *subject)
+{
+    (void)subject;
+    struct sql_counter_set rows[] = { { STR("bowl"), 1 }, { STR("cup"), 2 }, { STR("tea"), 3 } };
+    return sql_counter_set_many(tx, rows, 3, NULL);
+}
+
+TEST(many_are_asked_for_at_once_and_each_hears_of_its_own)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_do(shelf, set_three, NULL);
+    struct sql_counter_by_name asked[] = {
+        { STR("tea") }, { STR("none") }, { STR("cup") }, { STR("tea") }
+    };
+    struct sql_counter_by_name_row rows[4];
+    bool found[4];
+    struct db_reader *reader;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK_OK(sql_counter_by_name_each(reader, t->arena, asked, 4, rows, found));
+    CHECK(found[0] && !found[1] && found[2] && found[3]);
+    CHECK_INT(rows[0].value, 3);
+    CHECK_INT(rows[2].value, 2);
+    CHECK_INT(rows[3].value, 3);
+    CHECK_OK(sql_counter_by_name_each(reader, t->arena, asked, 0, rows, found));
+    db_read_end(reader);
+}
+
+TEST(rows_for_many_come_in_the_order_of_the_questions_and_each_in_its_own)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_do(shelf, set_three, NULL);
+    struct sql_counters_below asked[] = { { 3 }, { 0 }, { 9 }, { 2 } };
+    struct sql_counters_below_row *rows;
+    size_t counts[4];
+    struct db_reader *reader;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK_OK(sql_counters_below_each(reader, t->arena, asked, 4, &rows, counts));
+    db_read_end(reader);
+    CHECK_INT(counts[0], 2);
+    CHECK_INT(counts[1], 0);
+    CHECK_INT(counts[2], 3);
+    CHECK_INT(counts[3], 1);
+    static const char *const names[] = { "cup", "bowl", "tea", "cup", "bowl", "bowl" };
+    for (size_t i = 0; i < 6; i++)
+        CHECK_STR(rows[i].name, names[i]);
+}
+
+TEST(many_questions_are_one_statement_and_one_round_trip_of_a_server)
+{
+    enum { ASKED = 100 };
+    struct shelf *shelf = shelf_open(t);
+    struct sql_counter_by_name asked[ASKED];
+    struct sql_counter_by_name_row rows[ASKED];
+    bool found[ASKED];
+    struct db_reader *reader;
+    for (int i = 0; i < ASKED; i++)
+        asked[i] = (struct sql_counter_by_name){ STR("cup") };
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    db_read_alone(reader); /* once, so that it is prepared */
+    CHECK_OK(sql_counter_by_name_each(reader, t->arena, asked, ASKED, rows, found));
+    struct db_stats before = db_stats_of(shelf->db);
+    db_read_alone(reader);
+    CHECK_OK(sql_counter_by_name_each(reader, t->arena, asked, ASKED, rows, found));
+    struct db_stats after = db_stats_of(shelf->db);
+    db_read_end(reader);
+    CHECK_INT(after.statements - before.statements, test_on_postgresql() ? 1 : ASKED);
+    CHECK_INT(after.round_trips - before.round_trips, test_on_postgresql() ? 1 : 0);
+}
+
+TEST(reads_that_stand_alone_see_what_was_committed_between_them)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct sql_counters_sum_row row;
+    struct db_reader *reader;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    db_read_alone(reader);
+    CHECK_OK(sql_counters_sum(reader, t->arena, &row));
+    CHECK_INT(row.total, 0);
+    shelf_do(shelf, set_three, NULL);
+    CHECK_OK(sql_counters_sum(reader, t->arena, &row)); /* begins the snapshot */
+    CHECK_INT(row.total, 6);
+    shelf_do(shelf, put_two, NULL);
+    CHECK_OK(sql_counters_sum(reader, t->arena, &row));
+    db_read_end(reader);
+    CHECK_INT(row.total, 6);
+}
+
 /* ---- the seam of the faults ---- */
 
 TEST(the_nth_statement_fails_as_planned_and_only_once)

@@ -110,6 +110,22 @@ class Made(unittest.TestCase):
         self.assertEqual(run(INSERT), run(INSERT))
 
 
+    def test_each_asks_for_many_parameters_at_once(self):
+        header = self.header("-- c: maybe each\n-- id uuid -> name text\nselect name from cups where id = $1;\n"
+                             "-- d: many each\n-- price int64 -> name text\nselect name from cups where price = $1;\n")
+        self.assertIn("sql_c_each(struct db_reader *reader, struct arena *arena, const struct sql_c *params, size_t params_count, "
+                      "struct sql_c_row *rows, bool *found)", header)
+        self.assertIn("sql_tx_d_each(struct tx *tx, const struct sql_d *params, size_t params_count, struct sql_d_row **rows, "
+                      "size_t *counts)", header)
+
+    def test_each_is_refused_where_there_is_nothing_to_ask_many_times(self):
+        for head in ("run each\n-- id uuid\ndelete from cups where id = $1;\n", "one each\n-- -> n int64\nselect count(*) from cups;\n",
+                     "many each\n-- -> name text\nselect name from cups;\n"):
+            status, said, _, _ = run("-- c: " + head)
+            self.assertEqual(status, 1)
+            self.assertIn("`each` asks", said)
+
+
 class Refused(unittest.TestCase):
     """What wrong input hears: place and remedy."""
 
@@ -211,6 +227,17 @@ class PostgreSQL(unittest.TestCase):
         self.assertIn(".key = 0x1, .answer = MANY_ORDINALS", source)  # price changes: it does not tell rows apart
         source = self.made("-- c: run\n-- id uuid\ndelete from cups where id = $1;\n")
         self.assertIn("delete from cups using unnest($1::uuid[]) with ordinality as a(p1, nth) where id = a.p1 returning a.nth", source)
+
+    EACH = "-- c: maybe each\n-- id uuid -> name text\nselect name from cups where id = $1;\n"
+
+    def test_a_read_for_each_of_many_is_one_select_that_runs_for_one_after_the_other(self):
+        source = self.made(self.EACH)
+        self.assertIn("select a.nth, r.* from unnest((select $1::uuid[])) with ordinality as a(p1, nth), "
+                      "lateral (select * from (select name from cups where id = a.p1) as q offset 0) as r(c1)", source)
+        self.assertIn(".answer = MANY_ROWS", source)
+        status, said, _ = self.files(self.EACH, self.EACH.replace("maybe each", "maybe"))
+        self.assertEqual(status, 1)
+        self.assertIn("is declared otherwise", said)
 
     def test_what_cannot_be_derived_goes_one_by_one(self):
         for query in ("-- c: run\n-- price int64\nupdate cups set price = $1;\n",

@@ -21,7 +21,7 @@ create table once (
     answer bytea not null default '',
     answered_at bigint,
     created_at bigint not null
-);
+) with (fillfactor = 25); -- the answer comes later and is the most of a row: it finds room on the same page
 
 create index once_subject on once (subject) where subject is not null;
 
@@ -49,7 +49,7 @@ create table inbox_heads (
     number bigint not null,
     at bigint not null,
     primary key (topic, key)
-);
+) with (fillfactor = 70);
 
 -- Events that came before those which they follow.
 create table inbox_held (

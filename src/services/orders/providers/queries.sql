@@ -13,7 +13,7 @@ update payments set asked = asked + 1 where id = $1;
 -- id uuid, from_known int32, to_known int32, at time
 update payments set known = $3, changed_at = $4 where id = $1 and known = $2;
 
--- payment_find: maybe
+-- payment_find: maybe each
 -- id uuid -> known int32, asked int32
 select known, asked from payments where id = $1;
 

@@ -90,78 +90,97 @@ struct change {
 
 /* ---- writing ---- */
 
-static err insert_callbacks(struct tx *tx, const struct change *change)
+/* The first call decides what is called back. */
+static err insert_callbacks(struct tx *tx, struct write *const *writes, size_t count,
+                            const int64_t *inserted)
 {
-    for (int i = 0; i < change->behaviour->callbacks; i++) {
-        struct sql_callback_insert callback = { .id = id_new(),
-                                                .payment_id = change->payment->id,
-                                                .known = (int32_t)change->behaviour->called_back,
-                                                .due_at =
-                                                    tx->now + change->behaviour->callback_us };
-        TRY(sql_callback_insert(tx, &callback, NULL));
+    enum { CALLBACKS_MAX = 2 };
+    struct sql_callback_insert *rows =
+        arena_array(tx->arena, struct sql_callback_insert, count * CALLBACKS_MAX);
+    size_t rows_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct change *change = writes[i]->subject;
+        ASSERT(change->behaviour->callbacks <= CALLBACKS_MAX);
+        for (int j = 0; inserted[i] == 1 && j < change->behaviour->callbacks; j++)
+            rows[rows_count++] =
+                (struct sql_callback_insert){ .id = id_new(),
+                                              .payment_id = change->payment->id,
+                                              .known = (int32_t)change->behaviour->called_back,
+                                              .due_at = tx->now + change->behaviour->callback_us };
     }
-    return OK;
+    return sql_callback_insert_many(tx, rows, rows_count, NULL);
 }
 
-static err read_payment(struct tx *tx, struct uuid id, struct sql_payment_find_row *row)
+/* How the payments stand, of those changes that did not do what they wanted. */
+static err read_standing(struct tx *tx, struct write *const *writes, size_t count,
+                         const int64_t *done)
 {
-    bool found;
-    *row = (struct sql_payment_find_row){ .known = KNOWN_UNKNOWN };
-    return sql_tx_payment_find(tx, &(struct sql_payment_find){ .id = id }, row, &found);
+    struct sql_payment_find *asked = arena_array(tx->arena, struct sql_payment_find, count);
+    struct sql_payment_find_row *rows = arena_array(tx->arena, struct sql_payment_find_row, count);
+    bool *found = arena_array(tx->arena, bool, count);
+    struct change **changes = arena_array(tx->arena, struct change *, count);
+    size_t asked_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (done[i] == 1)
+            continue;
+        changes[asked_count] = writes[i]->subject;
+        asked[asked_count] = (struct sql_payment_find){ changes[asked_count]->payment->id };
+        asked_count++;
+    }
+    TRY(sql_tx_payment_find_each(tx, asked, asked_count, rows, found));
+    for (size_t i = 0; i < asked_count; i++) {
+        changes[i]->known = found[i] ? (enum payment_known)rows[i].known : KNOWN_UNKNOWN;
+        changes[i]->asked = found[i] ? rows[i].asked : 0;
+    }
+    return OK;
 }
 
 /* The first call decides; a repeat finds what was decided and counts. */
-static err write_authorization(struct tx *tx, struct change *change)
-{
-    const struct payment *payment = change->payment;
-    struct sql_payment_insert first = { .id = payment->id,
-                                        .token = payment->token,
-                                        .amount_minor = payment->amount.minor,
-                                        .currency = payment->amount.currency,
-                                        .known = (int32_t)change->behaviour->decided,
-                                        .at = tx->now };
-    int64_t inserted;
-    TRY(sql_payment_insert(tx, &first, &inserted));
-    if (inserted == 1) {
-        change->known = change->behaviour->decided;
-        change->asked = 1;
-        return insert_callbacks(tx, change);
-    }
-    struct sql_payment_find_row row;
-    TRY(sql_payment_count(tx, &(struct sql_payment_count){ .id = payment->id }, NULL));
-    TRY(read_payment(tx, payment->id, &row));
-    change->known = (enum payment_known)row.known;
-    change->asked = row.asked;
-    return OK;
-}
-
 static err write_authorizations(struct tx *tx, struct write *const *writes, size_t count,
                                 err *outcomes)
 {
+    struct sql_payment_insert *firsts = arena_array(tx->arena, struct sql_payment_insert, count);
+    struct sql_payment_count *repeats = arena_array(tx->arena, struct sql_payment_count, count);
+    int64_t *inserted = arena_array(tx->arena, int64_t, count);
+    size_t repeats_count = 0;
     for (size_t i = 0; i < count; i++) {
-        TRY(write_authorization(tx, writes[i]->subject));
+        const struct change *change = writes[i]->subject;
+        firsts[i] = (struct sql_payment_insert){ .id = change->payment->id,
+                                                 .token = change->payment->token,
+                                                 .amount_minor = change->payment->amount.minor,
+                                                 .currency = change->payment->amount.currency,
+                                                 .known = (int32_t)change->behaviour->decided,
+                                                 .at = tx->now };
         outcomes[i] = OK;
     }
-    return OK;
+    TRY(sql_payment_insert_many(tx, firsts, count, inserted));
+    for (size_t i = 0; i < count; i++) {
+        struct change *change = writes[i]->subject;
+        change->known = change->behaviour->decided;
+        change->asked = 1;
+        if (inserted[i] != 1)
+            repeats[repeats_count++] = (struct sql_payment_count){ .id = change->payment->id };
+    }
+    TRY(insert_callbacks(tx, writes, count, inserted));
+    TRY(sql_payment_count_many(tx, repeats, repeats_count, NULL));
+    return read_standing(tx, writes, count, inserted);
 }
 
 static err write_changes(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_payment_change *wanted = arena_array(tx->arena, struct sql_payment_change, count);
+    int64_t *changed = arena_array(tx->arena, int64_t, count);
     for (size_t i = 0; i < count; i++) {
         struct change *change = writes[i]->subject;
-        struct sql_payment_change wanted = { .id = change->payment->id,
-                                             .from_known = (int32_t)change->from,
-                                             .to_known = (int32_t)change->to,
-                                             .at = tx->now };
-        struct sql_payment_find_row standing = { .known = (int32_t)change->to };
-        int64_t changed;
-        TRY(sql_payment_change(tx, &wanted, &changed));
-        if (changed == 0)
-            TRY(read_payment(tx, change->payment->id, &standing));
-        change->known = (enum payment_known)standing.known;
+        wanted[i] = (struct sql_payment_change){ .id = change->payment->id,
+                                                 .from_known = (int32_t)change->from,
+                                                 .to_known = (int32_t)change->to,
+                                                 .at = tx->now };
+        change->known = change->to;
         outcomes[i] = OK;
     }
-    return OK;
+    TRY(sql_payment_change_many(tx, wanted, count, changed));
+    return read_standing(tx, writes, count, changed);
 }
 
 static enum payment_known write_change(struct simulator *self, struct arena *arena,

@@ -41,7 +41,7 @@ insert into counters (name, value) values ($1, $2) on conflict (name) do update 
 -- $2 stands before $1: parameters are by number.
 update counters set value = value - $2 where name = $1 and value >= $2 returning value;
 
--- counter_by_name: maybe
+-- counter_by_name: maybe each
 -- name text -> value int64
 select value from counters where name = $1;
 
@@ -76,3 +76,7 @@ insert into titles (title) values ($1);
 -- titles_matching: many
 -- words text -> title text
 select title from titles where titles match $1 order by rank;
+
+-- counters_below: many each
+-- value int64 -> name text, value int64
+select name, value from counters where value < $1 order by name desc;
