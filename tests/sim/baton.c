@@ -364,6 +364,10 @@ void baton_kill(void)
         else if (runner->waits != WAITS_NOT)
             ready_add(runner);
     }
+    /* Who had ended by itself: the thread that was going to join it is no more. */
+    for (struct runner *runner = baton->all; runner; runner = runner->next)
+        if (runner->inside && runner->waits == WAITS_NO_MORE)
+            runner->killed = true;
     leave_if_killed(self);
 }
 
