@@ -338,9 +338,6 @@ def bench_sweep(folder, _):
         swept.stop()
 
 
-BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
-           "hot": bench_hot, "signin": bench_signin, "idle": bench_idle,
-           "inner": bench_inner, "sweep": bench_sweep}
 def bench_postgresql(folder, options):
     """A placed order to `confirmed`, all services on PostgreSQL, against the Go reference on its own, 256 connections."""
     duka = DukaOnPostgresql(Path(folder) / "postgresql", SERVER_CORE)
@@ -385,7 +382,8 @@ def bench_statements(folder, options):
 
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
-           "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner}
+           "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
+           "sweep": bench_sweep}
 
 
 def main():
