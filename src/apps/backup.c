@@ -1,6 +1,7 @@
 #include "apps/backup.h"
 
 #include "apps/tar.h"
+#include "chassis/keys.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
@@ -158,21 +159,14 @@ static err add_keys(struct arena *arena, struct disk_stream *tar, str folder, st
     return OK;
 }
 
-static str keys_folder(struct arena *arena, const struct conf *conf)
-{
-    str folder = conf_text(conf, CONF_KEYS_DIR);
-    return folder.len > 0
-               ? folder
-               : str_format(arena, "%" STR_F "/keys", STR_A(conf_text(conf, CONF_DATA_DIR)));
-}
-
 static err write_all(struct arena *arena, struct shop *shop, struct disk_stream *tar,
                      const struct kept *kept, int kept_count, str scratch)
 {
     struct text manifest = text_init(arena, 1024);
     for (int i = 0; i < kept_count; i++)
         TRY(add_database(arena, tar, kept[i].backup, str_of_z(kept[i].name), scratch, &manifest));
-    TRY(add_keys(arena, tar, keys_folder(arena, shop->house.conf), &manifest));
+    if (shop->parts & SHOP_USERS) /* whose they are */
+        TRY(add_keys(arena, tar, keys_folder(arena, shop->house.conf), &manifest));
     TRY(tar_add(tar, STR("MANIFEST"), text_str(&manifest)));
     TRY(tar_end(tar));
     return disk_stream_sync(tar);

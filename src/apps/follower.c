@@ -11,7 +11,6 @@ enum {
     ASK_EVERY_MS = 1000,
     ASK_AGAIN_MS = 100, /* until Users was reached for the first time */
     ASK_TIMEOUT_MS = 2000,
-    REVOCATIONS_PAGE = 1000, /* what an answer holds when more waits */
     FOLLOWER_BYTES_MAX = 8 * 1024 * 1024
 };
 
@@ -93,7 +92,7 @@ static err ask(struct follower *self, bool *more)
     TRY(users_client_changes_since(self->users, &call, question, &changes));
     tell_revocations(self, changes); /* before a new key makes more tokens good */
     tell_keys(self, changes);
-    *more = changes->n_revocations >= REVOCATIONS_PAGE;
+    *more = changes->n_revocations > 0; /* until an answer has none */
     self->position = changes->position;
     return OK;
 }

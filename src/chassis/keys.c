@@ -133,6 +133,15 @@ static err ring_read_first(struct arena *arena, str folder, bool makes_first, st
     return OK;
 }
 
+str keys_folder(struct arena *arena, const struct conf *conf)
+{
+    ASSERT(arena && conf);
+    str folder = conf_text(conf, CONF_KEYS_DIR);
+    return folder.len > 0
+               ? folder
+               : str_format(arena, "%" STR_F "/keys", STR_A(conf_text(conf, CONF_DATA_DIR)));
+}
+
 err keys_open(struct arena *arena, str folder, bool makes_first, struct keys **out)
 {
     ASSERT(arena && out && folder.len > 0);

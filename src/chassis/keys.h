@@ -4,6 +4,7 @@
  * written; a mounted Secret's own links). */
 #pragma once
 #include "chassis/auth.h"
+#include "chassis/conf.h"
 #include "chassis/token.h"
 
 enum {
@@ -19,6 +20,9 @@ struct signing_key {
     char kid[JWT_KID_MAX + 1];
     struct ed25519_key pair;
 };
+
+/* The folder that the settings name: KEYS_DIR, else DATA_DIR/keys. */
+str keys_folder(struct arena *arena, const struct conf *conf);
 
 /* Reads the keys. Where there is none and `makes_first`, makes the folder and one key (mode 0600),
  * named by the time. Fails with SETTING_INVALID, naming the file and what is wrong with it, or

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_gateway_that_starts_while_users_is_away_learns_the_keys_when_it_is_ba
         ("duka-gateway", {"INNER_KEY": "short"}, "INNER_KEY has 5 bytes; give at least 32"),
         ("duka-users", {"INNER_KEY_SECOND": "k" * 32}, "INNER_KEY_SECOND is set, but INNER_KEY is not"),
         ("duka-gateway", {"INNER_KEY": "k" * 32, "ORDERS_URL": "ftp://orders"}, "ORDERS_URL"),
-        ("duka", {"DATABASE_URL": "sqlite:/tmp/x.db"}, "DATABASE_URL_USERS"),
+        ("duka", {"DATABASE_URL": "sqlite:users.db"}, "DATABASE_URL_USERS"),
     ],
 )
 def test_a_setting_that_does_not_fit_the_program_stops_its_start(name, settings, words, tmp_path):
@@ -180,6 +181,23 @@ def test_a_service_alone_serves_on_its_embedded_database_and_says_what_it_lacks(
         assert version.startswith("duka-users ")
     finally:
         shop.kill()
+
+
+def test_a_service_is_backed_up_by_itself_and_the_keys_with_users(apart, tmp_path):
+    for name, keeps_keys in (("users", True), ("products", False), ("orders", False)):
+        path = tmp_path / f"{name}.tar"
+        done = subprocess.run(
+            [str(program("dukactl")), "backup", str(path)],
+            env=apart.environment_of(name),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        with tarfile.open(path) as tar:
+            kept = tar.getnames()
+        assert f"{name}.db" in kept and any(one.startswith("keys/") for one in kept) == keeps_keys, kept
 
 
 def test_events_wait_in_the_outbox_where_no_broker_is_named(tmp_path):

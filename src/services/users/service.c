@@ -14,14 +14,6 @@ static str database_url(struct arena *arena, const struct conf *conf)
     return service_database_url(arena, conf, CONF_DATABASE_URL_USERS, "users.db");
 }
 
-static str keys_folder(struct arena *arena, const struct conf *conf)
-{
-    str given = conf_text(conf, CONF_KEYS_DIR);
-    if (given.len > 0)
-        return given;
-    return str_format(arena, "%" STR_F "/keys", STR_A(conf_text(conf, CONF_DATA_DIR)));
-}
-
 err users_migrate(struct arena *arena, const struct conf *conf, int *applied)
 {
     ASSERT(arena && conf && applied);
