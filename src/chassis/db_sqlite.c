@@ -328,12 +328,28 @@ static void sqlite_read_end(struct db_reader *reader)
 
 /* ---- the writer's transaction ---- */
 
+/* One writer has nobody to wait for but a reader: one that met the index of the log half-written
+ * holds the write lock for as long as it reads it again. */
+static bool is_begun(struct db_connection *writer, int64_t deadline_us)
+{
+    for (;;) {
+        sqlite3_step(writer->begin);
+        int code = sqlite3_reset(writer->begin);
+        if ((code & 0xff) != SQLITE_BUSY || clock_mono_us() >= deadline_us)
+            return code == SQLITE_OK;
+        sleep_until(clock_mono_us() + SQLITE_BUSY_PAUSE_US);
+    }
+}
+
 static err sqlite_begin(struct db *db, struct arena *arena, struct db_connection **out)
 {
     struct db_connection *writer = of(db)->writer;
     sqlite_settle(writer);
     ASSERT(sqlite3_get_autocommit(writer->handle));
-    TRY(sqlite_step_plain(writer, arena, writer->begin));
+    db_count_statements(db, 1);
+    if (!is_begun(writer, clock_mono_us() + SQLITE_READER_WAIT_US))
+        return sqlite_error(writer, arena, sqlite3_extended_errcode(writer->handle),
+                            sqlite3_sql(writer->begin));
     *out = writer;
     return OK;
 }

@@ -15,6 +15,7 @@ enum {
     SQLITE_CHECKPOINT_FRAMES = 4 * 1024 * 1024 / SQLITE_FRAME_BYTES,
     SQLITE_RESTART_FRAMES = 64 * 1024 * 1024 / SQLITE_FRAME_BYTES,
     SQLITE_READER_WAIT_US = 100 * 1000,
+    SQLITE_BUSY_PAUSE_US = 200,
 };
 
 /* The statements of one connection are numbered in two spaces: the chassis's and the service's. */

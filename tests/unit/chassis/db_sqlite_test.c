@@ -1,8 +1,10 @@
 #include "os/clock.h"
 #include "os/disk.h"
+#include "os/sync.h"
 #include "shelf.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 enum { THING_BYTES = 60000 };
@@ -331,6 +333,41 @@ TEST(readers_that_overlap_for_ever_cannot_let_the_log_grow_for_ever)
     thread_join(thread);
     CHECK(overlap.reads > 0);
     CHECK(db_stats_of(shelf->db).wal_bytes < 80 * 1024 * 1024);
+}
+
+/* Holds the write lock as a reader does that reads the index of the log again, but for longer. */
+struct holder {
+    sqlite3 *handle;
+    int64_t until_us;
+};
+
+static void hold(void *subject)
+{
+    struct holder *holder = subject;
+    sleep_until(holder->until_us);
+    sqlite3_exec(holder->handle, "rollback", NULL, NULL, NULL);
+}
+
+TEST(a_begin_waits_for_who_holds_the_write_lock_for_a_moment_but_not_for_ever)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct holder holder;
+    struct tx tx;
+    CHECK(sqlite3_open(str_z(t->arena, path_of(shelf, "")), &holder.handle) == SQLITE_OK);
+
+    CHECK(sqlite3_exec(holder.handle, "begin immediate", NULL, NULL, NULL) == SQLITE_OK);
+    holder.until_us = clock_mono_us() + 20 * 1000;
+    struct thread *thread = thread_start("hold", hold, &holder);
+    CHECK_OK(tx_begin(shelf->db, t->arena, clock_wall_us(), &tx));
+    CHECK(clock_mono_us() >= holder.until_us);
+    thread_join(thread);
+    tx_rollback(&tx);
+
+    CHECK(sqlite3_exec(holder.handle, "begin immediate", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK_ERR(tx_begin(shelf->db, t->arena, clock_wall_us(), &tx), DB_UNAVAILABLE);
+    CHECK(sqlite3_close(holder.handle) == SQLITE_OK);
+    CHECK_OK(tx_begin(shelf->db, t->arena, clock_wall_us(), &tx));
+    tx_rollback(&tx);
 }
 
 /* ---- copies ---- */
