@@ -1,5 +1,6 @@
 #include "tests/sim/books.h"
 #include "base/err.h"
+#include "tests/sim/crash_disk.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ sqlite3 *books_connect(const char *folder)
     char sql[600];
     snprintf(sql, sizeof sql, "file:%s/%s.db?mode=ro", folder, files[0][1]);
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
-    must(NULL, sqlite3_open_v2(sql, &db, flags, "unix"), sql); /* not the shop's disk */
+    must(NULL, sqlite3_open_v2(sql, &db, flags, crash_disk_below()), sql); /* past its faults */
     for (int i = 1; i < FILES_COUNT; i++) {
         snprintf(sql, sizeof sql, "attach 'file:%s/%s.db?mode=ro' as %s", folder, files[i][1],
                  files[i][0]);

@@ -62,6 +62,13 @@ static const struct moment moments[] = {
 };
 enum { MOMENTS_COUNT = sizeof moments / sizeof moments[0] };
 
+/* The books that the moments are about, and what the engine calls their version: another one where
+ * somebody has committed. What was in order is not looked through again before. */
+static const char *const versions_sql[] = { "pragma main.data_version",
+                                            "pragma products.data_version",
+                                            "pragma bank.data_version" };
+enum { BOOKS_LOOKED_AT = sizeof versions_sql / sizeof versions_sql[0] };
+
 /* Between settling and the answer, by the virtual clock: some steps. */
 enum { PROMPT_US = 250 * 1000 };
 
@@ -70,6 +77,8 @@ struct check {
     const struct world *world;
     sqlite3 *db;
     sqlite3_stmt *moments[MOMENTS_COUNT], *order, *settled, *bank, *moving;
+    sqlite3_stmt *versions[BOOKS_LOOKED_AT];
+    int64_t looked_at[BOOKS_LOOKED_AT]; /* the versions of the books that were in order */
     bool planted_early;
 };
 
@@ -116,6 +125,10 @@ void check_open(struct check *check)
                    " or (t.what = 'reserved' and o.provider = 'manual'))");
     check->bank = books_prepare(check->db, "select known from bank.payments where id = ?1");
     check->moving = books_prepare(check->db, moving_sql);
+    for (int i = 0; i < BOOKS_LOOKED_AT; i++) {
+        check->versions[i] = books_prepare(check->db, versions_sql[i]);
+        check->looked_at[i] = -1;
+    }
 }
 
 void check_close(struct check *check)
@@ -128,14 +141,30 @@ void check_close(struct check *check)
     sqlite3_finalize(check->settled);
     sqlite3_finalize(check->bank);
     sqlite3_finalize(check->moving);
+    for (int i = 0; i < BOOKS_LOOKED_AT; i++)
+        sqlite3_finalize(check->versions[i]);
     int code = sqlite3_close(check->db);
     ASSERT(code == SQLITE_OK);
     check->db = NULL;
 }
 
+static bool has_changed(struct check *check)
+{
+    bool has = false;
+    for (int i = 0; i < BOOKS_LOOKED_AT; i++) {
+        int code = sqlite3_step(check->versions[i]);
+        ASSERT(code == SQLITE_ROW);
+        int64_t version = sqlite3_column_int64(check->versions[i], 0);
+        has = has || version != check->looked_at[i];
+        check->looked_at[i] = version;
+        sqlite3_reset(check->versions[i]);
+    }
+    return has;
+}
+
 void check_now(struct check *check)
 {
-    if (!check->db)
+    if (!check->db || !has_changed(check))
         return;
     for (int i = 0; i < MOMENTS_COUNT; i++)
         look(check->moments[i], moments[i].rule);

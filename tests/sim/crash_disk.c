@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "os/sync.h"
 #include "tests/sim/dice.h"
+#include "tests/sim/memory_disk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -43,7 +44,7 @@ static struct {
     struct kept *files;
     int64_t ops[DISK_OPS_COUNT];
     int cut_one_in;
-    bool lies;
+    bool lies, in_memory;
 } disk;
 
 static _Thread_local bool sync_failed;
@@ -85,9 +86,24 @@ static void forget_unsynced(struct kept *kept)
     kept->tail = &kept->first;
 }
 
+static bool read_memory(struct kept *kept)
+{
+    int64_t length;
+    const unsigned char *bytes = memory_disk_bytes(kept->path, &length);
+    if (!bytes)
+        return false;
+    make_room(kept, length);
+    kept->synced_length = length;
+    if (length > 0)
+        memcpy(kept->synced, bytes, (size_t)length);
+    return true;
+}
+
 /* The whole file as the machine shows it; false where there is none. */
 static bool read_shown(struct kept *kept)
 {
+    if (disk.in_memory)
+        return read_memory(kept);
     int fd = open(kept->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -215,9 +231,21 @@ static int64_t apply_some(struct kept *kept, int of_eight)
     return lost;
 }
 
+static void lay_into_memory(const struct kept *kept)
+{
+    if (kept->is_there)
+        memory_disk_replace(kept->path, kept->synced, kept->synced_length);
+    else
+        memory_disk_remove(kept->path);
+}
+
 /* A new file under the old name: whoever still has the old one open holds no locks on this one. */
 static void lay_down(const struct kept *kept)
 {
+    if (disk.in_memory) {
+        lay_into_memory(kept);
+        return;
+    }
     char path[PATH_BYTES + 8];
     snprintf(path, sizeof path, "%s-shm", kept->path);
     unlink(path);
@@ -415,7 +443,10 @@ static int disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int
     struct file *file = of(base);
     *file = (struct file){ .real = (sqlite3_file *)(void *)(file + 1) };
     file->kept = path ? kept_of(path) : NULL;
-    if (path && access(path, F_OK) != 0)
+    int is_there = 1;
+    if (path)
+        disk.real->xAccess(disk.real, path, SQLITE_ACCESS_READWRITE, &is_there);
+    if (!is_there)
         make_new(file->kept); /* the old one is forgotten with its name */
     int code = disk.real->xOpen(disk.real, path, file->real, flags, flags_out);
     if (code == SQLITE_OK)
@@ -454,7 +485,7 @@ static ssize_t cut_pwrite(int fd, const void *bytes, size_t count, off_t at)
     return pwrite(fd, bytes, count, at);
 }
 
-static void cut_calls(void)
+static void cut_calls(sqlite3_vfs *machine)
 {
     static const struct {
         const char *name;
@@ -466,27 +497,38 @@ static void cut_calls(void)
         { "pwrite64", (sqlite3_syscall_ptr)(void (*)(void))cut_pwrite },
     };
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        (void)disk.real->xSetSystemCall(disk.real, calls[i].name, calls[i].call);
+        (void)machine->xSetSystemCall(machine, calls[i].name, calls[i].call);
 }
 
-void crash_disk_install(const struct disk_watch *watch)
+static void make_default(sqlite3_vfs *machine)
 {
-    disk.watch = *watch;
-    if (disk.real)
-        return;
-    sqlite3_config(SQLITE_CONFIG_MULTITHREAD); /* as the data room does, which comes too late now */
-    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    disk.real = sqlite3_vfs_find(NULL);
-    ASSERT(disk.real && strcmp(disk.real->zName, "unix") == 0);
-    disk.vfs = *disk.real;
+    cut_calls(machine);
+    disk.vfs = *machine;
     disk.vfs.zName = "crash-disk";
-    disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
     disk.vfs.xOpen = disk_open;
     disk.vfs.xDelete = disk_delete;
     int code = sqlite3_vfs_register(&disk.vfs, 1);
     ASSERT(code == SQLITE_OK);
-    cut_calls();
 }
+
+void crash_disk_install(const struct disk_watch *watch, enum disk_below below)
+{
+    static sqlite3_vfs *machine;
+    disk.watch = *watch;
+    if (!machine) {
+        sqlite3_config(SQLITE_CONFIG_MULTITHREAD); /* as the data room, which is too late now */
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+        machine = sqlite3_vfs_find("unix");
+        ASSERT(machine);
+        make_default(machine);
+    }
+    disk.in_memory = below == DISK_IN_MEMORY;
+    disk.real = disk.in_memory ? memory_disk_install() : machine;
+    disk.vfs.szOsFile = (int)sizeof(struct file) + disk.real->szOsFile;
+    disk.vfs.xAccess = disk.real->xAccess;
+}
+
+const char *crash_disk_below(void) { return disk.real ? disk.real->zName : "unix"; }
 
 void crash_disk_forget(void)
 {

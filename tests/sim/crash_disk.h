@@ -1,5 +1,5 @@
-/* The disk of the simulated shop: a SQLite VFS over the library's own, which becomes the default
- * one, so that the data room opens its files on it without knowing.
+/* The disk of the simulated shop: a SQLite VFS over the library's own or one in memory, which
+ * becomes the default one, so that the data room opens its files on it without knowing.
  *
  * Of each file it keeps apart what was synced and what was only written. A process that is killed
  * leaves all that it wrote; a machine that loses power leaves what was synced, and of the rest some
@@ -37,8 +37,13 @@ struct disk_watch {
     enum disk_fault (*op)(void *self, enum disk_op op, const char *path);
 };
 
-/* Makes it the library's default VFS; before any database of this process was opened. */
-void crash_disk_install(const struct disk_watch *watch);
+/* Makes it the library's default VFS; before the first database of a run was opened. What lies
+ * below makes no difference to a run but its speed, and that only a machine cuts calls short. */
+enum disk_below { DISK_OF_MACHINE, DISK_IN_MEMORY };
+void crash_disk_install(const struct disk_watch *watch, enum disk_below below);
+
+/* The VFS below, for whoever reads the books past all faults; "unix" where none was installed. */
+const char *crash_disk_below(void);
 
 /* Forgets all files of the run before; nobody has them open. */
 void crash_disk_forget(void);

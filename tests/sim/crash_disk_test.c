@@ -2,6 +2,7 @@
 #include "tests/lib/test.h"
 #include "tests/sim/baton.h"
 #include "tests/sim/crash_disk.h"
+#include "tests/sim/memory_disk.h"
 #include <sqlite3.h>
 #include <stdio.h>
 
@@ -21,11 +22,12 @@ static enum disk_fault on_op(void *self, enum disk_op op, const char *path)
 }
 
 static struct sight sight;
+static enum disk_below below;
 
 static sqlite3 *open_at(struct test *t, const char *path, const char *synchronous)
 {
     sqlite3 *db;
-    crash_disk_install(&(struct disk_watch){ .self = &sight, .op = on_op });
+    crash_disk_install(&(struct disk_watch){ .self = &sight, .op = on_op }, below);
     CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
     CHECK_INT(sqlite3_exec(db, "pragma journal_mode=wal", NULL, NULL, NULL), SQLITE_OK);
     CHECK_INT(sqlite3_exec(db, synchronous, NULL, NULL, NULL), SQLITE_OK);
@@ -51,11 +53,16 @@ static int count_rows(sqlite3 *db)
     return count;
 }
 
+static const char *path_of(struct test *t)
+{
+    return str_z(t->arena, str_format(t->arena, "%s/%d.db", test_folder(t), (int)below));
+}
+
 /* Commits, crashes, opens again; gives how many of those that were committed are gone. The old
  * connection stays open, as in a process that was killed. */
 static int lost_after_crashes(struct test *t, const char *synchronous, bool is_power_cut)
 {
-    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    const char *path = path_of(t);
     sqlite3 *killed[ROUNDS];
     int lost = 0;
     baton_start(7);
@@ -79,24 +86,39 @@ static int lost_after_crashes(struct test *t, const char *synchronous, bool is_p
     return lost;
 }
 
-TEST(a_power_cut_keeps_what_was_synced)
+/* Each fact holds on files of the machine, and in memory. */
+static void on_both(struct test *t, void (*holds)(struct test *t))
+{
+    below = DISK_OF_MACHINE;
+    holds(t);
+    below = DISK_IN_MEMORY;
+    holds(t);
+}
+
+static void keeps_synced(struct test *t)
 {
     CHECK_INT(lost_after_crashes(t, "pragma synchronous=full", true), 0);
 }
 
-TEST(a_power_cut_loses_some_of_what_was_not)
+TEST(a_power_cut_keeps_what_was_synced) { on_both(t, keeps_synced); }
+
+static void loses_unsynced(struct test *t)
 {
     CHECK(lost_after_crashes(t, "pragma synchronous=off", true) > 0);
 }
 
-TEST(a_killed_process_leaves_what_it_had_written)
+TEST(a_power_cut_loses_some_of_what_was_not) { on_both(t, loses_unsynced); }
+
+static void leaves_written(struct test *t)
 {
     CHECK_INT(lost_after_crashes(t, "pragma synchronous=off", false), 0);
 }
 
-TEST(a_planned_fault_comes_once)
+TEST(a_killed_process_leaves_what_it_had_written) { on_both(t, leaves_written); }
+
+static void faults_once(struct test *t)
 {
-    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    const char *path = path_of(t);
     baton_start(1);
     crash_disk_forget();
     sqlite3 *db = open_at(t, path, "pragma synchronous=full");
@@ -113,9 +135,12 @@ TEST(a_planned_fault_comes_once)
     baton_stop();
 }
 
+TEST(a_planned_fault_comes_once) { on_both(t, faults_once); }
+
 TEST(calls_that_are_cut_short_change_nothing)
 {
-    const char *path = str_z(t->arena, str_format(t->arena, "%s/x.db", test_folder(t)));
+    below = DISK_OF_MACHINE;
+    const char *path = path_of(t);
     baton_start(1);
     crash_disk_forget();
     sqlite3 *db = open_at(t, path, "pragma synchronous=full");
@@ -127,3 +152,65 @@ TEST(calls_that_are_cut_short_change_nothing)
     sqlite3_close(db);
     baton_stop();
 }
+
+/* What is in memory can be looked at with any tool afterwards, and read in again. */
+TEST(what_is_in_memory_is_saved_to_files)
+{
+    below = DISK_IN_MEMORY;
+    const char *path = path_of(t);
+    baton_start(1);
+    crash_disk_forget();
+    sqlite3 *db = open_at(t, path, "pragma synchronous=full"), *saved;
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(add(db), SQLITE_OK);
+    memory_disk_save();
+    CHECK_INT(sqlite3_open_v2(path, &saved, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+    CHECK_INT(count_rows(saved), 5);
+    CHECK_INT(add(saved), SQLITE_OK);
+    CHECK_INT(count_rows(db), 5);
+    sqlite3_close(saved);
+    sqlite3_close(db);
+    memory_disk_remove(path);
+    CHECK_INT(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "memory"), SQLITE_CANTOPEN);
+    sqlite3_close(db);
+    baton_stop();
+}
+
+/* Two connections, one that writes and one that reads, keep each other out as on files. */
+static void locks(struct test *t)
+{
+    const char *path = path_of(t);
+    baton_start(1);
+    crash_disk_forget();
+    sqlite3 *one = open_at(t, path, "pragma synchronous=full"), *other;
+    CHECK_INT(sqlite3_open(path, &other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(one, "begin immediate", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(add(one), SQLITE_OK);
+    CHECK_INT(add(other), SQLITE_BUSY);
+    CHECK_INT(count_rows(other), 0);
+    CHECK_INT(sqlite3_exec(other, "begin; select count(*) from t", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(one, "commit", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(count_rows(other), 0); /* its snapshot */
+    CHECK_INT(sqlite3_wal_checkpoint_v2(one, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+              SQLITE_BUSY);
+    CHECK_INT(sqlite3_exec(other, "commit", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(count_rows(other), 1);
+    CHECK_INT(sqlite3_wal_checkpoint_v2(one, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+              SQLITE_OK);
+    CHECK_INT(add(other), SQLITE_OK);
+    CHECK_INT(count_rows(one), 2);
+    CHECK_INT(sqlite3_exec(one, "pragma journal_mode=delete", NULL, NULL, NULL), SQLITE_BUSY);
+    sqlite3_close(other);
+    CHECK_INT(sqlite3_exec(one, "pragma journal_mode=delete", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(add(one), SQLITE_OK);
+    CHECK_INT(sqlite3_open(path, &other), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(one, "begin exclusive", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(add(other), SQLITE_BUSY);
+    CHECK_INT(sqlite3_exec(one, "commit", NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(count_rows(other), 3);
+    sqlite3_close(other);
+    sqlite3_close(one);
+    baton_stop();
+}
+
+TEST(connections_keep_each_other_out) { on_both(t, locks); }

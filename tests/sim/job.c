@@ -1,10 +1,13 @@
 #include "tests/sim/job.h"
 #include "tests/lib/test.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/memory_disk.h"
 #include "tests/sim/story.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 /* ---- the process of the run ---- */
@@ -18,8 +21,18 @@ static void make_folder(struct job *job)
         FAIL("no folder at %s", job->folder);
 }
 
+/* What is freed stays with the process: to hand it back and forth is work for the kernel alone.
+ * What is large grows where it is. */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_TOP_PAD, 16 << 20);
+}
+
 static void run_in_child(struct job *job, const char *only, bool is_loud, int outcome_fd)
 {
+    keep_memory();
     struct arena *arena = arena_open(SIZE_MAX);
     struct run run;
     /* By what it has had of the processor: others may keep the machine busy. */
@@ -30,8 +43,10 @@ static void run_in_child(struct job *job, const char *only, bool is_loud, int ou
     ASSERT(code == 0);
     story_open(job->seed, is_loud);
     story_on_abort();
+    story_leave_with(memory_disk_save);
     struct plan plan = plan_of(job->seed);
     plan.only_faults = only;
+    plan.on_files = getenv("FILES") != NULL;
     run_seed(&run, arena, plan, str_of_z(job->folder), PLANTED_NOTHING);
     check_rest(arena, run.model, run.world, run.folder);
     if (write(outcome_fd, &run.outcome, sizeof run.outcome) != sizeof run.outcome)

@@ -1,6 +1,7 @@
 /* The detectors of the simulation: each has to find the fault that is planted for it. A run is made
  * once; then its books, or what its clients know, are changed in a copy, and checked. */
 #include "tests/lib/test.h"
+#include "tests/sim/memory_disk.h"
 #include "tests/sim/run.h"
 #include "tests/sim/story.h"
 #include <fcntl.h>
@@ -52,6 +53,7 @@ static void make_run(void)
     must_run("mkdir '%s/books'", kept.folder);
     str books = str_format(kept.arena, "%s/books", kept.folder);
     run_seed(&kept.run, kept.arena, plan_small(SEED), books, PLANTED_NOTHING);
+    memory_disk_save();
 }
 
 /* ---- in a child, which must end with a broken rule ---- */

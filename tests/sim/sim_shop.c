@@ -7,6 +7,7 @@
  *     SEED=42 sim-shop      one, told line by line; twice, to see that it is the same run
  *     FAULTS='kill:0' …     with these of its faults only
  *     JOBS=1 …              one at a time
+ *     FILES=1 …             its databases as files of the machine, instead of in memory
  *
  * Of a seed that breaks a rule the faults that are not needed are left out, and the rest is told
  * (retell.h); SHRINK=0 leaves that out.
@@ -222,6 +223,22 @@ TEST(the_same_seed_gives_the_same_run_and_the_same_books)
     for (uint64_t seed = 1001; seed <= 1000 + TWICE_STANDARD; seed++) {
         struct outcome first = outcome_of(seed), second = outcome_of(seed);
         check_same(&first, &second);
+    }
+}
+
+/* What lies below the crash disk is no part of a run: seeds pay for a machine's files only where it
+ * is asked to cut calls short. */
+TEST(a_run_in_memory_is_the_run_on_files)
+{
+    if (is_loud)
+        SKIP("one seed is told");
+    alarm(JOB_PATIENCE_S);
+    for (uint64_t seed = 1001; seed <= 1000 + TWICE_STANDARD; seed++) {
+        struct outcome in_memory = outcome_of(seed);
+        setenv("FILES", "1", 1);
+        struct outcome on_files = outcome_of(seed);
+        unsetenv("FILES");
+        check_same(&in_memory, &on_files);
     }
 }
 

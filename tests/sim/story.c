@@ -16,6 +16,7 @@ static struct {
     int64_t began_us;
     char lines[LINES_KEPT][LINE_BYTES];
     uint64_t told;
+    void (*leave)(void);
 } story;
 
 void story_open(uint64_t seed, bool is_loud)
@@ -80,6 +81,8 @@ void story_violated(const char *rule, const char *format, ...)
         show_last();
     else
         dprintf(STDOUT_FILENO, "See it again: make sim SEED=%" PRIu64 "\n", story.seed);
+    if (story.leave)
+        story.leave();
     _exit(STORY_EXIT);
 }
 
@@ -90,8 +93,12 @@ static void on_abort(int signal_number)
         story.is_ending = true;
         faults_tell(STDOUT_FILENO);
         show_last();
+        if (story.leave)
+            story.leave();
     }
     raise(signal_number);
 }
 
 void story_on_abort(void) { signal(SIGABRT, on_abort); }
+
+void story_leave_with(void (*leave)(void)) { story.leave = leave; }

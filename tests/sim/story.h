@@ -26,3 +26,6 @@ _Noreturn void story_violated(const char *rule, const char *format, ...)
 
 /* Whatever aborts the process prints the last lines, too. */
 void story_on_abort(void);
+
+/* What is done before a run ends badly; safe in a signal handler. NULL: nothing. */
+void story_leave_with(void (*leave)(void));

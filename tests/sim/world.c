@@ -105,8 +105,10 @@ static void on_abort(int signal_number)
 
 static void watch(struct world *world)
 {
-    crash_disk_install(&(struct disk_watch){ .self = world, .op = on_disk_op });
     bool cuts = world->plan->cut_one_in > 0 && fault_strikes(FAULT_DISK_CUT, 1);
+    bool in_memory = !cuts && !world->plan->on_files;
+    crash_disk_install(&(struct disk_watch){ .self = world, .op = on_disk_op },
+                       in_memory ? DISK_IN_MEMORY : DISK_OF_MACHINE);
     crash_disk_cuts(cuts ? world->plan->cut_one_in : 0);
     world_at_work = world;
     struct sigaction action = { .sa_handler = on_abort, .sa_flags = SA_NODEFER };
