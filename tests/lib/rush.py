@@ -290,13 +290,17 @@ class Run:
         staff = self.shop.staff
         return pages(lambda **rest: staff.get("/orders", **rest), scope="all", limit=100)[0]
 
-    def settle(self):
-        """Ends by hand what waits for a hand, then waits until nothing moves any more."""
-        for order in self.orders():
+    def end_by_hand(self, orders):
+        """What waits for a hand would wait until its hold runs out."""
+        for order in orders:
             if order["payment_provider"] == "manual" and order["status"] == "reserved":
                 accepted(self.shop.staff.cancel(order["id"]))
             if order["payment_provider"] == "manual" and order["status"] == "cancelling":
                 accepted(self.shop.staff.refund(order["id"]))
+
+    def settle(self):
+        """Waits until nothing moves any more. An order whose event is late begins to wait for a hand late, so this looks
+        again each time."""
 
         def is_quiet():
             orders = self.orders()
@@ -305,6 +309,7 @@ class Run:
                 or order["payment_status"] in MOVING
                 for order in orders
             ):
+                self.end_by_hand(orders)
                 return None
             return orders
 
