@@ -22,75 +22,16 @@ enum {
     KEY_LEN_MIN = 16
 };
 
-/* One event for all its consumers; freed when the last has acked. */
-struct parcel {
-    struct bus_event event;
-    int waiting; /* consumers that have not acked */
-    void (*acked)(void *subject, const struct uuid *ids, size_t count);
-    void *subject;
-};
-
-struct item {
-    struct bus_item base;
-    struct parcel *parcel;
-};
-
-/* ---- publishing ---- */
-
-static void enqueue(struct direct_peer *peer, struct parcel *parcel)
-{
-    struct item *item = malloc(sizeof(*item));
-    ASSERT(item);
-    *item =
-        (struct item){ .base = { .event = &parcel->event, .shard = bus_shard(parcel->event.key) },
-                       .parcel = parcel };
-    parcel->waiting++;
-    bus_line_add(&peer->line, &item->base);
-    series_set(peer->waiting, (int64_t)peer->line.count);
-    cond_wake_one(&peer->wake);
-}
-
-static void publish_one(struct direct *bus, const struct bus_event *event,
-                        void (*acked)(void *subject, const struct uuid *ids, size_t count),
-                        void *subject)
-{
-    struct parcel *parcel = NULL;
-    for (int i = 0; i < bus->peers_count; i++) {
-        if (!bus_subscription_has(&bus->peers[i].listens, event->topic))
-            continue;
-        if (!parcel) {
-            struct bus_event kept;
-            parcel = bus_event_keep(sizeof(*parcel), event, &kept);
-            *parcel = (struct parcel){ .event = kept, .acked = acked, .subject = subject };
-            bus->parcels++;
-        }
-        enqueue(&bus->peers[i], parcel);
-    }
-    if (!parcel)
-        acked(subject, &event->id, 1);
-}
-
 static void direct_publish(struct bus *base, const struct bus_event *events, size_t count,
                            void (*acked)(void *subject, const struct uuid *ids, size_t count),
                            void *subject)
 {
-    struct direct *bus = (struct direct *)base;
-    ASSERT(count <= bus->parcels_max);
-    lock_take(&bus->lock);
-    while (bus->parcels + count > bus->parcels_max && !bus->stopping)
-        cond_wait(&bus->room, &bus->lock);
-    for (size_t i = 0; i < count; i++)
-        publish_one(bus, &events[i], acked, subject);
-    lock_drop(&bus->lock);
+    bus_queues_publish(&((struct direct *)base)->queues, events, count, acked, subject);
 }
 
 static int64_t direct_backlog(struct bus *base)
 {
-    struct direct *bus = (struct direct *)base;
-    lock_take(&bus->lock);
-    int64_t backlog = (int64_t)bus->parcels;
-    lock_drop(&bus->lock);
-    return backlog;
+    return bus_queues_backlog(&((struct direct *)base)->queues);
 }
 
 /* ---- pushing ---- */
@@ -100,7 +41,7 @@ static void request_of(struct arena *arena, const struct direct_peer *peer,
 {
     struct cloudevent_attribute attributes[CLOUDEVENT_ATTRIBUTES_MAX];
     size_t count = cloudevent_write(arena, event, attributes);
-    str path = str_format(arena, DIRECT_PATH "%s/%" STR_F, peer->listens.consumer.name,
+    str path = str_format(arena, DIRECT_PATH "%s/%" STR_F, peer->queue->listens.consumer.name,
                           STR_A(event->topic));
     *out = (struct fetch_request){ .method = "POST",
                                    .url = str_format(arena, "%" STR_F "%" STR_F, STR_A(peer->url),
@@ -128,7 +69,8 @@ static void request_of(struct arena *arena, const struct direct_peer *peer,
 static void tell(const struct direct_peer *peer, const struct fetch_answer *answer)
 {
     bool unsigned_ = answer->status == 401;
-    LOG(LOG_WARN, "bus.push_failed", LOG_TEXT("consumer", str_of_z(peer->listens.consumer.name)),
+    LOG(LOG_WARN, "bus.push_failed",
+        LOG_TEXT("consumer", str_of_z(peer->queue->listens.consumer.name)),
         LOG_TEXT("url", peer->url), LOG_NUMBER("status", answer->status),
         LOG_TEXT("error", answer->error ? answer->error->detail
                           : unsigned_   ? STR("it does not know our BUS_PASSWORD")
@@ -147,61 +89,30 @@ static void push(struct direct_peer *peer, struct bus_item **items, size_t count
     fetch_all(peer->fetch, peer->arena, requests, answers, count);
     for (size_t i = 0; i < count; i++) {
         done[i] = !answers[i].error && answers[i].status >= 200 && answers[i].status < 300;
-        if (done[i] || told || __atomic_load_n(&peer->bus->stopping, __ATOMIC_ACQUIRE))
+        if (done[i] || told || bus_queues_stopping(&peer->bus->queues))
             continue;
         tell(peer, &answers[i]);
         told = true;
     }
 }
 
-/* Acks a parcel that nobody waits for any more. The lock is held. */
-static void ack(struct direct *bus, struct item *item)
-{
-    struct parcel *parcel = item->parcel;
-    free(item);
-    if (--parcel->waiting > 0)
-        return;
-    parcel->acked(parcel->subject, &parcel->event.id, 1);
-    free(parcel);
-    bus->parcels--;
-    cond_wake_all(&bus->room);
-}
-
 static void peer_run(void *subject)
 {
     struct direct_peer *peer = subject;
-    struct direct *bus = peer->bus;
     struct bus_item *items[BUS_SHARDS];
     bool done[BUS_SHARDS];
-    lock_take(&bus->lock);
-    while (!bus->stopping) {
-        int64_t next_us;
-        size_t count = bus_line_take_heads(&peer->line, items, clock_mono_us(), &next_us);
-        if (count == 0) {
-            if (next_us == INT64_MAX)
-                cond_wait(&peer->wake, &bus->lock);
-            else
-                cond_wait_until(&peer->wake, &bus->lock, next_us);
-            continue;
-        }
-        lock_drop(&bus->lock);
+    for (size_t count; (count = bus_queue_take(peer->queue, bus_line_take_heads, items)) > 0;) {
         push(peer, items, count, done);
-        lock_take(&bus->lock);
-        for (size_t i = count; i-- > 0;) {
-            bus_line_settle(&peer->line, &items[i], 1, done[i]);
-            if (done[i])
-                ack(bus, (struct item *)items[i]);
-        }
-        series_set(peer->waiting, (int64_t)peer->line.count);
+        for (size_t i = count; i-- > 0;)
+            bus_queue_settle(peer->queue, &items[i], 1, done[i]);
     }
-    lock_drop(&bus->lock);
 }
 
 /* ---- beginning and end ---- */
 
 static bool give_up(void *subject)
 {
-    return __atomic_load_n(&((struct direct *)subject)->stopping, __ATOMIC_ACQUIRE);
+    return bus_queues_stopping(&((struct direct *)subject)->queues);
 }
 
 static void direct_start(struct bus *base)
@@ -225,12 +136,7 @@ static void direct_start(struct bus *base)
 static void direct_stop(struct bus *base)
 {
     struct direct *bus = (struct direct *)base;
-    lock_take(&bus->lock);
-    __atomic_store_n(&bus->stopping, true, __ATOMIC_RELEASE);
-    cond_wake_all(&bus->room);
-    for (int i = 0; i < bus->peers_count; i++)
-        cond_wake_all(&bus->peers[i].wake);
-    lock_drop(&bus->lock);
+    bus_queues_stop(&bus->queues);
     direct_doors_stop(bus); /* first: a push to ourselves is answered */
     for (int i = 0; i < bus->peers_count; i++) {
         struct direct_peer *peer = &bus->peers[i];
@@ -246,19 +152,8 @@ static void direct_stop(struct bus *base)
 static void direct_close(struct bus *base)
 {
     struct direct *bus = (struct direct *)base;
-    for (int i = 0; i < bus->peers_count; i++) {
-        struct direct_peer *peer = &bus->peers[i];
-        for (struct bus_item *item; (item = bus_line_drop(&peer->line));) {
-            struct parcel *parcel = ((struct item *)item)->parcel;
-            if (--parcel->waiting == 0)
-                free(parcel);
-            free(item);
-        }
-        cond_done(&peer->wake);
-    }
     direct_doors_close(bus);
-    cond_done(&bus->room);
-    lock_done(&bus->lock);
+    bus_queues_done(&bus->queues);
     arena_close(bus->arena);
     free(bus);
 }
@@ -298,11 +193,8 @@ static void add_peer(struct direct *bus, const struct bus_listener *listener, st
     struct direct_peer *peer = &bus->peers[bus->peers_count++];
     peer->bus = bus;
     peer->url = str_copy(bus->arena, url);
-    bus_subscription_set(&peer->listens, &(struct bus_consumer){ .name = listener->name },
-                         listener->topics, listener->topics_count);
-    bus_line_init(&peer->line);
-    cond_init(&peer->wake);
-    peer->waiting = metric_series(METRIC_BUS_WAITING, listener->name, NULL, NULL);
+    peer->queue = bus_queues_add(&bus->queues, &(struct bus_consumer){ .name = listener->name },
+                                 listener->topics, listener->topics_count);
 }
 
 err bus_open_direct(struct arena *arena, const struct bus_config *config, const struct bus_url *url,
@@ -326,10 +218,8 @@ err bus_open_direct(struct arena *arena, const struct bus_config *config, const 
                             .keys = str_copy(own, config->password),
                             .ca = path_of(own, config->tls_ca),
                             .cert = path_of(own, config->tls_cert),
-                            .tls_key = path_of(own, config->tls_key),
-                            .parcels_max = config->events_max };
-    lock_init(&bus->lock);
-    cond_init(&bus->room);
+                            .tls_key = path_of(own, config->tls_key) };
+    bus_queues_init(&bus->queues, config->events_max, NULL);
     for (int i = 0; i < config->listeners_count; i++)
         add_peer(bus, &config->listeners[i], urls[i]);
     (void)metric_series(METRIC_BUS_CONNECTS, "direct", NULL, NULL); /* is there, and stays 0 */

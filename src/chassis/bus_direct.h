@@ -2,8 +2,7 @@
  * pushed, bus_direct_sign.c signs and verifies. */
 #pragma once
 #include "base/arena.h"
-#include "chassis/bus_driver.h"
-#include "chassis/bus_line.h"
+#include "chassis/bus_queues.h"
 #include "chassis/cloudevent.h"
 #include "os/sync.h"
 
@@ -14,20 +13,16 @@
 enum { DIRECT_SKEW_S = 300 }; /* a signature is believed so long before and after its time */
 
 struct fetch;
-struct series;
 struct direct;
 
 /* A consumer, here or elsewhere, and what waits for it. */
 struct direct_peer {
     struct direct *bus;
-    struct bus_subscription listens;
-    str url; /* "http://products:3000" */
-    struct bus_line line;
-    struct cond wake;
+    struct bus_queue *queue;
+    str url;             /* "http://products:3000" */
     struct arena *arena; /* of one push */
     struct fetch *fetch;
     struct thread *thread;
-    struct series *waiting;
 };
 
 struct direct_push; /* an event that came, and waits */
@@ -47,14 +42,12 @@ struct direct {
     struct arena *arena;
     str keys; /* comma-separated: the first signs, all are believed */
     const char *ca, *cert, *tls_key;
-    struct lock lock;
-    struct cond room;
+    struct bus_queues queues; /* one for each peer; its lock is the doors' too */
     struct direct_peer peers[BUS_LISTENERS_MAX];
     int peers_count;
     struct direct_door doors[BUS_CONSUMERS_MAX];
     int doors_count;
-    size_t parcels, parcels_max;
-    bool started, stopping;
+    bool started;
 };
 
 /* ---- bus_direct_door.c ---- */

@@ -136,15 +136,15 @@ bool direct_receive(struct bus *base, struct request *request)
         refuse(request, error);
         return true;
     }
-    lock_take(&bus->lock);
-    bool room = bus->started && !bus->stopping && door->count < PUSHES_MAX;
+    lock_take(&bus->queues.lock);
+    bool room = bus->started && !bus->queues.stopping && door->count < PUSHES_MAX;
     if (room) {
         *door->last = push;
         door->last = &push->next;
         door->count++;
         cond_wake_one(&door->wake);
     }
-    lock_drop(&bus->lock);
+    lock_drop(&bus->queues.lock);
     if (!room)
         answer(push, false);
     return true;
@@ -190,9 +190,9 @@ static void deliver(struct direct_door *door, struct direct_push **pushes, size_
     size_t taken = consumer->take(consumer->self, events, count);
     ASSERT(taken <= count);
     if (taken < count) {
-        lock_take(&bus->lock);
+        lock_take(&bus->queues.lock);
         put_back(door, pushes, taken + 1, count);
-        lock_drop(&bus->lock);
+        lock_drop(&bus->queues.lock);
         answer(pushes[taken], false);
     }
     for (size_t i = 0; i < taken; i++)
@@ -204,18 +204,18 @@ static void door_run(void *subject)
     struct direct_door *door = subject;
     struct direct *bus = door->bus;
     struct direct_push *pushes[BUS_BATCH_MAX];
-    lock_take(&bus->lock);
-    while (!bus->stopping) {
+    lock_take(&bus->queues.lock);
+    while (!bus->queues.stopping) {
         size_t count = take_some(door, pushes);
         if (count == 0) {
-            cond_wait(&door->wake, &bus->lock);
+            cond_wait(&door->wake, &bus->queues.lock);
             continue;
         }
-        lock_drop(&bus->lock);
+        lock_drop(&bus->queues.lock);
         deliver(door, pushes, count);
-        lock_take(&bus->lock);
+        lock_take(&bus->queues.lock);
     }
-    lock_drop(&bus->lock);
+    lock_drop(&bus->queues.lock);
 }
 
 /* ---- beginning and end ---- */
@@ -231,9 +231,9 @@ void direct_doors_stop(struct direct *bus)
     struct direct_push *pushes[BUS_BATCH_MAX];
     for (int i = 0; i < bus->doors_count; i++) {
         struct direct_door *door = &bus->doors[i];
-        lock_take(&bus->lock);
+        lock_take(&bus->queues.lock);
         cond_wake_all(&door->wake);
-        lock_drop(&bus->lock);
+        lock_drop(&bus->queues.lock);
         if (door->thread)
             thread_join(door->thread);
         door->thread = NULL;
