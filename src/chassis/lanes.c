@@ -165,6 +165,15 @@ void lanes_give(struct lanes *lanes, struct uuid subject)
     lock_drop(&lanes->lock);
 }
 
+void lanes_offer(struct lanes *lanes, struct uuid subject)
+{
+    ASSERT(lanes && !uuid_is_nil(subject));
+    lock_take(&lanes->lock);
+    if (!find(lanes, subject))
+        add(lanes, subject);
+    lock_drop(&lanes->lock);
+}
+
 /* Frees the seat; its subject is done. */
 static void leave(struct seat *seat)
 {

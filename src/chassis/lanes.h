@@ -22,8 +22,12 @@ struct lanes *lanes_open(struct service *service, const char *name,
  * no idle one, and stays. */
 void lanes_start(struct lanes *lanes, int count_max);
 
-/* Gives a subject. Never waits; any thread. */
+/* Gives a subject: something has become of it. Never waits; any thread. */
 void lanes_give(struct lanes *lanes, struct uuid subject);
+
+/* Gives a subject that was found in the table: one that a lane has, or that waits for one, is not
+ * given again. */
+void lanes_offer(struct lanes *lanes, struct uuid subject);
 
 /* Ends the threads, each after the subject that it has, and waits for their writes. */
 void lanes_stop(struct lanes *lanes);

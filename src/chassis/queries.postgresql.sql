@@ -11,3 +11,29 @@ where leases.holder = excluded.holder or leases.until < (extract(epoch from cloc
 -- once_about: many
 -- text bytes, rows_max int32 -> name bytes
 select name from once where position($1 in answer) > 0 limit $2;
+
+-- inbox_head_insert: run
+-- topic text, key text, number int64, ended int64, at time
+-- `ended` is the time, so that a head that moves has no index to go with it.
+insert into inbox_heads (topic, key, number, ended, at)
+values ($1, $2, $3, case when $4 = 1 then $5 else 0 end, $5) on conflict (topic, key) do nothing;
+
+-- inbox_head_save: run
+-- topic text, key text, number_before int64, number int64, ended int64, at time
+update inbox_heads set number = $4, ended = case when $5 = 1 then $6 else 0 end, at = $6
+where topic = $1 and key = $2 and number = $3;
+
+-- inbox_heads_sweep: run
+-- before time, rows_max int32
+-- By `at` as well: a version before this one, and SQLite, write 1 where a key is over.
+delete from inbox_heads where (topic, key) in
+(select topic, key from inbox_heads where ended > 0 and ended < $1 and at < $1 order by ended limit $2);
+
+-- bookkeeping_due: one
+-- once_before time, heads_before time, letters_before time, spools_before time, audit_before time ->
+-- once_due bool, heads_due bool, letters_due bool, spools_due bool, audit_due bool
+select coalesce((select created_at from once order by position limit 1) < $1, false) as once_due,
+    exists (select 1 from inbox_heads where ended > 0 and ended < $2 and at < $2) as heads_due,
+    exists (select 1 from dead_letters where state = 'skipped' and at < $3) as letters_due,
+    exists (select 1 from spools where not kept and at < $4) as spools_due,
+    coalesce((select at from audit order by id limit 1) < $5, false) as audit_due;

@@ -91,7 +91,7 @@ err orders_give_due_payments(void *subject, struct call *call)
     TRY(store_find_next_job(reader, call->arena, &next));
     job_rest(call, next);
     for (size_t i = 0; i < count; i++)
-        lanes_give(self->lanes, jobs[i].order);
+        lanes_offer(self->lanes, jobs[i].order);
     return OK;
 }
 

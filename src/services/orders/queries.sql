@@ -79,9 +79,10 @@ on conflict (sku) do update set number = $2, product_id = $3, title = $4, varian
 where prices.number < $2;
 
 -- job_save: run
--- order_id uuid, kind text, now time
-insert into payment_jobs (order_id, kind, due_at, tries, since) values ($1, $2, $3, 0, $3)
-on conflict (order_id) do update set kind = $2, due_at = $3, tries = 0, since = $3 where payment_jobs.kind <> $2;
+-- order_id uuid, kind text, due_at time, now time
+insert into payment_jobs (order_id, kind, due_at, tries, since) values ($1, $2, $3, 0, $4)
+on conflict (order_id) do update set kind = $2, due_at = min(due_at, $3), tries = 0, since = $4
+where payment_jobs.kind <> $2;
 
 -- job_drop: run
 -- order_id uuid

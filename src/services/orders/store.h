@@ -8,7 +8,9 @@ enum {
     TAKEN_EVENT_ID_MAX = 100,
     /* A job is asked again after this time, then after twice as long, up to a minute. */
     JOB_WAIT_US_MIN = 250 * 1000,
-    JOB_WAIT_US_MAX = 60 * 1000000
+    JOB_WAIT_US_MAX = 60 * 1000000,
+    /* A new one is with a lane of who saved it: so long nobody else looks for it. */
+    JOB_GRACE_US = 1000 * 1000
 };
 
 /* An order that was read and moved, to be saved where nobody else has moved it meanwhile. */

@@ -117,6 +117,23 @@ TEST(one_that_is_given_while_a_lane_has_it_is_run_after_it_never_beside_it)
     CHECK_INT(runs_of(1), 2);
 }
 
+TEST(one_that_is_offered_while_a_lane_has_it_is_not_run_again)
+{
+    struct lanes *lanes = lanes_of(t, 4);
+    __atomic_store_n(&seen.takes_us, 20000, __ATOMIC_SEQ_CST);
+    lanes_offer(lanes, subject_of(1));
+    int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
+    while (!__atomic_load_n(&seen.under_way[1], __ATOMIC_SEQ_CST) && clock_mono_us() < deadline_us)
+        sleep_until(clock_mono_us() + 100);
+    lanes_offer(lanes, subject_of(1));
+    lanes_offer(lanes, subject_of(2));
+    wait_runs(1, 1);
+    wait_runs(2, 1);
+    end(lanes);
+    CHECK_INT(runs_of(1), 1);
+    CHECK_INT(runs_of(2), 1);
+}
+
 TEST(what_finds_no_room_is_left_to_be_given_again)
 {
     struct lanes *lanes = lanes_of(t, 0);

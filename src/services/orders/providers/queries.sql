@@ -11,7 +11,10 @@ update payments set asked = asked + 1 where id = $1;
 
 -- payment_change: run
 -- id uuid, from_known int32, to_known int32, at time
-update payments set known = $3, changed_at = $4 where id = $1 and known = $2;
+-- What is captured (3) after it was authorized (2) holds the same money for as long as before: its place in the list stays, and so
+-- does its entry in the index.
+update payments set known = $3, changed_at = case when known = 2 and $3 = 3 then changed_at else $4 end
+where id = $1 and known = $2;
 
 -- payment_find: maybe each
 -- id uuid -> known int32, asked int32

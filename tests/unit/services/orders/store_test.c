@@ -395,12 +395,14 @@ TEST(old_callbacks_are_forgotten)
 
 /* ---- jobs and holds ---- */
 
-TEST(a_job_is_due_at_once_and_later_when_it_was_postponed)
+TEST(a_job_is_due_after_its_lane_had_time_and_later_when_it_was_postponed)
 {
     struct shelf *shelf = shelf_open(t);
+    time_us before = clock_wall_us();
     struct uuid id = reserved(shelf)->order.id;
     struct due_job *jobs;
-    time_us now = clock_wall_us() + TIME_SECOND;
+    time_us now = clock_wall_us() + JOB_GRACE_US;
+    CHECK_INT(due_jobs(shelf, before + JOB_GRACE_US - 1, &jobs), 0);
     CHECK_INT(due_jobs(shelf, now, &jobs), 1);
     CHECK(uuid_equal(jobs[0].order, id));
     CHECK_INT(jobs[0].kind, JOB_AUTHORIZE);

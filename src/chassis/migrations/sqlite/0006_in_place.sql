@@ -1,0 +1,1 @@
+-- Nothing here: on PostgreSQL what changes often stays on its page.
