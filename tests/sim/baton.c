@@ -58,8 +58,8 @@ struct runner {
     int index; /* in order of their start */
     char name[NAME_BYTES];
     enum waits waits;
-    const void *waits_on; /* the lock, the condition or the runner */
-    int64_t deadline_us;
+    const void *waits_on;          /* the lock, the condition or the runner */
+    int64_t deadline_us, since_us; /* until when, and from when on it waits */
     bool timed_out;
     int live_at, ready_at; /* its places in the lists of the baton */
     struct fiber *fiber;   /* its stack */
@@ -100,6 +100,10 @@ struct baton {
     struct runner *live[BATON_THREADS_MAX], *ready[BATON_THREADS_MAX];
     int live_count, ready_count;
     int dead_count; /* killed threads, which are never joined */
+    uint64_t steps_max;
+    int64_t now_us_max;
+    void (*exceeded)(void *subject);
+    void *exceeded_subject;
     struct step trace[BATON_TRACE_MAX];
 };
 
@@ -240,36 +244,63 @@ static void ready_due(void)
 
 /* ---- What is told ---- */
 
-static void report_wait(const struct runner *runner)
+/* In the program, as addr2line(1) takes them. */
+static void report_places(int fd, const struct runner *runner)
+{
+    enum { PLACES_MAX = 12 };
+    extern const char __executable_start;
+    const void *places[PLACES_MAX];
+    int count = runner->fiber ? fiber_places(runner->fiber, places, PLACES_MAX) : 0;
+    for (int i = 0; i < count; i++)
+        dprintf(fd, "%s0x%tx", i ? " " : "    at ", (const char *)places[i] - &__executable_start);
+    if (count > 0)
+        dprintf(fd, "\n");
+}
+
+static void report_wait(int fd, const struct runner *runner)
 {
     const struct runner *other;
+    int64_t since_us = baton->now_us - runner->since_us;
 
+    dprintf(fd, "  %s ", runner->name);
     switch (runner->waits) {
-    case WAITS_NOT: dprintf(2, "  %s can run\n", runner->name); break;
+    case WAITS_NOT: dprintf(fd, "can run\n"); return;
     case WAITS_LOCK:
         other = ((const struct lock *)runner->waits_on)->holder;
-        dprintf(2, "  %s waits for lock %p, held by %s\n", runner->name, runner->waits_on,
+        dprintf(fd, "waits for lock %p, held by %s", runner->waits_on,
                 other ? other->name : "nobody");
         break;
     case WAITS_COND:
-        dprintf(2, "  %s waits on condition %" PRIu64 "\n", runner->name,
-                ((const struct cond *)runner->waits_on)->sim_id);
+        dprintf(fd, "waits on condition %" PRIu64, ((const struct cond *)runner->waits_on)->sim_id);
         break;
     case WAITS_JOIN:
         other = runner->waits_on;
-        dprintf(2, "  %s waits for the end of %s\n", runner->name, other->name);
+        dprintf(fd, "waits for the end of %s", other->name);
         break;
-    case WAITS_SLEEP: dprintf(2, "  %s sleeps\n", runner->name); break;
-    case WAITS_NO_MORE: dprintf(2, "  %s has ended\n", runner->name); break;
+    case WAITS_SLEEP: dprintf(fd, "sleeps"); break;
+    case WAITS_NO_MORE: dprintf(fd, "has ended\n"); return;
     }
+    dprintf(fd, " since %" PRId64 " ms", since_us / 1000);
+    if (runner->deadline_us != NEVER)
+        dprintf(fd, ", for %" PRId64 " ms more", (runner->deadline_us - baton->now_us) / 1000);
+    dprintf(fd, "\n");
+    report_places(fd, runner);
+}
+
+void baton_tell_waits(int fd)
+{
+    if (!baton)
+        return;
+    dprintf(fd, "Who waits for what (places: addr2line -fpe PROGRAM PLACE …):\n");
+    for (int i = 0; i < baton->live_count; i++)
+        report_wait(fd, baton->live[i]);
 }
 
 _Noreturn static void deadlock(void)
 {
     dprintf(2, "baton: deadlock with seed %" PRIu64 ": nobody can run, nobody waits for a time\n",
             baton->seed);
-    for (int i = 0; i < baton->live_count; i++)
-        report_wait(baton->live[i]);
+    baton_tell_waits(2);
     abort();
 }
 
@@ -383,6 +414,13 @@ static void switch_any(struct runner *self)
     leave_if_killed(self);
 }
 
+static void give_up(void)
+{
+    void (*exceeded)(void *subject) = baton->exceeded;
+    baton->exceeded = NULL; /* what it looks at may take steps */
+    exceeded(baton->exceeded_subject);
+}
+
 static void step(struct runner *self, enum point point)
 {
     baton->now_us++;
@@ -393,6 +431,8 @@ static void step(struct runner *self, enum point point)
     baton->hash = mix(baton->hash ^ who_and_what) + (uint64_t)baton->now_us;
     if (baton->deadline_next_us <= baton->now_us)
         ready_due();
+    if (baton->exceeded && (baton->steps > baton->steps_max || baton->now_us > baton->now_us_max))
+        give_up();
 }
 
 /* A step at which the caller could go on, and mostly does. */
@@ -409,6 +449,7 @@ static bool block(struct runner *self, enum waits waits, const void *on, int64_t
     ready_drop(self);
     self->waits = waits;
     self->waits_on = on;
+    self->since_us = baton->now_us;
     self->deadline_us = deadline_us;
     self->timed_out = false;
     if (waits == WAITS_LOCK)
@@ -687,7 +728,7 @@ void baton_stop(void)
 {
     (void)runner_in_hand();
     for (int i = 0; baton->live_count > 1 && i < baton->live_count; i++)
-        report_wait(baton->live[i]);
+        report_wait(2, baton->live[i]);
     ASSERT(baton->live_count == 1);
 
     sync_use(&sync_machine);
@@ -700,6 +741,17 @@ void baton_stop(void)
     free(baton);
     baton = NULL;
     me = NULL;
+}
+
+void baton_bound(uint64_t steps_max, int64_t virtual_us_max, void (*exceeded)(void *subject),
+                 void *subject)
+{
+    (void)runner_in_hand();
+    ASSERT(exceeded);
+    baton->steps_max = steps_max;
+    baton->now_us_max = MONO_START_US + virtual_us_max;
+    baton->exceeded = exceeded;
+    baton->exceeded_subject = subject;
 }
 
 void baton_wall_jump(int64_t us)

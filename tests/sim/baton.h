@@ -68,5 +68,14 @@ uint64_t baton_trace_hash(void);
 /* How many steps there were so far. */
 uint64_t baton_steps(void);
 
+/* From now on a run that takes more steps, or more virtual time since its start, is given up:
+ * `exceeded` is called once, by the thread that has the baton then, and does not return. */
+void baton_bound(uint64_t steps_max, int64_t virtual_us_max, void (*exceeded)(void *subject),
+                 void *subject);
+
+/* Prints what each thread waits for, since when, and where in the code, to a file. Safe in a
+ * signal handler. */
+void baton_tell_waits(int fd);
+
 /* Prints the seed and the last `n` steps with the names of their threads to stderr. */
 void baton_trace_last(int n);

@@ -517,6 +517,39 @@ TEST(a_wake_up_that_was_forgotten_is_a_deadlock)
     check_says(words, "forgotten waits on condition 1");
 }
 
+static void tell_and_end(void *subject)
+{
+    dprintf(2, "given up: %s\n", (const char *)subject);
+    baton_tell_waits(2);
+    abort();
+}
+
+/* One waits for what never comes, and another looks after it for ever. */
+static void go_on_for_ever(uint64_t steps_max, int64_t virtual_us_max)
+{
+    baton_start(15);
+    baton_bound(steps_max, virtual_us_max, tell_and_end, "bound");
+    lock_init(&lock_a);
+    cond_init(&never);
+    (void)thread_start("patient", wait_for_nothing, NULL);
+    for (;;)
+        sleep_until(clock_mono_us() + SECOND);
+}
+
+static void exceed_steps(void) { go_on_for_ever(1000, INT64_MAX / 2); }
+static void exceed_time(void) { go_on_for_ever(UINT64_MAX, 60 * SECOND); }
+
+TEST(a_run_that_does_not_end_names_who_waits_for_what)
+{
+    void (*const ways[])(void) = { exceed_steps, exceed_time };
+    for (int i = 0; i < 2; i++) {
+        const char *words = words_of_death(t, ways[i]);
+        check_says(words, "given up: bound");
+        check_says(words, "patient waits on condition 1 since ");
+        check_says(words, "    at 0x");
+    }
+}
+
 static void break_an_invariant(void)
 {
     baton_start(99);

@@ -2,6 +2,7 @@
 #include "os/clock.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
+#include <unistd.h>
 
 /* ---- at every moment ---- */
 
@@ -200,6 +201,32 @@ bool check_is_moving(struct check *check, char *why, size_t room)
     }
     sqlite3_reset(check->moving);
     return is_moving;
+}
+
+void check_tell_moving(struct check *check, int fd)
+{
+    static const char *const told[] = {
+        "select 'order ' || lower(hex(o.id)) || ' is ' || o.status || '/' || o.payment || '/'"
+        " || o.fulfilment || ', version ' || o.version || ', last step \"'"
+        " || coalesce((select what from main.timeline t where t.order_id = o.id"
+        " order by version desc, position desc limit 1), '') || '\"' from main.orders o"
+        " where o.status in ('placed', 'reserved', 'cancelling')",
+        "select 'outbox of Orders: ' || type || ' ' || key || ' #' || number from main.outbox",
+        "select 'outbox of Products: ' || type || ' ' || key || ' #' || number"
+        " from products.outbox",
+        "select 'held by Orders: ' || type || ' ' || key || ' #' || number from main.inbox_held",
+        "select 'held by Products: ' || type || ' ' || key || ' #' || number"
+        " from products.inbox_held",
+        "select 'payment job: ' || kind || ' of ' || lower(hex(order_id)) from main.payment_jobs",
+    };
+    if (!check->db)
+        return;
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        sqlite3_stmt *row = books_prepare(check->db, told[i]);
+        while (sqlite3_step(row) == SQLITE_ROW)
+            dprintf(fd, "  %s\n", books_text(row, 0));
+        sqlite3_finalize(row);
+    }
 }
 
 /* ---- when an answer is given ---- */

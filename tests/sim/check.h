@@ -33,6 +33,9 @@ void check_plant_early(struct check *check);
  * Tells what in `why`, which has room for `room` bytes. */
 bool check_is_moving(struct check *check, char *why, size_t room);
 
+/* Prints the orders that have not settled, with their last step, and the events under way. */
+void check_tell_moving(struct check *check, int fd);
+
 /* What holds when all has come to rest and the shop is closed. `folder` holds the books. */
 void check_rest(struct arena *arena, const struct model *model, const struct world *world,
                 str folder);

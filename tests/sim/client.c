@@ -232,6 +232,8 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
         ask->kept->body_first = str_z(client->model->arena, str_of_z(ask->body));
     if (ask->kept && !str_equal(str_of_z(ask->kept->body_first), str_of_z(ask->body)))
         ask->kept->has_two_bodies = true;
+    if (ask->kept)
+        ask->kept->sent++;
     ask->version_seen = ask->order ? ask->order->version_seen : 0;
     note_wait(ask);
     *exchange = (struct exchange){ .client = client,
@@ -256,13 +258,16 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     return NULL;
 }
 
+/* A call that was killed in the middle may hold what only its process could give back: to undo it
+ * is to wait for locks of the dead. */
 void client_done(struct exchange *exchange)
 {
     if (!exchange)
         return;
     cond_done(&exchange->answered);
     lock_done(&exchange->lock);
-    arena_close(exchange->request.arena);
+    if (exchange->client->world->crashes == exchange->crashes_before)
+        arena_close(exchange->request.arena);
 }
 
 const struct reply *client_reply(const struct exchange *exchange) { return &exchange->reply; }

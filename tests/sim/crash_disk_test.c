@@ -214,3 +214,25 @@ static void locks(struct test *t)
 }
 
 TEST(connections_keep_each_other_out) { on_both(t, locks); }
+
+/* One that only reads is the last to go: it leaves the log to whoever may write. */
+static void reads_last(struct test *t)
+{
+    const char *path = path_of(t);
+    baton_start(1);
+    crash_disk_forget();
+    sqlite3 *writer = open_at(t, path, "pragma synchronous=full"), *reader;
+    int flags = SQLITE_OPEN_READONLY;
+    CHECK_INT(sqlite3_open_v2(path, &reader, flags, crash_disk_below()), SQLITE_OK);
+    CHECK_INT(count_rows(reader), 0);
+    CHECK_INT(add(writer), SQLITE_OK);
+    CHECK_INT(sqlite3_close(writer), SQLITE_OK);
+    CHECK_INT(sqlite3_close(reader), SQLITE_OK);
+    crash_disk_crash(true);
+    writer = open_at(t, path, "pragma synchronous=full");
+    CHECK_INT(count_rows(writer), 1);
+    sqlite3_close(writer);
+    baton_stop();
+}
+
+TEST(who_only_reads_leaves_the_log_as_it_is) { on_both(t, reads_last); }

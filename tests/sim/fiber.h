@@ -21,5 +21,9 @@ void fiber_switch(struct fiber *self, struct fiber *to);
 /* Goes on with `to`, for ever. */
 _Noreturn void fiber_leave(struct fiber *self, struct fiber *to);
 
+/* Where one that rests will go on, and who called that, from the inside out: at most `count_max`
+ * places in the code; tells how many. None where it is not known. */
+int fiber_places(const struct fiber *fiber, const void **out, int count_max);
+
 /* Of one that does not run; accepts NULL. */
 void fiber_free(struct fiber *fiber);

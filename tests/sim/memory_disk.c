@@ -25,7 +25,7 @@ struct file {
     sqlite3_file base;
     struct node *node;
     int level;
-    bool is_mapped;
+    bool is_mapped, is_read_only;
     unsigned shared, exclusive; /* its locks on the index, by bit */
 };
 
@@ -140,6 +140,7 @@ static int file_read(sqlite3_file *base, void *out, int count, sqlite3_int64 at)
 static int file_write(sqlite3_file *base, const void *bytes, int count, sqlite3_int64 at)
 {
     struct node *node = of(base)->node;
+    ASSERT(!of(base)->is_read_only);
     if (at + count > node->length)
         set_length(node, at + count);
     memcpy(node->bytes + at, bytes, (size_t)count);
@@ -174,6 +175,8 @@ static int file_lock(sqlite3_file *base, int level)
     if (file->level != node->level &&
         (node->level >= SQLITE_LOCK_PENDING || level > SQLITE_LOCK_SHARED))
         return SQLITE_BUSY;
+    if (file->is_read_only && level > SQLITE_LOCK_SHARED)
+        return SQLITE_IOERR_LOCK; /* the machine locks nothing through what it only reads */
     if (file->level == SQLITE_LOCK_NONE)
         node->shared++;
     if (level == SQLITE_LOCK_SHARED) {
@@ -351,6 +354,7 @@ static int disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int
     if (path && flags & SQLITE_OPEN_DELETEONCLOSE)
         unname(path);
     file->node = node;
+    file->is_read_only = !(flags & SQLITE_OPEN_READWRITE);
     file->base.pMethods = &methods;
     if (flags_out)
         *flags_out = flags;

@@ -394,9 +394,31 @@ static void note_times(struct model_key *key, const struct reply *reply)
     key->slowest_sent_us = reply->sent_us;
 }
 
+/* Under a key about an order of somebody who asked to be forgotten. */
+static bool is_gone(const struct model *model, const struct ask *ask, const struct reply *reply)
+{
+    return ask->kept && ask->order && model->erasure_asked &&
+           uuid_equal(ask->order->customer, model->account) && is_word(reply->code, "not_found") &&
+           (ask->kept->is_concluded || ask->kept->was_late || ask->kept->sent > 1);
+}
+
+/* Kept answers are forgotten with the person that they are about. What became of an attempt whose
+ * answer nobody had heard by then, nobody will hear. */
+static enum heard hear_gone(struct model *model, const struct ask *ask, const struct reply *reply)
+{
+    struct model_key *key = ask->kept;
+    model->keys_uncertain += key->gone_at_us == 0 && !key->is_concluded;
+    ask->order->is_uncertain |= !key->is_concluded;
+    if (key->gone_at_us == 0)
+        key->gone_at_us = reply->at_us;
+    return HEARD_REFUSED;
+}
+
 static enum heard hear_kept(struct model *model, const struct ask *ask, const struct reply *reply)
 {
     struct model_key *key = ask->kept;
+    RULE(key->gone_at_us == 0 || reply->sent_us <= key->gone_at_us, "once",
+         "key %s heard that who it was about is gone, and hears %d later", key->key, reply->status);
     count_marks(model, ask, reply);
     note_times(key, reply);
     if (key->is_concluded) {
@@ -434,6 +456,8 @@ enum heard model_hear(struct model *model, const struct ask *ask, const struct r
             ask->kept->was_late = true;
         return HEARD_LATER;
     }
+    if (is_gone(model, ask, reply))
+        return hear_gone(model, ask, reply);
     if (ask->kept)
         return is_kept(ask, reply) ? hear_kept(model, ask, reply) : hear_refusal(ask, reply);
     if (reply->status >= 400)

@@ -44,7 +44,8 @@ struct model_order {
     const char *token; /* of the simulator; "manual" */
     int64_t total;
     bool cancelled, paid_by_hand, refunded, restocked,
-        delivered; /* asked for, and answered with 2xx */
+        delivered;     /* asked for, and answered with 2xx */
+    bool is_uncertain; /* its buyer is gone, and with him what an attempt came to */
     struct model_parcel parcels[MODEL_PARCELS_MAX];
     int parcels_count;
     int64_t version_seen;                /* the greatest */
@@ -72,6 +73,8 @@ struct model_key {
     const char *body_first; /* that was sent with it */
     bool has_two_bodies;
     bool is_concluded, was_late; /* late: some attempt heard "try again" */
+    int sent;                    /* attempts */
+    int64_t gone_at_us;          /* when one heard that who it was about is gone; 0: never */
     int unmarked;                /* answers that were not marked as replays */
     int64_t due_us; /* when the first of those who wait under it has waited long enough */
     int64_t first_us, slowest_sent_us, slowest_at_us;
@@ -91,6 +94,9 @@ struct model {
     int keys_count, asked, answered;
     bool flips_answers, unmarks_answers; /* planted faults */
     bool is_erased;                      /* the account asked to be forgotten, and was heard */
+    bool erasure_asked;                  /* it asked */
+    struct uuid account;                 /* whose it is */
+    int keys_uncertain;                  /* that may be kept without an answer that anybody heard */
 };
 
 /* What is known of the one account of a run: its e-mail address, name, street; NULL ends it. */

@@ -107,6 +107,8 @@ void shopper_be_erased(struct person *shopper)
 {
     struct ask ask = { .kind = ASK_OTHER, .method = HTTP_DELETE, .path = "/users/me" };
     struct exchange *exchange;
+    shopper->client.model->erasure_asked = true;
+    shopper->client.model->account = shopper->client.user;
     const struct reply *reply = asked(&shopper->client, &ask, &exchange);
     RULE(reply->status == 204 || reply->status == 401 || reply->status == 404, "accounts",
          "an erasure: %d %" STR_F, reply->status, STR_A(reply->body));

@@ -9,8 +9,13 @@
 #include "tests/sim/people.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
+#include <unistd.h>
 
 enum { STAFF_MAX = 2, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
+
+/* A run takes some hundred thousand steps and some minutes. */
+enum { STEPS_MAX = 3 * 1000 * 1000 };
+static const int64_t virtual_us_max = INT64_C(6) * 3600 * TIME_SECOND;
 
 struct cast {
     struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank;
@@ -18,6 +23,18 @@ struct cast {
     struct thread *gremlin;
     bool gremlin_has_gone;
 };
+
+/* ---- a run that does not end ---- */
+
+static void give_up(void *subject)
+{
+    struct run *run = subject;
+    baton_tell_waits(STDOUT_FILENO);
+    baton_trace_last(40);
+    check_tell_moving(run->check, STDOUT_FILENO);
+    story_violated("a run ends", "it went on for %llu steps and %lld s",
+                   (unsigned long long)baton_steps(), (long long)(clock_mono_us() / TIME_SECOND));
+}
 
 /* ---- the people ---- */
 
@@ -207,6 +224,7 @@ static void come_to_rest(struct run *run, struct cast *cast, struct check *check
             staff_close_shop(&cast->staff[0]);
         sleep_until(clock_mono_us() + (i < 40 ? 500 * TIME_MS : 5 * TIME_SECOND));
     }
+    check_tell_moving(check, STDOUT_FILENO);
     story_violated("everything comes to rest", "after so long there is still:%s", why);
 }
 
@@ -241,7 +259,8 @@ static void sum_up(struct run *run)
 static void perform(struct run *run, enum planted planted)
 {
     struct cast *cast = arena_new(run->arena, struct cast);
-    struct check *check = check_make(run->arena, run->model, run->world);
+    struct check *check = run->check = check_make(run->arena, run->model, run->world);
+    baton_bound(STEPS_MAX, virtual_us_max, give_up, run);
     int64_t began_us = clock_mono_us();
     model_init(run->model, run->arena, &run->plan);
     world_init(run->world, run->arena, &run->plan, run->folder);
@@ -323,7 +342,8 @@ static void play(struct run *run, struct cast *cast, struct check *check)
 static void perform_scene(struct run *run)
 {
     struct cast *cast = arena_new(run->arena, struct cast);
-    struct check *check = check_make(run->arena, run->model, run->world);
+    struct check *check = run->check = check_make(run->arena, run->model, run->world);
+    baton_bound(STEPS_MAX, virtual_us_max, give_up, run);
     model_init(run->model, run->arena, &run->plan);
     world_init(run->world, run->arena, &run->plan, run->folder);
     make_cast(run, cast, check);

@@ -49,6 +49,7 @@ struct run {
     struct world *world;
     struct model *model;
     struct scene *scene; /* NULL: people do as they like */
+    struct check *check;
     struct outcome outcome;
 };
 

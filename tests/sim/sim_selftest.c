@@ -309,6 +309,53 @@ TEST(what_clients_know_is_held_against_the_books)
     check_found(t, mark_all, NULL, "once");
 }
 
+/* ---- what an erasure may take ---- */
+
+struct repeat {
+    bool is_of_account, was_late, is_concluded;
+};
+
+/* Staff ask again under a key about an order, and hear that there is no such thing. */
+static void hear_gone_again(void *subject)
+{
+    const struct repeat *repeat = subject;
+    struct arena *arena = arena_open(SIZE_MAX);
+    struct model *model = arena_new(arena, struct model);
+    struct plan plan = plan_small(SEED);
+    model_init(model, arena, &plan);
+    model->erasure_asked = true;
+    model->account = (struct uuid){ { 1 } };
+    struct model_order *order = &model->orders[model->orders_count++];
+    order->customer = (struct uuid){ { repeat->is_of_account ? 1 : 2 } };
+    struct ask ask = { .kind = ASK_DELIVER, .path = "/orders/x/deliveries", .body = "{}" };
+    ask.key = "k";
+    ask.order = order;
+    ask.kept = model_key_of(model, &ask);
+    ask.kept->body = "{}";
+    ask.kept->sent = 1;
+    ask.kept->was_late = repeat->was_late;
+    ask.kept->is_concluded = repeat->is_concluded;
+    struct reply reply = { .status = 404, .code = STR("not_found"), .at_us = 2 };
+    RULE(model_hear(model, &ask, &reply) == HEARD_REFUSED, "refused", "a 404 counts as an answer");
+    RULE(order->is_uncertain == !repeat->is_concluded, "uncertain", "nobody knows of it");
+}
+
+TEST(an_erasure_takes_what_is_kept_under_keys_about_its_orders)
+{
+    struct repeat allowed[] = { { .is_of_account = true, .is_concluded = true },
+                                { .is_of_account = true, .was_late = true } };
+    struct repeat of_another = { .is_concluded = true };
+    for (int i = 0; i < 2; i++) {
+        int status;
+        const char *told = told_by(t, hear_gone_again, &allowed[i], &status);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            FAIL("status 0x%x: %s", (unsigned)status, told);
+    }
+    check_found(t, hear_gone_again, &of_another, "once");
+    struct repeat first = { .is_of_account = true };
+    check_found(t, hear_gone_again, &first, "uncertain");
+}
+
 /* ---- faults of a whole run ---- */
 
 static void run_planted(void *subject)
