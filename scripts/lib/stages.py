@@ -213,6 +213,13 @@ NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "openapi", "printed_lines",
 NOT_FOR_POSTGRESQL = ("dukactl", "http2", "retention")
 
 
+def fuzz_programs(word):
+    """Every fuzzer over its seeds and a bounded number of changed ones, and its planted fault (scripts/lib/fuzz.py)."""
+    names = sorted(path.name.removeprefix("fuzz-") for path in (BUILD / "asan" / "tests" / "fuzz").glob("fuzz-*") if path.is_file())
+    script = ROOT / "scripts" / "lib" / "fuzz.py"
+    return [Program(name, [sys.executable, "-B", script, "sample", name]) for name in names if word in name]
+
+
 # Modules of the wire in which something is away.
 AWAY = ("failures", "limits")
 
@@ -267,6 +274,7 @@ STAGES = {
     "api-asan": (600, ["asan"], lambda word: suite_programs("asan", "api", word)),
     "api-tsan": (900, ["tsan"], lambda word: suite_programs("tsan", "api", word)),
     "sim": (900, ["asan"], lambda word: suite_programs("asan", "sim", word)),
+    "fuzz": (120, ["asan"], fuzz_programs),
     "e2e": (1200, ["asan", "release"], lambda word: pytest_programs("e2e", word, "asan")),
     # Bounded by count and seed to about a minute; `make conformance` runs it whole.
     "conformance": (3600 if WHOLE else 240, ["asan"], lambda word: pytest_programs("conformance", word, "asan")),
@@ -275,7 +283,7 @@ STAGES = {
     # Real brokers and databases, bounded; `make test-wire` runs all of it.
     "wire": (3600 if os.environ.get("WIRE") == "whole" else 300, ["asan", "release"], lambda word: wire_programs(word)),
 }
-PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan", "wire"}  # wire waits more than it works
+PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan", "fuzz", "wire"}  # wire waits more than it works
 
 
 def arguments():

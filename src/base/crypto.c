@@ -92,8 +92,19 @@ str base64url(struct arena *arena, str bytes)
     return base64_of(arena, bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+/* libsodium takes a byte above 0x7f for the letter that it differs from in sign only. */
+static bool is_ascii(str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] > 0x7f)
+            return false;
+    return true;
+}
+
 static bool base64_read(struct arena *arena, str text, int variant, str *out)
 {
+    if (!is_ascii(text))
+        return false;
     size_t cap = text.len / 4 * 3 + 3, len;
     unsigned char *bytes = arena_alloc(arena, cap, 1);
     if (sodium_base642bin(bytes, cap, (const char *)octets(text), text.len, NULL, &len, NULL,

@@ -1,5 +1,6 @@
 #include "base/err.h"
 #include "base/arena.h"
+#include "base/text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -35,7 +36,7 @@ static err make(struct arena *arena, const struct err_value *value, const char *
 
     struct err_value *error = arena_new(arena, struct err_value);
     *error = *value;
-    error->detail = str_format_va(arena, format, args);
+    error->detail = utf8_repair(arena, str_format_va(arena, format, args));
     return error;
 }
 

@@ -55,7 +55,8 @@ typedef const struct err_value *err;
 #define ERR_STRINGIFY(x) ERR_STRINGIFY_(x)
 #define ERR_PLACE __FILE__ ":" ERR_STRINGIFY(__LINE__)
 
-/* Makes an error with a formatted detail in the arena. Without an arena (NULL) it is a constant
+/* Makes an error with a formatted detail in the arena; it may repeat what somebody sent: bytes that
+ * are no UTF-8 become U+FFFD. Without an arena (NULL) it is a constant
  * with the words of its code, so that running out of memory can be told. */
 #define fail(arena, code, ...) err_make((arena), (code), ERR_PLACE, __VA_ARGS__)
 err err_make(struct arena *arena, enum err_code code, const char *place, const char *format, ...)

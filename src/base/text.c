@@ -58,6 +58,25 @@ bool utf8_valid(str s)
     return true;
 }
 
+str utf8_repair(struct arena *arena, str s)
+{
+    if (utf8_valid(s))
+        return s;
+
+    struct text out = text_init(arena, s.len + 16);
+    while (s.len > 0) {
+        utf8proc_int32_t point;
+        str before = s;
+        if (take_point(&s, &point)) {
+            text_add(&out, str_of(before.ptr, before.len - s.len));
+        } else {
+            text_add(&out, STR("\xef\xbf\xbd"));
+            s = str_of(s.ptr + 1, s.len - 1);
+        }
+    }
+    return text_str(&out);
+}
+
 size_t utf8_length(str s)
 {
     size_t points = 0;

@@ -5,6 +5,10 @@
 /* Well-formed UTF-8 (no surrogates, no overlong forms). */
 bool utf8_valid(str s);
 
+/* The text itself where it is well-formed; else a copy in which U+FFFD stands for each byte that
+ * belongs to no character: for words that repeat what somebody sent. */
+str utf8_repair(struct arena *arena, str s);
+
 /* How many code points a valid text has. */
 size_t utf8_length(str s);
 

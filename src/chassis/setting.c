@@ -1,6 +1,7 @@
 #include "chassis/setting.h"
 
 #include "base/arena.h"
+#include "base/text.h"
 
 enum { NAME_MAX_BYTES = 64 };
 
@@ -173,7 +174,7 @@ static bool bool_parse(str text, int64_t *out)
     return false;
 }
 
-/* A text is one line; a secret may hold any byte that a C string can. */
+/* A text is one line of UTF-8; a secret may hold any byte that a C string can. */
 static bool is_text(const struct setting_spec *spec, str text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -181,6 +182,8 @@ static bool is_text(const struct setting_spec *spec, str text)
         if (c == 0 || (spec->type == SETTING_TEXT && (c < 0x20 || c == 0x7f)))
             return false;
     }
+    if (spec->type == SETTING_TEXT && !utf8_valid(text))
+        return false;
     return (int64_t)text.len >= spec->min && (int64_t)text.len <= spec->max;
 }
 
@@ -225,7 +228,7 @@ str bytes_text(struct arena *arena, int64_t bytes)
 static str text_allowed(struct arena *arena, const struct setting_spec *spec)
 {
     long long min = spec->min, max = spec->max;
-    const char *line = spec->type == SETTING_TEXT ? ", on one line" : "";
+    const char *line = spec->type == SETTING_TEXT ? ", on one line of UTF-8" : "";
 
     if (min == max)
         return str_format(arena, "a text of %lld bytes%s", max, line);

@@ -13,6 +13,14 @@ TEST(an_error_tells_its_code_its_detail_and_its_place)
     CHECK(error->subject.ptr == NULL);
 }
 
+TEST(a_detail_that_repeats_bytes_of_a_client_is_text_all_the_same)
+{
+    err error = fail(t->arena, MEDIA_TYPE_UNSUPPORTED, "not %" STR_F, STR_A(STR("a\xff/b")));
+    CHECK_STR(error->detail, "not a\xef\xbf\xbd/b");
+    error = fail(t->arena, MEDIA_TYPE_UNSUPPORTED, "not %" STR_F, STR_A(STR("a\xc3\xbc/b")));
+    CHECK_STR(error->detail, "not a\xc3\xbc/b");
+}
+
 TEST(a_refused_field_is_named_by_its_pointer)
 {
     err error = fail_field(t->arena, FIELD_INVALID, STR("/lines/0"), "at least %d", 1);

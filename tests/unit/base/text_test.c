@@ -96,6 +96,15 @@ TEST(malformed_text_is_not_valid)
     }
 }
 
+TEST(what_is_no_character_becomes_a_sign_that_it_was)
+{
+    CHECK_STR(utf8_repair(t->arena, STR("a\xff\xc3\xbc")), "a\xef\xbf\xbd\xc3\xbc");
+    CHECK_STR(utf8_repair(t->arena, STR("\xe2\x82")), "\xef\xbf\xbd\xef\xbf\xbd");
+    str whole = STR("Gr\xc3\xb6\xc3\x9f"
+                    "e");
+    CHECK(utf8_repair(t->arena, whole).ptr == whole.ptr);
+}
+
 TEST(length_counts_code_points)
 {
     CHECK_INT(utf8_length(STR("")), 0);

@@ -146,6 +146,8 @@ TEST(setting_parse_takes_texts_of_their_length_on_one_line)
     CHECK(!parse(SETTING_TEXT, "EURO", 3, 3, &n));
     CHECK(!parse(SETTING_TEXT, "EU", 3, 3, &n));
     CHECK(!parse(SETTING_TEXT, "a\nb", 0, 10, &n));
+    CHECK(parse(SETTING_TEXT, "a\xc3\xbc", 0, 10, &n));
+    CHECK(!parse(SETTING_TEXT, "a\xfc", 0, 10, &n));
     CHECK(parse(SETTING_SECRET, "a\nb", 0, 10, &n));
     CHECK(!parse(SETTING_SECRET, "a\nb", 0, 2, &n));
 
@@ -162,7 +164,7 @@ TEST(setting_allowed_ends_a_sentence)
     CHECK_STR(setting_allowed(t->arena, setting_spec(CONF_HEAD_BYTES_MAX)),
               "a number of bytes from 1KiB to 1MiB (like 500, 64KiB, 16MiB)");
     CHECK_STR(setting_allowed(t->arena, setting_spec(CONF_SHOP_CURRENCY)),
-              "a text of 3 bytes, on one line");
+              "a text of 3 bytes, on one line of UTF-8");
     CHECK_STR(setting_allowed(t->arena, setting_spec(CONF_OPS_TOKEN)),
               "a text of at most 400 bytes");
     CHECK_STR(setting_allowed(t->arena, setting_spec(CONF_DATABASE_DURABLE)), "true or false");

@@ -14,6 +14,7 @@ import counted
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
+import fuzz  # noqa: E402
 import stages  # noqa: E402
 
 TOLD = "counts: passed=2 failed=0 skipped=1\n"
@@ -112,12 +113,25 @@ class Stages(unittest.TestCase):
 
     def test_everything_there_is_is_among_them(self):
         needs = {name: kinds for name, (_, kinds, _) in stages.STAGES.items()}
-        for name, kind in (("unit-asan", "asan"), ("api-asan", "asan"), ("sim", "asan"), ("e2e", "asan"),
+        for name, kind in (("unit-asan", "asan"), ("api-asan", "asan"), ("sim", "asan"), ("fuzz", "asan"), ("e2e", "asan"),
                            ("crash", "release"), ("unit-tsan", "tsan"), ("api-tsan", "tsan")):
             self.assertIn(kind, needs[name])
         for folder in ("e2e", "crash", "conformance", "wire"):
             self.assertTrue(list((ROOT / "tests" / folder).glob("test_*.py")), folder)
             self.assertIn(folder, stages.STAGES)
+
+    def test_every_fuzzer_is_built_has_seeds_and_names_what_it_reads(self):
+        folder = ROOT / "tests" / "fuzz"
+        written = {path.stem for path in folder.glob("*.c") if re.search(r"^void fuzz_run\(", path.read_text(encoding="utf-8"), re.M)}
+        built = set(re.findall(r"^  '(\w+)': \[files", (folder / "meson.build").read_text(encoding="utf-8"), re.M))
+        seeds = (folder / "seeds.py").read_text(encoding="utf-8")
+        self.assertTrue(written)
+        self.assertEqual(written, built)
+        self.assertEqual(written, set(fuzz.NAMES))
+        self.assertEqual(written, set(re.findall(r"^def seeds_(\w+)\(", seeds, re.M)))
+        for files in fuzz.READERS.values():
+            for path in files:
+                self.assertTrue((ROOT / "src" / path).is_file(), path)
 
     def test_the_builds_have_the_sanitizers_that_they_are_called_after(self):
         script = (ROOT / "scripts" / "build").read_text(encoding="utf-8")
