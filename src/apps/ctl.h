@@ -112,6 +112,15 @@ int ctl_users_create(struct tool *tool);
 /* Sets a password. */
 int ctl_users_password(struct tool *tool);
 
+/* Makes an API key and shows its secret. */
+int ctl_api_keys_create(struct tool *tool);
+
+/* Lists API keys. */
+int ctl_api_keys_list(struct tool *tool);
+
+/* Revokes an API key. */
+int ctl_api_keys_revoke(struct tool *tool);
+
 /* Waits until the shop is ready. */
 int ctl_ready(struct tool *tool);
 

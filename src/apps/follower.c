@@ -76,7 +76,54 @@ static void tell_revocations(struct follower *self, const Users__Changes *change
     }
 }
 
+static bool api_key_read(struct arena *arena, const Users__KnownApiKey *key,
+                         struct api_key_known *out)
+{
+    str digest;
+    if (!base64url_parse(arena, text_of(key->digest), &digest) || digest.len != SHA256_BYTES)
+        return false;
+    *out = (struct api_key_known){ .id = uuid_of_field(key->id),
+                                   .expires_at = time_of_field(key->expires_at) };
+    memcpy(out->digest.bytes, digest.ptr, SHA256_BYTES);
+    for (size_t i = 0; i < key->n_scopes;
+         i++) /* those that this version does not know, no call has */
+        if (key->scopes[i] > 0 && (unsigned)key->scopes[i] < duka_scope_spec.descriptor->n_values)
+            out->scopes |= scope_bit((unsigned)key->scopes[i]);
+    return true;
+}
+
+/* Where they are the ones that are known, they are not told again. */
+static void tell_api_keys(struct follower *self, const Users__Changes *changes)
+{
+    struct api_keys *keys = auth_api_keys(self->auth);
+    struct uuid mark = uuid_of_field(changes->api_keys_mark), known_mark;
+    if (changes->api_keys_mark.len == 0 || /* a Users of before there were any */
+        (api_keys_mark(keys, &known_mark) && uuid_equal(mark, known_mark)))
+        return;
+    struct api_key_known known[API_KEYS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < changes->n_api_keys && count < API_KEYS_MAX; i++)
+        count += api_key_read(self->arena, changes->api_keys[i], &known[count]);
+    api_keys_set(keys, known, count, mark);
+}
+
 /* ---- Asking ---- */
+
+static void add_uses(struct follower *self, Users__ChangesSinceRequest *question)
+{
+    struct api_key_use uses[API_KEYS_MAX];
+    struct uuid mark;
+    struct api_keys *keys = auth_api_keys(self->auth);
+    if (api_keys_mark(keys, &mark))
+        question->api_keys_mark = field_of_uuid(self->arena, mark);
+    question->n_uses = api_keys_take_uses(keys, uses);
+    question->uses = arena_array(self->arena, Users__ApiKeyUse *, question->n_uses);
+    for (size_t i = 0; i < question->n_uses; i++) {
+        question->uses[i] = message_new(self->arena, &users_api_key_use_spec);
+        question->uses[i]->id = field_of_uuid(self->arena, uses[i].id);
+        question->uses[i]->at = field_of_time(self->arena, uses[i].at);
+    }
+}
 
 /* One question; `*more` tells that the next one should follow at once. */
 static err ask(struct follower *self, bool *more)
@@ -89,9 +136,11 @@ static err ask(struct follower *self, bool *more)
     Users__ChangesSinceRequest *question =
         message_new(self->arena, &users_changes_since_request_spec);
     question->position = self->position;
+    add_uses(self, question);
     TRY(users_client_changes_since(self->users, &call, question, &changes));
     tell_revocations(self, changes); /* before a new key makes more tokens good */
     tell_keys(self, changes);
+    tell_api_keys(self, changes);
     *more = changes->n_revocations > 0; /* until an answer has none */
     self->position = changes->position;
     return OK;

@@ -23,6 +23,8 @@ static const char *actor_of(const struct identity *who)
 {
     if (who->operator_)
         return "operator";
+    if (who->is_key)
+        return "key";
     return who->roles & ROLE_BIT_ADMIN ? "admin" : "staff";
 }
 

@@ -29,10 +29,11 @@ struct revocation {
 };
 
 struct auth {
-    struct lock lock; /* over all below but the configuration */
+    struct lock lock; /* over all below but the configuration and the API keys */
     struct arena *arena;
     str issuer, audience, name;
     struct inner_keys inner;
+    struct api_keys *api_keys;
 
     struct auth_key keys[AUTH_KEYS_MAX];
     size_t keys_count;
@@ -327,6 +328,7 @@ struct auth *auth_open(const struct auth_config *config)
     auth->buckets_mask = buckets - 1;
     auth->tokens_max = tokens_max;
     auth->reached_us = clock_mono_us();
+    auth->api_keys = api_keys_open();
     return auth;
 }
 
@@ -334,6 +336,7 @@ void auth_close(struct auth *auth)
 {
     if (!auth)
         return;
+    api_keys_close(auth->api_keys);
     lock_done(&auth->lock);
     arena_close(auth->arena);
 }
@@ -395,6 +398,27 @@ static struct identity identity_of(const struct token_claims *claims)
                               .expires_at = claims->expires_at };
 }
 
+struct api_keys *auth_api_keys(struct auth *auth)
+{
+    ASSERT(auth);
+    return auth->api_keys;
+}
+
+static err api_key_check(struct auth *auth, struct arena *arena, str secret, time_us now,
+                         struct identity *who)
+{
+    struct sha256 digest;
+    struct api_key_known key;
+    TRY(api_key_digest(arena, secret, &digest));
+    TRY(api_keys_find(auth->api_keys, arena, &digest, now, &key));
+    *who = (struct identity){ .known = true,
+                              .is_key = true,
+                              .user = key.id,
+                              .scopes = key.scopes,
+                              .expires_at = key.expires_at };
+    return OK;
+}
+
 err auth_check(struct auth *auth, struct arena *arena, str authorization, time_us now,
                struct identity *who)
 {
@@ -406,6 +430,8 @@ err auth_check(struct auth *auth, struct arena *arena, str authorization, time_u
     }
     str token;
     TRY(bearer_of(arena, authorization, &token));
+    if (api_key_is_meant(token))
+        return api_key_check(auth, arena, token, now, who);
 
     struct identity found;
     struct sha256 hash = sha256_of(token);
@@ -496,11 +522,39 @@ static err role_check(struct auth *auth, struct arena *arena, const struct ident
     return staff_check(auth, arena);
 }
 
+static bool has_scope(const struct identity *who, const struct call_spec *call)
+{
+    return call && call->scope != 0 && (who->scopes & scope_bit(call->scope)) != 0;
+}
+
+void auth_take_scope(struct identity *who, const struct call_spec *call)
+{
+    ASSERT(who && call);
+    if (who->is_key)
+        who->roles = has_scope(who, call) ? ROLE_BIT_STAFF : 0;
+}
+
+/* A key is nobody's customer, and no admin. */
+static err scope_check(struct auth *auth, struct arena *arena, enum access access,
+                       const struct call_spec *call, const struct identity *who)
+{
+    if (!call || call->scope == 0 || access == ACCESS_ADMIN)
+        return fail(arena, SCOPE_MISSING, "no API key may make this call: it is for people");
+    if (!has_scope(who, call))
+        return fail(arena, SCOPE_MISSING, "the API key does not have the scope %s",
+                    call->scope_word);
+    return staff_check(auth, arena);
+}
+
 err auth_allow(struct auth *auth, struct arena *arena, enum access access,
-               const struct identity *who)
+               const struct call_spec *call, const struct identity *who)
 {
     ASSERT(auth && arena && who);
 
+    bool is_for_people =
+        access == ACCESS_CUSTOMER || access == ACCESS_STAFF || access == ACCESS_ADMIN;
+    if (who->is_key && is_for_people)
+        return scope_check(auth, arena, access, call, who);
     switch (access) {
     case ACCESS_ANYONE: return OK;
     case ACCESS_CUSTOMER:

@@ -3,9 +3,13 @@
  *
  * A verified token is remembered by its SHA-256 (bounded) and checked on each hit against a small
  * set of revocations, tailed from Users every second: log-out, suspension, change of roles take
- * effect everywhere within 5 seconds. If Users has been unreachable for over 60 s, staff calls fail
- * closed (AUTH_UNAVAILABLE), customers go on. */
+ * effect everywhere within 5 seconds. If Users has been unreachable for over 60 s, calls of staff
+ * and of API keys fail closed (AUTH_UNAVAILABLE), customers go on.
+ *
+ * A server shows an API key in the token's place (api_keys.h). It is nobody's account: a key may
+ * make the calls of its scopes, as staff would, and no other. */
 #pragma once
+#include "chassis/api_keys.h"
 #include "chassis/inner.h"
 #include "chassis/request.h"
 #include "chassis/token.h"
@@ -39,11 +43,15 @@ void auth_set_keys(struct auth *auth, const struct auth_key *keys, size_t count)
 void auth_revoke(struct auth *auth, struct uuid user, struct uuid session, int64_t version_min,
                  time_us at);
 
+/* The API keys that are good, as Users tells of them. */
+struct api_keys *auth_api_keys(struct auth *auth);
+
 /* Told at each successful poll of Users. */
 void auth_reached(struct auth *auth);
 
-/* Checks the value of an Authorization header. Absent: OK, `who->known` false. Fails with
- * TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, or AUTH_UNAVAILABLE while no key is known. */
+/* Checks the value of an Authorization header: a token's, or an API key's. Absent: OK, `who->known`
+ * false. Fails with TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, or AUTH_UNAVAILABLE while no key
+ * is known. */
 err auth_check(struct auth *auth, struct arena *arena, str authorization, time_us now,
                struct identity *who);
 
@@ -59,6 +67,10 @@ str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struc
                str client_address);
 
 /* Checks that the caller may make a call of this access: TOKEN_MISSING, ROLE_MISSING,
- * AUTH_UNAVAILABLE; NOT_FOUND for neighbour and operator calls from outside. */
+ * AUTH_UNAVAILABLE; NOT_FOUND for neighbour and operator calls from outside. An API key needs the
+ * scope of `call` instead (NULL: it has none): SCOPE_MISSING. */
 err auth_allow(struct auth *auth, struct arena *arena, enum access access,
-               const struct identity *who);
+               const struct call_spec *call, const struct identity *who);
+
+/* What an API key is in this call: one of the staff where it has its scope, else nobody's. */
+void auth_take_scope(struct identity *who, const struct call_spec *call);

@@ -19,14 +19,19 @@ struct request;
 
 enum { ROLE_BIT_CUSTOMER = 1, ROLE_BIT_STAFF = 2, ROLE_BIT_ADMIN = 4 };
 
+/* The bit of a duka.Scope by its number. */
+static inline unsigned scope_bit(unsigned scope) { return 1u << scope; }
+
 /* Who calls. */
 struct identity {
     bool known;     /* false: anyone */
     bool neighbour; /* a service of ours */
     bool operator_; /* by the operator's socket */
+    bool is_key;    /* a server, by an API key: `user` is the key's id */
     struct uuid user, session;
     int64_t version; /* of the account when the token was made */
-    unsigned roles;  /* ROLE_BIT_… */
+    unsigned roles;  /* ROLE_BIT_…; a key has those of the staff in a call of its scopes only */
+    unsigned scopes; /* of a key: scope_bit of each */
     bool email_verified;
     time_us expires_at;
 };

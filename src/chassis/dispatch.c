@@ -542,7 +542,7 @@ static err allow(struct auth *auth, struct arena *arena, const struct call_spec 
 {
     if (who->operator_ && spec->access == ACCESS_CUSTOMER && spec->method == HTTP_GET)
         return OK;
-    return auth_allow(auth, arena, spec->access, who);
+    return auth_allow(auth, arena, spec->access, spec, who);
 }
 
 static err admit(struct task *task)
@@ -555,6 +555,7 @@ static err admit(struct task *task)
     if (stranger != OK && call->spec->access != ACCESS_ANYONE)
         return stranger; /* a stale token does not keep anyone from browsing or logging in */
     take_operator(&call->who, request);
+    auth_take_scope(&call->who, call->spec);
     TRY(allow(auth, call->arena, call->spec, &call->who));
     TRY(binding_read_headers(call, request));
     TRY(binding_read(call, &task->match, request, &task->in));
@@ -676,7 +677,7 @@ err service_stream(struct service *service, struct request *request, const struc
     if (stranger != OK && spec->access != ACCESS_ANYONE)
         return stranger;
     take_operator(&who, request);
-    TRY(auth_allow(auth, request->arena, spec->access, &who));
+    TRY(auth_allow(auth, request->arena, spec->access, spec, &who));
     TRY(binding_check_type(request->arena, request, str_of_z(spec->body_type)));
     spool_begin(service, request);
     return OK;
@@ -759,7 +760,7 @@ err service_call_inline(struct service *service, struct call *caller, const stru
                            .traceparent = caller->traceparent };
     if (clock_mono_us() > call->deadline_us)
         return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);
-    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, &call->who));
+    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, own, &call->who));
     TRY(message_validate(caller->arena, own->request, in));
     arena_defer(caller->arena, end_read, call);
     err error = own->handle(service->config.self, call, in);

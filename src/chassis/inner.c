@@ -6,11 +6,11 @@
 enum field {
     FIELD_AUDIENCE,
     FIELD_CALLER,
-    FIELD_KIND, /* a letter: nobody, user, neighbour */
-    FIELD_USER,
+    FIELD_KIND, /* a letter: nobody, user, API key, neighbour */
+    FIELD_USER, /* or the key's id */
     FIELD_SESSION,
     FIELD_VERSION,
-    FIELD_ROLES,
+    FIELD_ROLES, /* of a key: its scopes */
     FIELD_VERIFIED,
     FIELD_WHO_EXPIRES,
     FIELD_ADDRESS,
@@ -19,8 +19,8 @@ enum field {
 };
 
 #define PREFIX STR("v1.")
-enum { KIND_NOBODY = '-', KIND_USER = 'u', KIND_NEIGHBOUR = 'n' };
-enum { ROLES_ALL = ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF | ROLE_BIT_ADMIN };
+enum { KIND_NOBODY = '-', KIND_USER = 'u', KIND_KEY = 'k', KIND_NEIGHBOUR = 'n' };
+enum { ROLES_ALL = ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF | ROLE_BIT_ADMIN, SCOPES_ALL = INT32_MAX };
 
 err inner_keys_check(struct arena *arena, const struct inner_keys *keys)
 {
@@ -43,6 +43,8 @@ static char kind_of(const struct identity *who)
 {
     if (who->neighbour)
         return KIND_NEIGHBOUR;
+    if (who->is_key)
+        return KIND_KEY;
     return who->known ? KIND_USER : KIND_NOBODY;
 }
 
@@ -62,7 +64,7 @@ static str payload_of(struct arena *arena, const struct inner_claims *claims)
     text_add_byte(&out, '|');
     text_add_int(&out, who->version);
     text_add_byte(&out, '|');
-    text_add_int(&out, who->roles);
+    text_add_int(&out, who->is_key ? who->scopes : who->roles);
     text_add_byte(&out, '|');
     text_add_int(&out, who->email_verified);
     text_add_byte(&out, '|');
@@ -117,25 +119,33 @@ static bool fields_split(str payload, str fields[FIELDS_COUNT])
     return count == FIELDS_COUNT && !rest.ptr;
 }
 
+static bool kind_read(str field, char *kind)
+{
+    if (field.len != 1)
+        return false;
+    *kind = field.ptr[0];
+    return *kind == KIND_NOBODY || *kind == KIND_USER || *kind == KIND_KEY ||
+           *kind == KIND_NEIGHBOUR;
+}
+
 static bool who_read(const str fields[FIELDS_COUNT], struct identity *out)
 {
+    char kind;
     int64_t version, roles, verified, expires_s;
     struct identity who = { 0 };
-    if (fields[FIELD_KIND].len != 1 || !uuid_parse(fields[FIELD_USER], &who.user) ||
+    if (!kind_read(fields[FIELD_KIND], &kind) || !uuid_parse(fields[FIELD_USER], &who.user) ||
         !uuid_parse(fields[FIELD_SESSION], &who.session) ||
         !str_to_int64(fields[FIELD_VERSION], 0, INT64_MAX, &version) ||
-        !str_to_int64(fields[FIELD_ROLES], 0, ROLES_ALL, &roles) ||
+        !str_to_int64(fields[FIELD_ROLES], 0, kind == KIND_KEY ? SCOPES_ALL : ROLES_ALL, &roles) ||
         !str_to_int64(fields[FIELD_VERIFIED], 0, 1, &verified) ||
         !str_to_int64(fields[FIELD_WHO_EXPIRES], 0, INT64_MAX / TIME_SECOND, &expires_s))
         return false;
 
-    char kind = fields[FIELD_KIND].ptr[0];
-    if (kind != KIND_NOBODY && kind != KIND_USER && kind != KIND_NEIGHBOUR)
-        return false;
     who.known = kind != KIND_NOBODY;
     who.neighbour = kind == KIND_NEIGHBOUR;
     who.version = version;
-    who.roles = (unsigned)roles;
+    who.is_key = kind == KIND_KEY;
+    *(who.is_key ? &who.scopes : &who.roles) = (unsigned)roles;
     who.email_verified = verified != 0;
     who.expires_at = expires_s * TIME_SECOND;
     *out = who;

@@ -100,6 +100,8 @@ struct call_spec {
     bool stream;             /* the raw body is spooled: see spool.h */
     const struct message_spec *request, *response;
     enum access access;
+    unsigned scope; /* the number of the duka.Scope that an API key needs; 0: no key may call */
+    const char *scope_word;
     enum call_lane lane;
     bool once, urgent, if_match, settles;
     uint32_t deadline_ms, body_bytes_max;

@@ -364,10 +364,12 @@ TEST(an_access_token_expires_and_a_refresh_token_lives_on)
 static int64_t rows_of(struct users_shop *shop, int table)
 {
     int64_t rows[SWEEP_TABLES_MAX];
+    struct swept tables[USERS_SWEPT_COUNT];
+    struct swept_room room = store_users_swept(tables, TIME_SECOND);
     struct db_reader *reader;
     struct arena *arena = arena_open(1024 * 1024);
     CHECK_OK(db_read_begin(service_db(users_service(shop->users)), arena, &reader));
-    CHECK_OK(store_users_swept.count_rows(reader, arena, rows));
+    CHECK_OK(room.count_rows(reader, arena, rows));
     db_read_end(reader);
     arena_close(arena);
     return rows[table];

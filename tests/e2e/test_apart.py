@@ -21,10 +21,10 @@ def apart(tmp_path_factory):
         yield running
 
 
-def inner_token(key, audience, who, roles=1, lives=20, session="00000000-0000-7000-8000-000000000001"):
+def inner_token(key, audience, who, roles=1, lives=20, session="00000000-0000-7000-8000-000000000001", kind="u"):
     """What one program says to another of who calls, made as src/chassis/inner.h says."""
     now = int(time.time())
-    fields = [audience, "gateway", "u", who, session, 1, roles, 0, now + lives, "192.0.2.7", now + lives]
+    fields = [audience, "gateway", kind, who, session, 1, roles, 0, now + lives, "192.0.2.7", now + lives]
     encoded = base64.urlsafe_b64encode("|".join(map(str, fields)).encode()).rstrip(b"=").decode()
     mac = hmac.new(key.encode(), f"v1.{encoded}".encode(), hashlib.sha256).digest()
     return f"v1.{encoded}." + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
@@ -102,6 +102,53 @@ def test_a_revoked_token_is_refused_by_every_program_within_five_seconds(apart):
     for door in (apart.url, apart.doors["orders"]):
         until(lambda: customer.at(door).get("/orders").status_code == 401, 5, f"refused at {door}")
     refused(customer.get("/orders"), 401, "auth.token_revoked")
+
+
+def test_an_api_key_is_known_to_every_program_and_revoked_within_five_seconds(apart):
+    key, sku = apart.new_api_key("stock_write", "orders_read"), apart.staff.new_sku()
+    for door in (apart.url, apart.doors["products"]):
+        accepted(key.at(door).adjust(sku, delta=1))
+        refused(key.at(door).get(f"/products/stock/{sku}"), 403, "auth.scope_missing")
+        refused(key.at(door).post("/products", json={}), 403, "auth.scope_missing")
+    for door in (apart.url, apart.doors["orders"]):
+        accepted(key.at(door).get("/orders", params={"scope": "all"}))
+    apart.restart_gateway()
+    until(lambda: key.get("/orders", params={"scope": "all"}).status_code == 200, 10, "known to a new gateway")
+
+    def used_at():
+        listed = accepted(apart.admin.get("/users/api-keys"))["items"]
+        return next(one for one in listed if one["id"] == key.id).get("used_at")
+
+    assert until(used_at, 10, "where it was used comes to Users")
+    assert apart.admin.delete("/users/api-keys/" + key.id).status_code == 204
+    for door, path in apart.key_probes():
+        until(lambda: key.at(door).get(path).status_code == 401, 5, f"refused at {door}")
+    assert apart.staff.levels(sku)[0] == 102
+
+
+def test_the_scopes_of_a_key_travel_and_no_role_with_them(apart):
+    at, sku = apart.anonymous().at(apart.doors["products"]), apart.staff.new_sku()
+    stock_read, products_write = 1 << 3, 1 << 2
+    path = f"/products/stock/{sku}"
+
+    def ask(scopes, kind="k"):
+        token = inner_token(apart.inner_key, "products", apart.admin.id, roles=scopes, kind=kind)
+        return at.get(path, headers={IDENTITY: token})
+
+    assert accepted(ask(stock_read))["on_hand"] == 100
+    refused(ask(products_write), 403, "auth.scope_missing")
+    refused(ask(0), 403, "auth.scope_missing")
+    refused(ask(1 << 31), 401, "auth.token_missing")  # no scope that there can be: not believed at all
+    refused(ask(8, kind="u"), 401, "auth.token_missing")  # nor a role
+    assert accepted(ask(2, kind="u"))["on_hand"] == 100
+
+
+def test_while_users_is_away_a_key_goes_on_for_a_minute(apart):
+    key = apart.new_api_key("orders_read")
+    apart.kill_service("users")
+    accepted(key.get("/orders", params={"scope": "all"}))
+    apart.start_service("users")
+    until(lambda: apart.admin.get("/users/api-keys").status_code == 200, 10, "users again")
 
 
 def test_a_service_that_is_away_is_told_and_the_others_go_on(apart):

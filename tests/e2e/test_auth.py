@@ -88,6 +88,19 @@ class World:
         accepted(self.staff.post(f"/users/{user}/suspend", json={}))
         return user
 
+    def document(self):
+        return accepted(self.anonymous.get("/openapi.json"))
+
+    def api_key(self):
+        body = {"name": "for nobody", "scopes": ["stock_read"]}
+        return accepted(self.admin.post("/users/api-keys", json=body), 201)["id"]
+
+    def server(self, scopes):
+        """A server with an API key of these scopes, made once."""
+        if scopes not in self.kept:
+            self.kept[scopes] = self.shop.new_api_key(*scopes)
+        return self.kept[scopes]
+
     def signed_event(self):
         body = json.dumps(
             {"event_id": new_key(), "payment_id": new_key(), "status": "authorized"}
@@ -183,6 +196,14 @@ ROUTES = {
         200,
     ),
     ("GET", "/users/audit"): ("admin", None, lambda w: {}, 200),
+    ("GET", "/users/api-keys"): ("admin", None, lambda w: {}, 200),
+    ("POST", "/users/api-keys"): (
+        "admin",
+        None,
+        lambda w: {"json": {"name": "till", "scopes": ["orders_read"]}},
+        201,
+    ),
+    ("DELETE", "/users/api-keys/{id}"): ("admin", "api_key", lambda w: {}, 204),
     ("GET", "/products/audit"): ("admin", None, lambda w: {}, 200),
     ("GET", "/orders/audit"): ("admin", None, lambda w: {}, 200),
     ("GET", "/products"): ("anyone", None, lambda w: {}, 200),
@@ -349,10 +370,56 @@ def test_a_route_answers_those_who_may_call_it_directly_at_its_service(world, me
     check_route(world, method, path, world.shop.doors[path.split("/")[1]])
 
 
+def scope_of(document, method, path):
+    """The scope with which an API key may make a call, as the document says; None: no key may."""
+    asked = document["paths"][path][method.lower()]["security"]
+    named = [scheme["api_key"] for scheme in asked if "api_key" in scheme]
+    return named[0][0] if named else None
+
+
+def check_route_by_keys(world, method, path, door):
+    """A key with the one scope that the contract names is served; one with all others is refused, and nothing changes."""
+    document = world.once(world.document)
+    access, subject, request_of, success = ROUTES[method, path]
+    scope = scope_of(document, method, path)
+    every = tuple(document["components"]["schemas"]["Scope"]["enum"])
+    maker = getattr(world, subject) if subject else None
+    about = maker() if maker else ""
+    url = path.replace("{id}", about).replace("{sku}", about).replace("{provider}", "simulator")
+    before = world.admin.get(f"/orders/{about}").content if subject == "order" else None
+
+    others = world.server(tuple(one for one in every if one != scope)).at(door)
+    world.caller = others
+    answer = others.request(method, url, **request_of(world))
+    if access == "anyone":
+        assert answer.status_code == success, answer.text
+    else:
+        told = refused(answer, 403, "auth.scope_missing")
+        assert (scope or "for people") in told["detail"]
+        assert before is None or world.admin.get(f"/orders/{about}").content == before
+    if scope:
+        sent = request_of(world)
+        if path == "/orders":
+            sent["params"] = {"scope": "all"}
+        answer = world.server((scope,)).at(door).request(method, url, **sent)
+        assert answer.status_code == success, answer.text
+
+
+@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+def test_a_route_answers_an_api_key_with_its_scope_through_the_gateway(world, method, path):
+    check_route_by_keys(world, method, path, world.shop.url)
+
+
+@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+def test_a_route_answers_an_api_key_with_its_scope_directly_at_its_service(world, method, path):
+    check_route_by_keys(world, method, path, world.shop.doors[path.split("/")[1]])
+
+
 def test_calls_of_neighbours_and_of_the_operator_cannot_be_reached(world):
     account = {"email": new_email(), "password": "a password of fifteen", "roles": ["admin"]}
     for door in (world.shop.url, world.shop.doors["users"]):
-        for person in (world.anonymous, world.owner, world.admin):
+        server = world.server(("users_read", "orders_read", "products_write"))
+        for person in (world.anonymous, world.owner, world.admin, server):
             person = person.at(door)
             assert person.post("/operator/users", json=account).status_code == 404
             assert person.put("/operator/users/password", json=account).status_code == 404
@@ -374,6 +441,8 @@ def test_headers_that_claim_an_identity_are_dropped(world):
         refused(world.anonymous.at(door).get("/users", headers=claims), *MISSING)
         refused(world.owner.at(door).get("/users", headers=claims), *ROLE)
         accepted(world.admin.at(door).get("/users", headers=claims))
+        key = world.server(("stock_read",)).at(door)
+        refused(key.get("/users", headers=claims), 403, "auth.scope_missing")
 
 
 def test_a_stale_token_does_not_keep_anyone_from_browsing(world):

@@ -61,7 +61,7 @@ def typescript_client(tmp_path_factory):
 
 def check(shop, client):
     """A storefront orders, a warehouse ships, and the shop has it in its books."""
-    staff = shop.staff
+    staff, admin = shop.staff, shop.admin
     for _ in range(3):
         staff.create_product(on_hand=50)
     email = new_email("amina")
@@ -72,11 +72,14 @@ def check(shop, client):
     assert bought["refusals"] == wanted and bought["short"] == "/lines/0/quantity"
     assert bought["mine"] == 3 and bought["timeline"][0] == "placed"
     assert "confirmed" in bought["timeline"]
+    assert bought["exported"] == [email, 1, "registered", ["/orders?limit=100"]]
 
     staff.order_becomes(bought["order"], payment_status="captured")
-    packed = json.loads(client("warehouse", shop.url, bought["order"], staff.email, staff.password))
+    packed = json.loads(client("warehouse", shop.url, bought["order"], admin.email, admin.password))
     assert packed["fulfilment"] == ["fulfilled", "delivered"]
     assert packed["change"] == 5 - 2
+    assert packed["refused"] == "auth.scope_missing" and packed["revoked"]
+    assert packed["audit"] == ["orders.record_delivery", "orders.create_fulfilment"]
     assert packed["ledger"] == [["adjusted", 5], ["shipped", -2]]
     assert staff.order_becomes(bought["order"], status="completed")["paid"]["amount"] == 2 * 1299
     sku = staff.order(bought["order"])["lines"][0]["sku"]

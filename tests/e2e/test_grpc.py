@@ -178,6 +178,24 @@ def test_a_refusal_has_the_same_word_and_fields_as_over_rest(shop, staff, custom
         stubs["users"].ListUsersRequest(), metadata=me.metadata()))  # fmt: skip
 
 
+def test_an_api_key_calls_over_grpc_as_over_rest(shop, staff, caller, stubs):
+    key, sku = shop.new_api_key("stock_write"), staff.new_sku(on_hand=3)
+    for door in ("listen", "products"):
+        server, bad = caller(key, door), caller(key, door)
+        asked = stubs["products"].AdjustStockRequest(
+            sku=sku, delta=1, reason=stubs["products"].ADJUSTMENT_REASON_RECEIVED
+        )
+        metadata = server.metadata(idempotency_key=new_key())
+        assert server.products.AdjustStock(asked, metadata=metadata).on_hand == 4 + (door == "products")
+        question = stubs["products"].GetStockRequest(sku=sku)
+        details = refusal(CODE.PERMISSION_DENIED, "auth.scope_missing",
+                          lambda: server.products.GetStock(question, metadata=server.metadata()))  # fmt: skip
+        assert details
+        bad.token = key.token[:-1]
+        refusal(CODE.UNAUTHENTICATED, "auth.token_invalid", lambda: bad.products.GetStock(question, metadata=bad.metadata()))
+        assert caller(staff, door).products.GetStock(question, metadata=caller(staff, door).metadata()).on_hand >= 4
+
+
 def test_a_version_is_read_and_demanded_by_metadata(customer, caller, stubs):
     me, users = caller(customer), stubs["users"]
     _, call = me.users.GetMe.with_call(users.GetMeRequest(), metadata=me.metadata())

@@ -457,6 +457,7 @@ LISTS = {
         w.admin,
         [accepted(w.staff.adjust(w.once(w.sku), delta=1)) for _ in range(3)],
     ),
+    "/users/api-keys": lambda w: (w.admin, [w.api_key() for _ in range(3)]),
     "/users/audit": lambda w: (w.admin, [w.suspended() for _ in range(3)]),
     "/products/audit": lambda w: (w.admin, [w.product() for _ in range(3)]),
     "/orders/audit": lambda w: (w.admin, [w.shipped_order() for _ in range(3)]),

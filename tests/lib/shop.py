@@ -637,6 +637,21 @@ class Shop:
         )
         return self._known(Person(self.http, self.url, email, password))
 
+    def new_api_key(self, *scopes, **members):
+        """A server with an API key of these scopes, once every door knows it."""
+        body = {"name": "a server", "scopes": scopes, **members}
+        made = accepted(self.admin.post("/users/api-keys", json=body), 201)
+        key = Person(self.http, self.url)
+        key.id, key.token = made["id"], made["secret"]
+        for door, path in self.key_probes():
+            until(lambda: key.at(door).get(path).status_code != 401, 5, f"the new key is known at {door}")
+        return key
+
+    def key_probes(self):
+        """For each door a path that is refused with 401 to a key that is not good, and not to one that is."""
+        paths = {"users": "/users/me", "products": "/products/export", "orders": "/orders"}
+        return [(self.url, "/orders"), *((self.doors[name], paths[name]) for name in SERVICES)]
+
     def _known(self, person):
         person.log_in()
         person.id = accepted(person.get("/users/me"))["id"]

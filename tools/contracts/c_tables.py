@@ -83,6 +83,7 @@ def call_body(call, index, handle=None, indent="    "):
         ("body_type", quoted(option.body_type) if option.body_type else None),
         ("request", f"&{call.request.spec}"), ("response", f"&{call.response.spec}"),
         ("access", f"ACCESS_{option.access.upper()}"), ("lane", LANES[option.lane]),
+        ("scope", call.scope), ("scope_word", quoted(option.scope) if option.scope else None),
         ("answer_type", quoted(option.answer_type) if option.answer_type else None),
         ("stream", flag(option.stream)),
         ("once", flag(option.once)), ("urgent", flag(option.urgent)),

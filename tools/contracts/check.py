@@ -87,6 +87,10 @@ def check_call(contracts, call):
     option, where = call.option, call.where
     check_word(option.access, ACCESS, where, "its access")
     check_word(option.lane, LANES, where, "its lane")
+    refuse_if(call.scope < 0, where, f"its scope {option.scope!r} is unknown",
+              "Take a word of duka.Scope in contracts/duka/common.proto.")
+    refuse_if(option.scope and option.access not in ("anyone", "customer", "staff"), where,
+              f"a scope on a call for {option.access}", "Remove it: no API key may be let in there.")
     refuse_if(option.status not in STATUSES, where, f"its status is {option.status}",
               "Take 200, 201, 202 or 204.")
     check_http(call)

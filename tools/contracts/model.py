@@ -116,6 +116,7 @@ class Call:
     request: Message
     response: Message
     option: object  # duka.Call
+    scope: int = 0  # number of the duka.Scope that an API key needs; 0: no key may
     method: str = ""  # GET …; "" where it has no path
     path: str = ""
     pieces: list = field(default_factory=list)  # of str (a literal) or int (index of a field)

@@ -15,6 +15,8 @@ INFO = "\n".join([
     "Register with `POST /users`, log in with `POST /users/login`, and send the `access_token` as `Authorization: Bearer …`, "
     "nowhere else. A token lives for ten minutes; `POST /users/refresh` gives the next one.",
     "",
+    "A server sends an API key in the same place (`POST /users/api-keys`, by an admin); each call names the scope that the key needs.",
+    "",
     "- Money is in integer minor units (cents) with an ISO 4217 currency. Numbers are whole: fractions and exponents are refused.",
     "- Ids are UUIDs; times are RFC 3339 in UTC.",
     "- A member that is `null` counts as absent. A member that a request does not know is refused (422), and so is a parameter "
@@ -190,13 +192,29 @@ def responses(contracts, schemas, errors, call):
     return made
 
 
+def access_of(call):
+    """Who may call, in words."""
+    told, scope = ACCESS[call.option.access], call.option.scope
+    if not scope:
+        return told
+    if call.option.access == "anyone":
+        return f"{told} An API key with the scope `{scope}` sees what the staff sees."
+    return f"{told} Or with an API key that has the scope `{scope}`."
+
+
+def security(call):
+    """What may be shown; of an API key its scope (a role, in the words of OpenAPI 3.1)."""
+    made = [{}] if call.option.access == "anyone" else []
+    made.append({"bearer": []})
+    return made + ([{"api_key": [call.option.scope]}] if call.option.scope else [])
+
+
 def operation(contracts, schemas, errors, call):
-    access = ACCESS[call.option.access]
+    access = access_of(call)
     text = call.comment or call.name
     made = {"operationId": f"{call.service.unit}_{call.snake}", "tags": [call.service.unit],
             "summary": text.split(". ")[0].rstrip("."), "description": f"{text} {access}"}
-    bearer = {"bearer": []}
-    made["security"] = [{}, bearer] if call.option.access == "anyone" else [bearer]
+    made["security"] = security(call)
     told = parameters(schemas, call)
     if told:
         made["parameters"] = told
@@ -217,6 +235,9 @@ def document(contracts):
                     contracts, schemas, errors, call)
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
               "description": "The access token of POST /users/login."}
+    api_key = {"type": "http", "scheme": "bearer", "bearerFormat": "duka_…",
+               "description": "The secret of an API key (POST /users/api-keys), for servers. Each call names the scope that "
+                              "the key needs; calls without one are for people."}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Duka", "version": "1.0.0", "description": INFO,
@@ -228,7 +249,7 @@ def document(contracts):
             "schemas": {**schemas.made, "Problem": PROBLEM},
             "parameters": PARAMETERS, "headers": HEADERS,
             "responses": dict(sorted(errors.made.items())),
-            "securitySchemes": {"bearer": bearer}},
+            "securitySchemes": {"bearer": bearer, "api_key": api_key}},
     }
 
 

@@ -61,6 +61,8 @@ def words_of(call):
         words.append("cursor.invalid")
     if option.access != "anyone":
         words += TOKEN
+    if option.access not in ("anyone", "neighbour", "operator"):
+        words.append("auth.scope_missing")
     if option.access in ("staff", "admin"):
         words.append("auth.role_missing")
     if option.once:

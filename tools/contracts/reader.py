@@ -108,6 +108,13 @@ def read_message(contracts, options, file, index, comments):
         message.event = read_event(message, proto.options.Extensions[options.event])
 
 
+def scope_number(contracts, word):
+    """Of a word of duka.Scope; 0 for none, -1 for a word that is not there."""
+    scopes = contracts.enums.get("duka.Scope")
+    known = {word: number for number, _, word in scopes.values} if scopes else {}
+    return known.get(word, -1) if word else 0
+
+
 def read_call(contracts, options, service, proto, comment):
     where = f"{service.file}, call {service.name}.{proto.name}"
     call = Call(service, proto.name, where, comment,
@@ -116,6 +123,7 @@ def read_call(contracts, options, service, proto, comment):
                 proto.options.Extensions[options.call])
     if proto.client_streaming or proto.server_streaming:
         raise ContractError(where, "it streams", "Page through a list instead.")
+    call.scope = scope_number(contracts, call.option.scope)
     if proto.options.HasExtension(annotations_pb2.http):
         paths.bind(call, proto.options.Extensions[annotations_pb2.http])
     return call

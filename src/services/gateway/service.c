@@ -166,6 +166,19 @@ static struct route_found route_of(struct gateway *self, struct request *request
     return (struct route_found){ 0 };
 }
 
+/* The call that the route leads this request to; NULL where its service has none there. */
+static const struct call_spec *call_at(struct gateway *self, struct request *request,
+                                       const struct route *route)
+{
+    str path = request->path;
+    if (!request->grpc)
+        request->path = route_path(request->arena, route, path);
+    const struct call_spec *spec =
+        router_match(&self->targets[route->upstream].router, request).spec;
+    request->path = path;
+    return spec;
+}
+
 static err route_missing(struct request *request, unsigned allow)
 {
     request->route = ROUTE_NONE;
@@ -205,7 +218,8 @@ static err admit(struct gateway *self, struct request *request, enum page page,
 
     request->route = ROUTE_DENIED;
     TRY(token_error);
-    return auth_allow(self->house->auth, request->arena, found.route->access, who);
+    return auth_allow(self->house->auth, request->arena, found.route->access,
+                      call_at(self, request, found.route), who);
 }
 
 /* Health and reflection count against the address, as pages do. */
@@ -358,7 +372,7 @@ static err admit_stream(struct gateway *self, struct request *request, const str
     struct identity who = { 0 };
     TRY(auth_check(self->house->auth, request->arena, request_header(request, STR("authorization")),
                    clock_wall_us(), &who));
-    TRY(auth_allow(self->house->auth, request->arena, spec->access, &who));
+    TRY(auth_allow(self->house->auth, request->arena, spec->access, spec, &who));
     if (!self->is_apart)
         return service_stream(self->targets[route->upstream].to.service, request, spec);
     if (!spec->stream)
@@ -384,12 +398,7 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
     if (!found.route)
         return GATEWAY_BODY_BYTES_MAX;
 
-    str path = request->path;
-    if (!request->grpc)
-        request->path = route_path(request->arena, found.route, path);
-    const struct target *target = &self->targets[found.route->upstream];
-    const struct call_spec *spec = router_match(&target->router, request).spec;
-    request->path = path;
+    const struct call_spec *spec = call_at(self, request, found.route);
     if (!spec || (spec->stream && request->grpc)) /* which gRPC does not carry */
         return GATEWAY_BODY_BYTES_MAX;
     if (spec->body_bytes_max <= GATEWAY_BODY_BYTES_MAX)

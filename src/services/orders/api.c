@@ -213,6 +213,9 @@ static err ask_page(struct call *call, const Orders__ListOrdersRequest *in, stru
     bool all = in->scope == ORDERS__ORDER_SCOPE__ORDER_SCOPE_ALL;
     if (all && !identity_is_staff(&call->who))
         return fail(call->arena, ROLE_MISSING, "scope=all needs the role staff");
+    if (!all && call->who.is_key)
+        return fail_field(call->arena, FIELD_INVALID, STR("/scope"),
+                          "an API key has no orders of its own: give scope=all");
     if (in->customer_id.len > 0 && !all)
         return fail_field(call->arena, FIELD_INVALID, STR("/customer_id"), "goes with scope=all");
     *page = (struct order_page){ .count = (in->limit ? in->limit : PAGE_STANDARD) + 1 };

@@ -82,8 +82,11 @@ static err listed_status(struct call *call, const Products__ListProductsRequest 
     *out = in->status ? (enum product_status)in->status : PRODUCT_ACTIVE;
     if (*out == PRODUCT_ACTIVE || identity_is_staff(&call->who))
         return OK;
-    return fail(call->arena, call->who.known ? ROLE_MISSING : TOKEN_MISSING,
-                "only staff may list %" STR_F " products", STR_A(product_status_word(*out)));
+    enum err_code code = call->who.is_key  ? SCOPE_MISSING
+                         : call->who.known ? ROLE_MISSING
+                                           : TOKEN_MISSING;
+    return fail(call->arena, code, "only staff may list %" STR_F " products",
+                STR_A(product_status_word(*out)));
 }
 
 static err list_of(struct call *call, const Products__ListProductsRequest *in,

@@ -691,19 +691,6 @@ err users_find_address(struct users *self, struct call *call, const Users__FindA
     return call_answer(call, address_view(call->arena, &address));
 }
 
-err users_changes_since(struct users *self, struct call *call, const Users__ChangesSinceRequest *in)
-{
-    struct revocation *revocations;
-    struct auth_key keys[AUTH_KEYS_MAX];
-    Users__Changes *changes = message_new(call->arena, &users_changes_spec);
-    TRY(store_list_revocations(call, in->position, &revocations, &changes->n_revocations,
-                               &changes->position));
-    changes->revocations = revocations_view(call->arena, revocations, changes->n_revocations);
-    changes->n_keys = keys_verifying(self->keys, keys);
-    changes->keys = keys_view(call->arena, keys, changes->n_keys);
-    return call_answer(call, changes);
-}
-
 /* ---- the operator ---- */
 
 err users_operator_create_user(struct users *self, struct call *call,

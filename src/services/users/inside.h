@@ -6,6 +6,7 @@
 #include "chassis/throttle.h"
 #include "services/users/mails.h"
 #include "services/users/service.h"
+#include "services/users/store.h"
 #include "services/users/user.h"
 
 struct users {
@@ -26,6 +27,7 @@ struct users {
     struct throttle *throttle;
     struct throttle_rule mails_rule;    /* of one address */
     struct throttle_rule failures_rule; /* wrong passwords of one account */
+    struct swept swept[USERS_SWEPT_COUNT];
     int64_t position; /* of the latest revocation that house->auth was told of; the timer's own */
 };
 

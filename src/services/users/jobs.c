@@ -5,6 +5,31 @@
 
 enum { MAILS_A_TICK = 256 };
 
+static err follow_api_keys(struct users *self, struct call *call)
+{
+    struct api_keys *keys = auth_api_keys(self->house->auth);
+    struct uuid mark, known_mark;
+    struct api_key_known *known;
+    size_t count;
+    TRY(store_find_api_keys_mark(call, &mark));
+    if (api_keys_mark(keys, &known_mark) && uuid_equal(mark, known_mark))
+        return OK;
+    TRY(store_list_known_api_keys(call, &known, &count));
+    api_keys_set(keys, known, count, mark);
+    return OK;
+}
+
+err users_note_key_uses(void *subject, struct call *call)
+{
+    struct users *self = subject;
+    struct api_key_use *items = arena_array(call->arena, struct api_key_use, API_KEYS_MAX);
+    struct api_key_uses uses = { items,
+                                 api_keys_take_uses(auth_api_keys(self->house->auth), items) };
+    if (uses.count == 0)
+        return OK;
+    return job_write(call, write_new(call->arena, store_note_api_key_uses, &uses));
+}
+
 err users_follow(void *subject, struct call *call)
 {
     struct users *self = subject;
@@ -18,6 +43,7 @@ err users_follow(void *subject, struct call *call)
             auth_revoke(auth, revocations[i].user, revocations[i].session,
                         revocations[i].version_min, revocations[i].at);
     } while (count == REVOCATIONS_PAGE_MAX);
+    TRY(follow_api_keys(self, call));
     job_rest(call, INT64_MAX);
 
     struct auth_key keys[AUTH_KEYS_MAX];

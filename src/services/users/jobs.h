@@ -18,5 +18,8 @@ err users_give_due_mails(void *self, struct call *call);
 /* Hands revocations that are new, and the keys, to what checks tokens in this process. */
 err users_follow(void *self, struct call *call);
 
+/* Writes down which API keys were used, as far as this process checks them. */
+err users_note_key_uses(void *self, struct call *call);
+
 /* Reads the folder of the keys again, and removes those that are not needed any more. */
 err users_reload_keys(void *self, struct call *call);

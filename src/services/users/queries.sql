@@ -200,6 +200,45 @@ select coalesce(max(position), 0) from revocations;
 -- position int64, limit_rows int32 -> position int64, user_id uuid, session_id uuid?, version_min int64, at time
 select position, user_id, session_id, version_min, at from revocations where position > $1 order by position limit $2;
 
+-- ==== API keys ====
+
+-- api_keys_page: many
+-- before uuid, limit_rows int32 -> id uuid, prefix text, name text, scopes int32, created_by uuid?, created_at time,
+-- expires_at time?, used_at time?, revoked_at time?
+-- Newest first: an id has its time in front.
+select id, prefix, name, scopes, created_by, created_at, expires_at, used_at, revoked_at from api_keys
+where id < $1 order by id desc limit $2;
+
+-- api_key_by_id: one
+-- id uuid -> id uuid
+select id from api_keys where id = $1;
+
+-- api_keys_known: many
+-- limit_rows int32 -> id uuid, digest bytes, scopes int32, expires_at time?
+select id, digest, scopes, expires_at from api_keys where revoked_at is null order by id limit $1;
+
+-- api_keys_mark: one
+-- -> mark uuid
+select mark from api_keys_state where id = 1;
+
+-- api_keys_set_mark: run
+-- mark uuid
+-- First of what changes them: whoever else does waits here for the commit.
+update api_keys_state set mark = $1 where id = 1;
+
+-- api_key_insert: run
+-- id uuid, digest bytes, prefix text, name text, scopes int32, created_by uuid?, created_at time, expires_at time?, keep int32
+insert into api_keys (id, digest, prefix, name, scopes, created_by, created_at, expires_at)
+select $1, $2, $3, $4, $5, $6, $7, $8 where (select count(*) from api_keys where revoked_at is null) < $9;
+
+-- api_key_revoke: run
+-- id uuid, revoked_at time
+update api_keys set revoked_at = $2 where id = $1 and revoked_at is null;
+
+-- api_key_use: run
+-- id uuid, used_at time
+update api_keys set used_at = $2 where id = $1 and (used_at is null or used_at < $2);
+
 -- ==== mails ====
 
 -- mail_insert: run
@@ -264,16 +303,23 @@ delete from sessions where id in (select id from sessions where expires_at < $1
 delete from revocations
 where position in (select position from revocations where at < $1 order by at limit $2);
 
+-- api_keys_sweep: run
+-- before time, limit_rows int32
+delete from api_keys where id in (select id from api_keys where revoked_at < $1 or expires_at < $1 limit $2);
+
 -- users_sweep_due: one
--- expired_before time, revoked_before time -> tokens_due bool, sessions_due bool, links_due bool, revocations_due bool
+-- expired_before time, revoked_before time, keys_before time -> tokens_due bool, sessions_due bool, links_due bool,
+-- revocations_due bool, keys_due bool
 -- So that an idle shop writes nothing.
 select exists (select 1 from refresh_tokens where expires_at < $1) as tokens_due,
     exists (select 1 from sessions where expires_at < $1) as sessions_due,
     exists (select 1 from mail_tokens where expires_at < $1) as links_due,
-    exists (select 1 from revocations where at < $2) as revocations_due;
+    exists (select 1 from revocations where at < $2) as revocations_due,
+    exists (select 1 from api_keys where revoked_at < $3 or expires_at < $3) as keys_due;
 
 -- users_sweep_counts: one
--- -> tokens_count int64, sessions_count int64, links_count int64, revocations_count int64, mails_count int64
+-- -> tokens_count int64, sessions_count int64, links_count int64, revocations_count int64, mails_count int64,
+-- keys_count int64
 select (select count(*) from refresh_tokens) as tokens_count, (select count(*) from sessions) as sessions_count,
     (select count(*) from mail_tokens) as links_count, (select count(*) from revocations) as revocations_count,
-    (select count(*) from mail_jobs) as mails_count;
+    (select count(*) from mail_jobs) as mails_count, (select count(*) from api_keys) as keys_count;

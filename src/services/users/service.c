@@ -113,7 +113,10 @@ static err open_service(struct arena *arena, struct users *self, const struct co
     TRY(service_open(arena, &config, &self->service));
     service_every(self->service, "users.follow", FOLLOW_TICK_MS, users_follow);
     service_every(self->service, "users.keys", KEYS_TICK_MS, users_reload_keys);
-    service_sweeps(self->service, &store_users_swept);
+    struct swept_room room =
+        store_users_swept(self->swept, conf_int(conf, CONF_API_KEY_RETENTION) * TIME_MS);
+    service_sweeps(self->service, &room);
+    service_every(self->service, "users.key_uses", KEYS_TICK_MS, users_note_key_uses);
     service_every(self->service, "users.mails", MAILS_TICK_MS, users_give_due_mails);
     self->mail_lanes = lanes_open(self->service, "mail", users_run_mail);
     return OK;

@@ -4,6 +4,7 @@
 #include "chassis/call.h"
 #include "chassis/sweeper.h"
 #include "services/users/address.h"
+#include "services/users/api_key.h"
 #include "services/users/mails.h"
 #include "services/users/session.h"
 #include "services/users/user.h"
@@ -145,5 +146,36 @@ struct mail_token {
 };
 err store_add_mail_tokens(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
-/* What nobody can use any more: see chassis/sweeper.h. */
-extern const struct swept_room store_users_swept;
+/* ---- API keys: store_api_keys.c ---- */
+
+/* A page of them, newest first: those before an id. */
+err store_list_api_keys(struct call *call, struct uuid before, int32_t rows_max,
+                        struct api_key **out, size_t *count);
+
+/* NOT_FOUND where there is no such key. */
+err store_check_api_key(struct call *call, struct uuid id);
+
+/* The mark of their state; and those that were not revoked, at most API_KEYS_MAX. */
+err store_find_api_keys_mark(struct call *call, struct uuid *mark);
+err store_list_known_api_keys(struct call *call, struct api_key_known **out, size_t *count);
+
+/* A key that is made: API_KEYS_TOO_MANY; one that is revoked, which may have been before. */
+struct api_key_change {
+    struct api_key key;
+    struct uuid mark; /* of the state that it leads to */
+};
+err store_add_api_keys(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+err store_revoke_api_keys(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* When keys were used. */
+struct api_key_uses {
+    const struct api_key_use *items;
+    size_t count;
+};
+err store_note_api_key_uses(struct tx *tx, struct write *const *writes, size_t count,
+                            err *outcomes);
+
+/* What nobody can use any more (see chassis/sweeper.h), in `tables`; API keys for a time longer. */
+enum { USERS_SWEPT_COUNT = 6 };
+struct swept_room store_users_swept(struct swept tables[USERS_SWEPT_COUNT],
+                                    int64_t api_keys_kept_us);

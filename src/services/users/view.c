@@ -167,6 +167,76 @@ Users__Revocation **revocations_view(struct arena *arena, const struct revocatio
     return messages;
 }
 
+/* ---- API keys ---- */
+
+static Duka__Scope *scopes_view(struct arena *arena, unsigned bits, size_t *count)
+{
+    Duka__Scope *scopes = arena_array(arena, Duka__Scope, duka_scope_spec.descriptor->n_values);
+    *count = 0;
+    for (unsigned scope = 1; scope < duka_scope_spec.descriptor->n_values; scope++)
+        if (bits & scope_bit(scope))
+            scopes[(*count)++] = (Duka__Scope)scope;
+    return scopes;
+}
+
+err scopes_of(struct arena *arena, const Duka__Scope *scopes, size_t count, unsigned *out)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (scopes[i] <= 0 || (unsigned)scopes[i] >= duka_scope_spec.descriptor->n_values)
+            return fail_field(arena, FIELD_INVALID, str_format(arena, "/scopes/%zu", i),
+                              "is not a scope");
+        bits |= scope_bit((unsigned)scopes[i]);
+    }
+    *out = bits;
+    return OK;
+}
+
+Users__ApiKey *api_key_view(struct arena *arena, const struct api_key *key, str secret)
+{
+    Users__ApiKey *message = message_new(arena, &users_api_key_spec);
+    message->id = field_of_uuid(arena, key->id);
+    message->name = field_of(key->name);
+    message->prefix = field_of(key->prefix);
+    message->scopes = scopes_view(arena, key->scopes, &message->n_scopes);
+    message->created_at = field_of_time(arena, key->created_at);
+    if (!uuid_is_nil(key->created_by))
+        message->created_by = field_of_uuid(arena, key->created_by);
+    message->expires_at = field_of_time(arena, key->expires_at);
+    message->used_at = field_of_time(arena, key->used_at);
+    message->revoked_at = field_of_time(arena, key->revoked_at);
+    message->secret = field_of(secret);
+    return message;
+}
+
+Users__ApiKeyList *api_key_list_view(struct arena *arena, const struct api_key *keys, size_t count,
+                                     str next)
+{
+    Users__ApiKeyList *list = message_new(arena, &users_api_key_list_spec);
+    list->items = arena_array(arena, Users__ApiKey *, count);
+    for (size_t i = 0; i < count; i++)
+        list->items[i] = api_key_view(arena, &keys[i], STR(""));
+    list->n_items = count;
+    list->next = field_of(next);
+    return list;
+}
+
+Users__KnownApiKey **known_api_keys_view(struct arena *arena, const struct api_key_known *keys,
+                                         size_t count)
+{
+    Users__KnownApiKey **messages = arena_array(arena, Users__KnownApiKey *, count);
+    for (size_t i = 0; i < count; i++) {
+        Users__KnownApiKey *message = message_new(arena, &users_known_api_key_spec);
+        str digest = str_of(keys[i].digest.bytes, sizeof keys[i].digest.bytes);
+        message->id = field_of_uuid(arena, keys[i].id);
+        message->digest = field_of(base64url(arena, digest));
+        message->scopes = scopes_view(arena, keys[i].scopes, &message->n_scopes);
+        message->expires_at = field_of_time(arena, keys[i].expires_at);
+        messages[i] = message;
+    }
+    return messages;
+}
+
 Users__UserErased *user_erased_event(struct arena *arena, struct uuid user)
 {
     Users__UserErased *event = arena_new(arena, Users__UserErased);

@@ -4,6 +4,7 @@
 #include "chassis/auth.h"
 #include "gen/users.h"
 #include "services/users/address.h"
+#include "services/users/api_key.h"
 #include "services/users/session.h"
 #include "services/users/user.h"
 
@@ -40,6 +41,19 @@ Users__Key **keys_view(struct arena *arena, const struct auth_key *keys, size_t 
 /* Revocations, for neighbours. */
 Users__Revocation **revocations_view(struct arena *arena, const struct revocation *revocations,
                                      size_t count);
+
+/* API keys; `secret` of one that was just made, or none. `next` is the cursor of the next page, or
+ * none. */
+Users__ApiKey *api_key_view(struct arena *arena, const struct api_key *key, str secret);
+Users__ApiKeyList *api_key_list_view(struct arena *arena, const struct api_key *keys, size_t count,
+                                     str next);
+
+/* The bits of scopes, or FIELD_INVALID. */
+err scopes_of(struct arena *arena, const Duka__Scope *scopes, size_t count, unsigned *out);
+
+/* What neighbours are told of API keys. */
+Users__KnownApiKey **known_api_keys_view(struct arena *arena, const struct api_key_known *keys,
+                                         size_t count);
 
 /* The one event of an account: it is gone. */
 Users__UserErased *user_erased_event(struct arena *arena, struct uuid user);

@@ -2,7 +2,7 @@
 Written from docs/api.md and the document alone. Prints what happened as JSON, for tests/e2e/test_clients.py.
 
     shopping.py storefront URL           EMAIL PASSWORD
-    shopping.py warehouse  URL ORDER_ID  EMAIL PASSWORD
+    shopping.py warehouse  URL ORDER_ID  EMAIL PASSWORD      (of an admin, who makes its API key)
 """
 
 import json
@@ -16,6 +16,7 @@ from duka_api.api.orders import (
     orders_create_order,
     orders_get_order,
     orders_get_timeline,
+    orders_list_audit,
     orders_list_orders,
     orders_record_delivery,
 )
@@ -25,12 +26,21 @@ from duka_api.api.products import (
     products_list_ledger,
     products_list_products,
 )
-from duka_api.api.users import users_login, users_refresh, users_register
+from duka_api.api.users import (
+    users_create_api_key,
+    users_export_me,
+    users_list_api_keys,
+    users_login,
+    users_refresh,
+    users_register,
+    users_revoke_api_key,
+)
 from duka_api.models import (
     Address,
     AdjustmentReason,
     AdjustStockRequest,
     Availability,
+    CreateApiKeyRequest,
     CreateFulfilmentRequest,
     CreateOrderLine,
     CreateOrderPayment,
@@ -44,6 +54,7 @@ from duka_api.models import (
     RecordDeliveryRequest,
     RefreshRequest,
     RegisterRequest,
+    Scope,
 )
 
 
@@ -124,6 +135,7 @@ def storefront(url, email, password):
         isinstance(p, Problem) for p in (refused, short, declined, strange)
     )
     mine = orders_list_orders.sync(client=me)
+    kept = users_export_me.sync(client=me)
     return {
         "products": len(products),
         "order": str(placed.parsed.id),
@@ -134,6 +146,7 @@ def storefront(url, email, password):
         "refusals": [refused.code, short.code, declined.code, strange.code],
         "short": short.errors[0].pointer,
         "mine": len(mine.items),
+        "exported": [kept.user.email, len(kept.sessions), kept.history[0].what, kept.elsewhere],
         "timeline": [
             entry.what for entry in orders_get_timeline.sync(placed.parsed.id, client=me).items
         ],
@@ -141,7 +154,41 @@ def storefront(url, email, password):
 
 
 def warehouse(url, order_id, email, password):
-    _, staff = log_in(url, email, password)
+    """An admin makes a key for the warehouse's server, which ships by it; then the admin looks who did what."""
+    _, admin = log_in(url, email, password)
+    scopes = [Scope.ORDERS_READ, Scope.ORDERS_FULFIL, Scope.STOCK_READ, Scope.STOCK_WRITE]
+    made = users_create_api_key.sync(
+        client=admin, body=CreateApiKeyRequest(name="the warehouse", scopes=scopes)
+    )
+    packed = pack(known(AuthenticatedClient(url, made.secret)), order_id)
+    audit = orders_list_audit.sync(client=admin, subject=order_id)
+    by_key = [entry.call for entry in audit.items if entry.actor_id == str(made.id)]
+    users_revoke_api_key.sync_detailed(made.id, client=admin)
+    keys = users_list_api_keys.sync(client=admin)
+    revoked = next(one for one in keys.items if one.id == made.id).revoked_at
+    return {**packed, "audit": by_key, "revoked": bool(revoked)}
+
+
+def known(server, seconds=5):
+    """A new key works everywhere within five seconds."""
+    until = time.monotonic() + seconds
+    while (
+        orders_list_orders.sync_detailed(client=server, scope=OrderScope.ALL).status_code != 200
+        and time.monotonic() < until
+    ):
+        time.sleep(0.1)
+    return server
+
+
+def pack(staff, order_id):
+    placing = orders_create_order.sync(
+        client=staff,
+        body=CreateOrderRequest(
+            lines=[CreateOrderLine(sku="mug", quantity=1)],
+            payment=CreateOrderPayment(provider="simulator", token="approve"),
+        ),
+        idempotency_key=key(),
+    )
     waiting = orders_list_orders.sync(
         client=staff, scope=OrderScope.ALL, status=OrderStatus.CONFIRMED
     )
@@ -172,6 +219,7 @@ def warehouse(url, order_id, email, password):
         "fulfilment": [shipped.fulfilment_status, arrived.fulfilment_status],
         "change": counted.on_hand - before.on_hand,
         "ledger": [[entry.kind, entry.delta] for entry in ledger.items[:2]],
+        "refused": placing.code,
     }
 
 

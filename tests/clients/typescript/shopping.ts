@@ -2,7 +2,7 @@
 // document. Written from docs/api.md and the document alone. Prints what happened as JSON, for tests/e2e/test_clients.py.
 //
 //     node shopping.js storefront URL          EMAIL PASSWORD
-//     node shopping.js warehouse  URL ORDER_ID EMAIL PASSWORD
+//     node shopping.js warehouse  URL ORDER_ID EMAIL PASSWORD      (of an admin, who makes its API key)
 import { randomUUID } from "node:crypto";
 import createClient, { type Client } from "openapi-fetch";
 import type { components, paths } from "./duka";
@@ -78,6 +78,7 @@ async function storefront(url: string, email: string, password: string) {
   const declined = refused(await place(order(2, "decline")));
   const strange = refused(await me.GET("/orders/{id}", { params: { path: { id: key() } } }));
   const path = { id: placed.id };
+  const kept = taken(await me.POST("/users/me/export"));
   return {
     products: products.length,
     order: placed.id,
@@ -86,13 +87,42 @@ async function storefront(url: string, email: string, password: string) {
     replayed: again.response.headers.get("Idempotent-Replayed") === "true" && taken(again).id === placed.id,
     refusals: [changed.code, short.code, declined.code, strange.code],
     short: short.errors?.[0]?.pointer,
+    exported: [kept.user?.email, kept.sessions.length, kept.history[0]?.what, kept.elsewhere],
     mine: taken(await me.GET("/orders")).items.length,
     timeline: taken(await me.GET("/orders/{id}/timeline", { params: { path } })).items.map((one) => one.what),
   };
 }
 
+/** A new key works everywhere within five seconds. */
+async function known(server: Shop): Promise<Shop> {
+  for (let i = 0; i < 50; i++) {
+    const { response } = await server.GET("/orders", { params: { query: { scope: "all" } } });
+    if (response.ok) break;
+    await pause(100);
+  }
+  return server;
+}
+
+/** An admin makes a key for the warehouse's server, which ships by it; then the admin looks who did what. */
 async function warehouse(url: string, id: string, email: string, password: string) {
-  const staff = shopAt(url, (await logIn(shopAt(url), email, password)).access_token);
+  const admin = shopAt(url, (await logIn(shopAt(url), email, password)).access_token);
+  const scopes = ["orders_read", "orders_fulfil", "stock_read", "stock_write"] as const;
+  const made = taken(await admin.POST("/users/api-keys", { body: { name: "the warehouse", scopes: [...scopes] } }));
+  const packed = await pack(await known(shopAt(url, made.secret)), id);
+  const audit = taken(await admin.GET("/orders/audit", { params: { query: { subject: id } } }));
+  await admin.DELETE("/users/api-keys/{id}", { params: { path: { id: made.id } } });
+  const keys = taken(await admin.GET("/users/api-keys"));
+  return {
+    ...packed,
+    audit: audit.items.filter((one) => one.actor_id === made.id).map((one) => one.call),
+    revoked: keys.items.find((one) => one.id === made.id)?.revoked_at !== undefined,
+  };
+}
+
+async function pack(staff: Shop, id: string) {
+  const wish = { lines: [{ sku: "mug", quantity: 1 }], payment: { provider: "simulator", token: "approve" } };
+  const once = { header: { "Idempotency-Key": key() } };
+  const placing = refused(await staff.POST("/orders", { params: once, body: wish }));
   const query = { scope: "all", status: "confirmed" } as const;
   const waiting = taken(await staff.GET("/orders", { params: { query } }));
   const sku = waiting.items.find((one) => one.id === id)?.lines[0]?.sku;
@@ -115,6 +145,7 @@ async function warehouse(url: string, id: string, email: string, password: strin
     fulfilment: [shipped.fulfilment_status, arrived.fulfilment_status],
     change: counted.on_hand - before.on_hand,
     ledger: ledger.items.slice(0, 2).map((one) => [one.kind, one.delta]),
+    refused: placing.code,
   };
 }
 

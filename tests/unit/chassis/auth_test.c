@@ -278,21 +278,85 @@ TEST(each_access_lets_in_those_it_names)
     struct identity admin = who_of(ROLE_BIT_ADMIN);
     struct identity neighbour = { .neighbour = true }, operator_ = { .operator_ = true };
 
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_ANYONE, &nobody));
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_CUSTOMER, &nobody), TOKEN_MISSING);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, &customer));
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, &staff));
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, &nobody), TOKEN_MISSING);
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, &customer), ROLE_MISSING);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, &staff));
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, &admin));
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_ADMIN, &staff), ROLE_MISSING);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_ADMIN, &admin));
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_NEIGHBOUR, &admin), NOT_FOUND);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_NEIGHBOUR, &neighbour));
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_OPERATOR, &admin), NOT_FOUND);
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_OPERATOR, &neighbour), NOT_FOUND);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_OPERATOR, &operator_));
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_ANYONE, NULL, &nobody));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_CUSTOMER, NULL, &nobody), TOKEN_MISSING);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, NULL, &customer));
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, NULL, &staff));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &nobody), TOKEN_MISSING);
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &customer), ROLE_MISSING);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &staff));
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &admin));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_ADMIN, NULL, &staff), ROLE_MISSING);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_ADMIN, NULL, &admin));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_NEIGHBOUR, NULL, &admin), NOT_FOUND);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_NEIGHBOUR, NULL, &neighbour));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_OPERATOR, NULL, &admin), NOT_FOUND);
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_OPERATOR, NULL, &neighbour), NOT_FOUND);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_OPERATOR, NULL, &operator_));
+}
+
+/* ---- API keys ---- */
+
+enum { READ_SCOPE = 3, OTHER_SCOPE = 5 };
+static const struct call_spec READ_CALL = { .scope = READ_SCOPE, .scope_word = "stock_read" };
+static const struct call_spec PEOPLES_CALL = { .scope = 0 };
+
+/* The header of a key that `auth` knows, with the scope READ_SCOPE. */
+static str key_header(struct test *t, struct auth *auth)
+{
+    const uint8_t bytes[API_KEY_RANDOM_BYTES] = { 1, 2, 3 };
+    struct api_key_known known = { .id = id_of(77), .scopes = scope_bit(READ_SCOPE) };
+    str secret = api_key_secret(t->arena, bytes);
+    CHECK_OK(api_key_digest(t->arena, secret, &known.digest));
+    api_keys_set(auth_api_keys(auth), &known, 1, id_of(1));
+    return str_format(t->arena, "Bearer %" STR_F, STR_A(secret));
+}
+
+TEST(an_api_key_is_known_by_its_header_as_nobodys_account)
+{
+    struct auth *auth = auth_of(t, 0);
+    struct identity who;
+    str header = key_header(t, auth);
+    CHECK_OK(auth_check(auth, t->arena, header, NOW, &who));
+    CHECK(who.known && who.is_key && uuid_equal(who.user, id_of(77)));
+    CHECK(who.roles == 0 && who.scopes == scope_bit(READ_SCOPE) && uuid_is_nil(who.session));
+
+    CHECK_ERR(check(t, auth, str_slice(header, 0, header.len - 1)), TOKEN_INVALID);
+    api_keys_set(auth_api_keys(auth), NULL, 0, id_of(2));
+    CHECK_ERR(check(t, auth, header), TOKEN_INVALID);
+}
+
+TEST(an_api_key_may_make_the_calls_of_its_scopes_and_no_other)
+{
+    struct auth *auth = auth_of(t, 0);
+    struct identity key = { .known = true, .is_key = true, .scopes = scope_bit(READ_SCOPE) };
+    struct identity other = { .known = true, .is_key = true, .scopes = scope_bit(OTHER_SCOPE) };
+    struct identity all = { .known = true, .is_key = true, .scopes = ~0u };
+
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_ANYONE, &READ_CALL, &other));
+    for (int access = ACCESS_CUSTOMER; access <= ACCESS_STAFF; access++) {
+        enum access of = (enum access)access;
+        CHECK_OK(auth_allow(auth, t->arena, of, &READ_CALL, &key));
+        CHECK_ERR(auth_allow(auth, t->arena, of, &READ_CALL, &other), SCOPE_MISSING);
+        CHECK_ERR(auth_allow(auth, t->arena, of, &PEOPLES_CALL, &all), SCOPE_MISSING);
+        CHECK_ERR(auth_allow(auth, t->arena, of, NULL, &all), SCOPE_MISSING);
+    }
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_ADMIN, &READ_CALL, &all), SCOPE_MISSING);
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_NEIGHBOUR, &READ_CALL, &all), NOT_FOUND);
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_OPERATOR, &READ_CALL, &all), NOT_FOUND);
+}
+
+TEST(an_api_key_is_of_the_staff_in_a_call_of_its_scopes_only)
+{
+    struct identity key = { .known = true, .is_key = true, .scopes = scope_bit(READ_SCOPE) };
+    auth_take_scope(&key, &READ_CALL);
+    CHECK(key.roles == ROLE_BIT_STAFF);
+    auth_take_scope(&key, &PEOPLES_CALL);
+    CHECK(key.roles == 0);
+
+    struct identity person = who_of(ROLE_BIT_CUSTOMER);
+    auth_take_scope(&person, &READ_CALL);
+    CHECK(person.roles == ROLE_BIT_CUSTOMER);
 }
 
 static int64_t fake_mono_us;
@@ -315,14 +379,16 @@ TEST(staff_calls_fail_closed_when_users_has_been_silent_for_a_minute_and_custome
     struct identity staff = who_of(ROLE_BIT_STAFF), admin = who_of(ROLE_BIT_ADMIN);
 
     fake_mono_us += 60 * TIME_SECOND;
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, &staff));
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &staff));
     fake_mono_us += 1;
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, &staff), AUTH_UNAVAILABLE);
-    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_ADMIN, &admin), AUTH_UNAVAILABLE);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, &staff));
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &staff), AUTH_UNAVAILABLE);
+    struct identity key = { .known = true, .is_key = true, .scopes = scope_bit(READ_SCOPE) };
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_CUSTOMER, &READ_CALL, &key), AUTH_UNAVAILABLE);
+    CHECK_ERR(auth_allow(auth, t->arena, ACCESS_ADMIN, NULL, &admin), AUTH_UNAVAILABLE);
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_CUSTOMER, NULL, &staff));
 
     auth_reached(auth);
-    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, &staff));
+    CHECK_OK(auth_allow(auth, t->arena, ACCESS_STAFF, NULL, &staff));
 }
 
 /* ---- Many threads at once: for ThreadSanitizer, and for what must hold whatever the order is ----

@@ -114,3 +114,24 @@ TEST(keys_that_are_short_or_alone_are_refused)
     keys = (struct inner_keys){ .key = KEYS.key, .second = STR("short") };
     CHECK(says(t, inner_keys_check(t->arena, &keys), "INNER_KEY_SECOND has 5 bytes"));
 }
+
+TEST(an_api_key_is_vouched_for_with_its_scopes_and_never_as_a_person)
+{
+    struct inner_claims made = claims_of_customer(), read = { 0 };
+    made.who = (struct identity){
+        .known = true, .is_key = true, .user = { { 9 } }, .scopes = 1u << 3 | 1u << 30
+    };
+    CHECK_OK(inner_check(t->arena, &KEYS, token_of(t, &made), STR("orders"), NOW, &read));
+    CHECK(read.who.known && read.who.is_key && uuid_equal(read.who.user, made.who.user));
+    CHECK(read.who.scopes == made.who.scopes && read.who.roles == 0 && !read.who.neighbour);
+
+    /* The roles that it had for one call here do not travel. */
+    made.who.roles = ROLE_BIT_STAFF | ROLE_BIT_ADMIN;
+    CHECK_OK(inner_check(t->arena, &KEYS, token_of(t, &made), STR("orders"), NOW, &read));
+    CHECK(read.who.roles == 0 && read.who.scopes == made.who.scopes);
+
+    made = claims_of_customer();
+    made.who.scopes = 1u << 3;
+    CHECK_OK(inner_check(t->arena, &KEYS, token_of(t, &made), STR("orders"), NOW, &read));
+    CHECK(!read.who.is_key && read.who.scopes == 0 && read.who.roles == made.who.roles);
+}

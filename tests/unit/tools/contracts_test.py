@@ -224,6 +224,12 @@ class Refuses(unittest.TestCase):
     def test_an_unknown_option(self):
         self.check("once: true", "twice: true", "toys.proto", "twice")
 
+    def test_a_scope_that_is_unknown_or_of_a_call_for_admins(self):
+        self.check('access: "anyone" lane: "loop"', 'access: "anyone" scope: "toys" lane: "loop"',
+                   "its scope 'toys' is unknown", "Take a word of duka.Scope")
+        self.check('access: "admin" if_match: true', 'access: "admin" scope: "stock_read" if_match: true',
+                   "a scope on a call for admin", "no API key may be let in there")
+
     def test_an_unknown_access(self):
         self.check('access: "admin"', 'access: "boss"', "call Toys.UpdateToy",
                    "its access is 'boss'", "Take one of: anyone, customer, staff")

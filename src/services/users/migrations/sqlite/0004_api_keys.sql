@@ -1,0 +1,23 @@
+-- API keys: what servers show instead of a person's token. Of a secret its SHA-256 is kept. created_by leads to nobody once that
+-- account is erased; null: the operator. scopes are bits by the number of duka.Scope.
+create table api_keys (
+    id blob primary key not null check (length(id) = 16),
+    digest blob not null check (length(digest) = 32),
+    prefix text not null,
+    name text not null,
+    scopes integer not null check (scopes > 0),
+    created_by blob,
+    created_at integer not null,
+    expires_at integer,
+    used_at integer,
+    revoked_at integer
+) strict, without rowid;
+create index api_keys_by_revocation on api_keys (revoked_at) where revoked_at is not null;
+create index api_keys_by_expiry on api_keys (expires_at) where expires_at is not null;
+
+-- One row. Its mark changes with each key that is made or revoked, so that whoever follows them asks for all of them only then.
+create table api_keys_state (
+    id integer primary key not null check (id = 1),
+    mark blob not null
+) strict;
+insert into api_keys_state (id, mark) values (1, x'00000000000000000000000000000000');
