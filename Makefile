@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash fuzz fmt lint openapi lock clean
+.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -36,6 +36,8 @@ fuzz:       ## libFuzzer over all that reads foreign bytes; T=json for one, MINU
 	@MINUTES='$(MINUTES)' JOBS='$(JOBS)' scripts/fuzz run $(T)
 crash:      ## the tests that kill the shop at every step
 	@scripts/test --stage crash
+linearizable: ## histories under many kills (KILLS=100) and their judge; SEED=n begins one again
+	@KILLS='$(or $(KILLS),100)' SEED='$(SEED)' scripts/test --stage crash --word linearizable
 fmt:        ## format the source
 	@scripts/fmt
 lint:       ## the rules of tools/tidy and the form of the source

@@ -114,6 +114,9 @@ def sample(name):
 
 
 def commit():
+    """The commit of the build: what FUZZ_COMMIT says, else that of the tree."""
+    if os.environ.get("FUZZ_COMMIT"):
+        return os.environ["FUZZ_COMMIT"]
     described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT,
                                capture_output=True, text=True)
     return described.stdout.strip() or "unknown"
