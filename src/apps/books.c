@@ -339,6 +339,8 @@ static err check_files(struct arena *arena, struct checking *checking)
     const struct books *books = checking->books;
     struct db *dbs[] = { books->users, books->products, books->orders };
     for (int i = 0; i < 3; i++) {
+        if (!dbs[i])
+            continue;
         err error = db_check(dbs[i], arena);
         if (err_is(error, DB_CORRUPT))
             fault(checking, "a database is damaged: %.*s", STR_A(error->detail));
@@ -349,6 +351,23 @@ static err check_files(struct arena *arena, struct checking *checking)
     return OK;
 }
 
+static err check_all(struct arena *arena, struct checking *checking, struct held_page *page)
+{
+    const struct books *books = checking->books;
+    TRY(check_files(arena, checking));
+    if (books->products)
+        TRY(db_read_begin(books->products, arena, &checking->products));
+    if (books->orders)
+        TRY(db_read_begin(books->orders, arena, &checking->orders));
+    if (books->payments)
+        TRY(db_read_begin(books->payments, arena, &checking->payments));
+    if (books->products && books->orders)
+        TRY(check_orders(checking, page));
+    if (books->orders)
+        TRY(check_orphans(checking));
+    return books->products ? check_stock(arena, checking) : OK;
+}
+
 err books_check(struct arena *arena, const struct books *books, struct books_found *out)
 {
     ASSERT(arena && books && out);
@@ -357,19 +376,7 @@ err books_check(struct arena *arena, const struct books *books, struct books_fou
                                  .found = out,
                                  .arena = arena_open(ARENA_CHUNK_BYTES * 256) };
     struct held_page page = { .arena = arena_open(ARENA_CHUNK_BYTES * 256) };
-    err error = check_files(arena, &checking);
-    if (error == OK)
-        error = db_read_begin(books->products, arena, &checking.products);
-    if (error == OK)
-        error = db_read_begin(books->orders, arena, &checking.orders);
-    if (error == OK && books->payments)
-        error = db_read_begin(books->payments, arena, &checking.payments);
-    if (error == OK)
-        error = check_orders(&checking, &page);
-    if (error == OK)
-        error = check_orphans(&checking);
-    if (error == OK)
-        error = check_stock(arena, &checking);
+    err error = check_all(arena, &checking, &page);
     error = error == OK ? OK : err_copy(arena, error);
     db_read_end(checking.products);
     db_read_end(checking.orders);
@@ -416,6 +423,29 @@ err books_open(struct arena *arena, const struct conf *conf, str folder, struct 
     if (error == OK)
         error =
             open_payments(arena, conf_text(conf, CONF_DATABASE_URL_ORDERS), folder, &out->payments);
+    if (error != OK)
+        books_close(out);
+    return error;
+}
+
+err books_open_part(struct arena *arena, str folder, struct books *out)
+{
+    ASSERT(arena && folder.len > 0 && out);
+    *out = (struct books){ 0 };
+    const struct {
+        const struct db_schema *schema;
+        struct db **db;
+    } parts[] = { { &users_schema, &out->users },
+                  { &products_schema, &out->products },
+                  { &orders_schema, &out->orders } };
+    err error = OK;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && error == OK; i++) {
+        str file = str_format(arena, "%" STR_F "/%s.db", STR_A(folder), parts[i].schema->service);
+        if (disk_exists(arena, file))
+            error = open_one(arena, STR_NONE, folder, parts[i].schema, parts[i].db);
+    }
+    if (error == OK)
+        error = open_payments(arena, STR_NONE, folder, &out->payments);
     if (error != OK)
         books_close(out);
     return error;

@@ -26,6 +26,10 @@ struct books_found {
 struct conf;
 err books_open(struct arena *arena, const struct conf *conf, str folder, struct books *out);
 
+/* The same of the files that are there below `folder`: a service's that runs apart. What needs two
+ * of them is not checked then. */
+err books_open_part(struct arena *arena, str folder, struct books *out);
+
 /* Closes what is open of it. */
 void books_close(struct books *books);
 

@@ -36,11 +36,13 @@ static void on_fault(void *self, str what)
     printf("%" STR_F "\n", STR_A(what));
 }
 
-static int check_folder(struct tool *tool, str folder)
+/* Those of the whole shop, or, of a part, what its files say by themselves. */
+static int check_folder(struct tool *tool, str folder, bool is_whole)
 {
     struct books books;
     struct books_found found;
-    err error = books_open(tool->arena, tool->conf, folder, &books);
+    err error = is_whole ? books_open(tool->arena, tool->conf, folder, &books)
+                         : books_open_part(tool->arena, folder, &books);
     if (error != OK)
         return ctl_complain_error(tool, error);
     books.fault = on_fault;
@@ -62,7 +64,8 @@ int ctl_check(struct tool *tool)
     if (!disk_exists(tool->arena, data_dir(tool)))
         return ctl_complain(CTL_REFUSED, "there is no %" STR_F, STR_A(data_dir(tool)));
     err error = take_lock(tool, &lock);
-    int code = error == OK ? check_folder(tool, data_dir(tool)) : ctl_complain_error(tool, error);
+    int code =
+        error == OK ? check_folder(tool, data_dir(tool), true) : ctl_complain_error(tool, error);
     disk_lock_drop(lock);
     return code;
 }
@@ -119,10 +122,28 @@ static err move(const struct tool *tool, str from, str to, const char *name)
                                          : OK;
 }
 
-/* A database with its log, for the log belongs to it. */
-static err move_all(const struct tool *tool, str from, str to)
+/* The databases of a backup: all of them, or those of a service that runs apart. */
+struct part {
+    bool has[FILES_COUNT];
+    bool is_whole;
+};
+
+static struct part part_of(const struct tool *tool, str folder)
+{
+    struct part part = { .is_whole = true };
+    for (int i = 0; i < FILES_COUNT; i++) {
+        part.has[i] = disk_exists(tool->arena, below(tool, folder, FILES[i]));
+        part.is_whole = part.is_whole && (part.has[i] || i >= SHOP_MEMBERS_MAX);
+    }
+    return part;
+}
+
+/* Each database with its log, for the log belongs to it; and the keys with Users. */
+static err move_all(const struct tool *tool, const struct part *part, str from, str to)
 {
     for (int i = 0; i < FILES_COUNT; i++) {
+        if (!part->has[i] && !part->is_whole)
+            continue;
         str log = str_format(tool->arena, "%s-wal", FILES[i]);
         str index = str_format(tool->arena, "%s-shm", FILES[i]);
         TRY(move(tool, from, to, str_z(tool->arena, log)));
@@ -131,7 +152,7 @@ static err move_all(const struct tool *tool, str from, str to)
     }
     str *names, keys = below(tool, from, "keys"), target = below(tool, to, "keys");
     size_t count;
-    if (!disk_exists(tool->arena, keys))
+    if (!part->has[0] || !disk_exists(tool->arena, keys))
         return OK;
     TRY(disk_make_dirs(tool->arena, target));
     TRY(disk_list(tool->arena, keys, &names, &count));
@@ -140,11 +161,13 @@ static err move_all(const struct tool *tool, str from, str to)
     return OK;
 }
 
-static bool has_data(const struct tool *tool)
+/* Something is there that a backup of this part would replace. */
+static bool has_data(const struct tool *tool, const struct part *part)
 {
     bool found = false;
     for (int i = 0; i < FILES_COUNT; i++)
-        found = found || disk_exists(tool->arena, below(tool, data_dir(tool), FILES[i]));
+        found = found || ((part->has[i] || part->is_whole) &&
+                          disk_exists(tool->arena, below(tool, data_dir(tool), FILES[i])));
     return found;
 }
 
@@ -154,49 +177,55 @@ static err unpack(struct tool *tool, str scratch)
     return backup_unpack(tool->arena, str_of_z(tool->operands[0]), scratch);
 }
 
-static err take_place(struct tool *tool, str scratch, bool replaces)
+static err take_place(struct tool *tool, const struct part *part, str scratch, bool replaces)
 {
     str before = below(tool, data_dir(tool), "before-restore");
     if (replaces) {
         TRY(clear(tool, before));
         TRY(disk_make_dirs(tool->arena, before));
-        TRY(move_all(tool, data_dir(tool), before));
+        TRY(move_all(tool, part, data_dir(tool), before));
     }
-    TRY(move_all(tool, scratch, data_dir(tool)));
+    TRY(move_all(tool, part, scratch, data_dir(tool)));
     return clear(tool, scratch);
+}
+
+/* Whether what was unpacked may take the place of what is there; else why not. */
+static int judge(struct tool *tool, const struct part *part, str scratch)
+{
+    if (has_data(tool, part) && !ctl_value(tool, "replace"))
+        return ctl_complain(CTL_REFUSED,
+                            "%" STR_F " holds a shop's data already; --replace moves it aside",
+                            STR_A(data_dir(tool)));
+    int code = check_folder(tool, scratch, part->is_whole);
+    return code == CTL_OK ? CTL_OK : ctl_complain(code, "nothing was restored");
 }
 
 static int restore(struct tool *tool)
 {
-    bool replaces = has_data(tool);
     str scratch = below(tool, data_dir(tool), "restore.tmp");
-    if (replaces && !ctl_value(tool, "replace"))
-        return ctl_complain(CTL_REFUSED,
-                            "%" STR_F " holds a shop's data already; --replace moves it aside",
-                            STR_A(data_dir(tool)));
     err error = unpack(tool, scratch);
-    if (error != OK) {
-        (void)!clear(tool, scratch);
-        return ctl_complain_error(tool, error);
-    }
-    int code = check_folder(tool, scratch);
+    struct part part = part_of(tool, scratch);
+    int code = error == OK ? judge(tool, &part, scratch) : ctl_complain_error(tool, error);
     if (code != CTL_OK) {
         (void)!clear(tool, scratch);
-        return ctl_complain(code, "nothing was restored");
+        return code;
     }
-    error = take_place(tool, scratch, replaces);
+    error = take_place(tool, &part, scratch, has_data(tool, &part));
     if (error != OK)
         return ctl_complain_error(tool, error);
     printf("restored into %" STR_F "\n", STR_A(data_dir(tool)));
+    if (!part.is_whole)
+        printf("It is the backup of a part of the shop: what it holds agrees in itself; with the "
+               "others it agrees where all are of one moment.\n");
     return CTL_OK;
 }
 
 int ctl_restore(struct tool *tool)
 {
     static const enum setting urls[] = { CONF_DATABASE_URL_USERS, CONF_DATABASE_URL_PRODUCTS,
-                                         CONF_DATABASE_URL_ORDERS };
+                                         CONF_DATABASE_URL_ORDERS, CONF_DATABASE_URL };
     struct disk_lock *lock = NULL;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++)
         if (conf_text(tool->conf, urls[i]).len > 0)
             return ctl_complain(CTL_USAGE,
                                 "restore fills DATA_DIR: DATABASE_URL_… must not be set");

@@ -6,13 +6,36 @@
 #include "gen/listeners.h"
 #include "os/workers.h"
 
+#include <string.h>
+
 enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
 
 static int64_t ask_backlog(void *bus) { return bus_backlog(bus); }
 
-static err open_bus(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
-                    struct bus **out)
+/* Where a program that is part of a shop finds its consumers; of one that is the whole shop only
+ * what was set. */
+static str place_of(const struct conf *conf, const char *name, bool is_whole)
 {
+    static const struct {
+        const char *name;
+        enum setting setting;
+    } places[] = { { "users", CONF_USERS_URL },
+                   { "products", CONF_PRODUCTS_URL },
+                   { "orders", CONF_ORDERS_URL } };
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        if (strcmp(places[i].name, name) == 0 &&
+            (!is_whole || conf_is_set(conf, places[i].setting)))
+            return conf_text(conf, places[i].setting);
+    return STR_NONE;
+}
+
+static err open_bus(struct arena *arena, const struct conf *conf, const struct bus_faults *faults,
+                    bool is_whole, struct bus **out)
+{
+    str *places = arena_array(arena, str, (size_t)bus_listeners_count);
+    for (int i = 0; i < bus_listeners_count; i++)
+        places[i] = place_of(conf, bus_listeners[i].name, is_whole);
     struct bus_config config = {
         .url = conf_text(conf, CONF_BUS_URL),
         .prefix = conf_text(conf, CONF_BUS_PREFIX),
@@ -23,6 +46,7 @@ static err open_bus(struct arena *arena, const struct conf *conf, const struct b
         .tls_key = conf_text(conf, CONF_BUS_TLS_KEY_FILE),
         .listeners = bus_listeners,
         .listeners_count = bus_listeners_count,
+        .places = places,
         .events_max = BUS_EVENTS_MAX,
         .faults = faults,
     };
@@ -33,7 +57,7 @@ err shop_bus_setup(struct arena *arena, const struct conf *conf)
 {
     ASSERT(arena && conf);
     struct bus *bus;
-    TRY(open_bus(arena, conf, NULL, &bus));
+    TRY(open_bus(arena, conf, NULL, false, &bus));
     err error = bus_setup(arena, bus);
     bus_close(bus);
     return error;
@@ -111,7 +135,7 @@ static unsigned elsewhere(const struct shop *shop)
 
 static err open_house_bus(struct shop *shop, struct arena *arena, const struct shop_config *config)
 {
-    TRY(open_bus(arena, config->conf, config->faults, &shop->house.bus));
+    TRY(open_bus(arena, config->conf, config->faults, has(shop, SHOP_SERVICES), &shop->house.bus));
     metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, shop->house.bus);
     return OK;
 }

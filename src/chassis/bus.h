@@ -69,7 +69,9 @@ struct bus_config {
     const struct bus_listener *listeners; /* all there are: what they need at the broker is made
                                              before anything is published (gen/listeners.h) */
     int listeners_count;
-    size_t events_max;               /* held at once; publishers wait beyond */
+    const str *places; /* where each of them is by this shop's settings, as upstream_url.h has it:
+                          for direct:, where its URL does not say; NULL: not known */
+    size_t events_max; /* held at once; publishers wait beyond */
     const struct bus_faults *faults; /* local only, or NULL */
 };
 

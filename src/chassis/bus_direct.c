@@ -2,11 +2,12 @@
  *
  *     BUS_URL=direct:?users=http://users:3000&products=http://products:3000&orders=…
  *
- * names where each consumer is; the same in all services, as the secret of BUS_PASSWORD is. An
- * event is a CloudEvent in binary mode, POSTed to /internal/events/CONSUMER/TOPIC (see
- * bus_direct_door.c) and answered when it has its effect. One thread for each consumer; one event
- * of a shard is under way at a time, so order per key holds; what was not taken rests, its shard
- * with it. Nothing is kept here: what was not acked is still in the outbox of its service. */
+ * names where each consumer is (who is not named is where USERS_URL and its kin say); the secret of
+ * BUS_PASSWORD is the same in all services. An event is a CloudEvent in binary mode, POSTed to
+ * /internal/events/CONSUMER/TOPIC (see bus_direct_door.c) and answered when it has its effect. One
+ * thread for each consumer; one event of a shard is under way at a time, so order per key holds;
+ * what was not taken rests, its shard with it. Nothing is kept here: what was not acked is still in
+ * the outbox of its service. */
 #include "chassis/bus_direct.h"
 
 #include "chassis/cloudevent.h"
@@ -173,15 +174,20 @@ static const char *path_of(struct arena *arena, str path)
     return path.len > 0 ? str_z(arena, path) : NULL;
 }
 
-/* Where a consumer is. */
-static err find_url(struct arena *arena, const struct bus_url *url, const char *name, str *out)
+/* Where a consumer is: as BUS_URL says, else where this program finds the service of its name. */
+static err find_url(struct arena *arena, const struct bus_url *url, const char *name, str place,
+                    str *out)
 {
-    str found = bus_url_option(url, str_of_z(name), STR(""));
+    static const str dns = STR("dns:///");
+    str found = bus_url_option(url, str_of_z(name), place);
+    if (str_starts(found, dns))
+        found = str_format(arena, "http://%" STR_F, STR_A(str_slice(found, dns.len, found.len)));
     while (str_ends(found, STR("/")))
         found.len--;
-    if (!str_starts(found, STR("http://")) && !str_starts(found, STR("https://")))
+    bool is_url = str_starts(found, STR("http://")) || str_starts(found, STR("https://"));
+    if (!is_url || str_find_byte(found, ',') >= 0)
         return fail(arena, SETTING_INVALID,
-                    "BUS_URL: direct: needs to know where %s is: "
+                    "BUS_URL: direct: needs to know where %s is, one address: "
                     "direct:?%s=http://%s:3000",
                     name, name, name);
     *out = found;
@@ -203,7 +209,8 @@ err bus_open_direct(struct arena *arena, const struct bus_config *config, const 
     str urls[BUS_LISTENERS_MAX];
     ASSERT(config->listeners_count <= BUS_LISTENERS_MAX);
     for (int i = 0; i < config->listeners_count; i++)
-        TRY(find_url(arena, url, config->listeners[i].name, &urls[i]));
+        TRY(find_url(arena, url, config->listeners[i].name,
+                     config->places ? config->places[i] : STR_NONE, &urls[i]));
     str keys = config->password, key = str_cut(&keys, ',');
     if (key.len < KEY_LEN_MIN)
         return fail(arena, SETTING_INVALID,

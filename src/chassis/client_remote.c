@@ -15,7 +15,8 @@ enum {
     ANSWER_BYTES_MAX = 4 * 1024 * 1024, /* as gRPC's clients have it */
     ARENA_BYTES_MAX = 8 * ANSWER_BYTES_MAX,
     HEADERS_OWN = 2,
-    TRACE_AT = 3, /* in a traceparent */
+    LOOK_US = 50000, /* how often who waits looks whether its own client is still there */
+    TRACE_AT = 3,    /* in a traceparent */
     TRACE_LEN = 32,
     SPAN_AT = 36,
     SPAN_LEN = 16
@@ -39,6 +40,8 @@ struct ask {
     struct cond told;
     struct text body; /* of the answer */
     bool is_told, is_too_long, is_broken;
+    struct loop_task leave; /* tells the loop that the caller's client has left */
+    bool is_leaving;        /* until it has heard */
 };
 
 /* Lies in the caller's arena. */
@@ -201,11 +204,41 @@ static void fill(struct ask *ask, const struct call *caller, const struct call_s
             config->add_headers(config->self, caller, ask->arena, ask->headers + HEADERS_OWN);
 }
 
-static void wait_for(struct ask *ask)
+static void on_leave(struct loop_task *task)
 {
+    struct ask *ask = (struct ask *)((char *)task - offsetof(struct ask, leave));
+    struct remote *remote = ask->remote;
+
+    lock_take(&remote->lock);
+    bool is_told = ask->is_told;
+    lock_drop(&remote->lock);
+    if (!is_told)
+        request_leave(&ask->request);
+    lock_take(&remote->lock);
+    ask->is_leaving = false;
+    cond_wake_one(&ask->told);
+    lock_drop(&remote->lock);
+}
+
+/* Whose client leaves meanwhile does not wait on. */
+static void wait_for(struct ask *ask, const struct request *outer)
+{
+    bool is_left = false;
+
     lock_take(&ask->remote->lock);
-    while (!ask->is_told)
-        cond_wait(&ask->told, &ask->remote->lock);
+    while (!ask->is_told || ask->is_leaving) {
+        if (!outer || is_left) {
+            cond_wait(&ask->told, &ask->remote->lock);
+            continue;
+        }
+        cond_wait_until(&ask->told, &ask->remote->lock, clock_mono_us() + LOOK_US);
+        is_left = request_is_left(outer);
+        if (!is_left || ask->is_told)
+            continue;
+        ask->is_leaving = true;
+        ask->leave.run = &on_leave;
+        loop_post(upstream_loop(ask->remote->config.upstream), &ask->leave);
+    }
     lock_drop(&ask->remote->lock);
 }
 
@@ -252,7 +285,7 @@ err remote_call(struct remote *remote, struct call *caller, const struct call_sp
     fill(ask, caller, spec, in);
     call_read_end(caller);
     upstream_forward(remote->config.upstream, &ask->request);
-    wait_for(ask);
+    wait_for(ask, caller->request);
     err error = read_answer(ask, caller->arena, spec, out);
     ask_end(asking);
     return error;

@@ -209,7 +209,23 @@ static void wait_for(struct task *task, struct uuid subject, bool on_disk)
                          .until_us = clock_mono_us() + task->call.wait_ms * INT64_C(1000),
                          .on_disk = on_disk };
     waiters_add(&task->service->waiters, &task->waiter);
+    if (request_is_left(task->request)) /* looked at when it can be found: no leaving is missed */
+        (void)waiters_hurry(&task->service->waiters, &task->waiter);
     timers_watch_waiters(task->service->timers);
+}
+
+/* The client has gone: what is queued is not begun, and nobody waits for what was handed over. On
+ * the transport's loop, while a worker may have the task. */
+static void on_left(void *subject)
+{
+    struct task *task = subject;
+    if (task->call.spec->settles)
+        (void)waiters_hurry(&task->service->waiters, &task->waiter);
+}
+
+static err left_error(const struct task *task)
+{
+    return fail(task->call.arena, CALL_CANCELLED, "the client has left");
 }
 
 static struct task *task_of_waiter(struct waiter *waiter)
@@ -267,6 +283,10 @@ static void phase_time_up(struct task *task)
 {
     struct service *service = task->service;
     const void *message;
+    if (request_is_left(task->request)) { /* a repeat of its key waits anew */
+        answer_error_now(task, left_error(task));
+        return;
+    }
     err error =
         service->config.standing(service->config.self, &task->call, task->waiter.subject, &message);
     if (error != OK) {
@@ -389,6 +409,10 @@ static void run_handler(struct task *task)
 {
     struct call *call = &task->call;
     task->runs++;
+    if (request_is_left(task->request)) {
+        answer_error_now(task, left_error(task));
+        return;
+    }
     if (clock_mono_us() > call->deadline_us) {
         answer_error_now(task, fail(call->arena, CALL_DEADLINE, "it waited too long for a thread"));
         return;
@@ -735,6 +759,8 @@ void service_handle(struct service *service, struct request *request)
                   .traceparent = str_format(request->arena, "00-%s-%s-01", request->trace_id,
                                             request->span_id) },
     };
+    request->left_subject = task;
+    request->left = on_left;
     begin(task);
 }
 

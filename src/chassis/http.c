@@ -40,6 +40,7 @@ static uint32_t timeout_ms(const struct http_server *server, enum http_wait wait
     case HTTP_WAIT_BODY: return server->config.body_timeout_ms;
     case HTTP_WAIT_WRITE: return server->config.write_timeout_ms;
     case HTTP_WAIT_LINGER: return HTTP_LINGER_MS;
+    case HTTP_WAIT_HALF: return HTTP_HALF_MS;
     case HTTP_WAIT_WORK:
     case HTTP_WAITS_COUNT: break;
     }

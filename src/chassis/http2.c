@@ -345,6 +345,18 @@ void http2_talk_consume(struct http2_stream *stream)
     stream->unconsumed = unread;
 }
 
+/* Who cannot say any more that it has what was sent, hardly waits for it. */
+static void hurry(struct http2 *http2)
+{
+    http2->feeding = true; /* nothing is written by who answers at once */
+    for (struct http2_stream *stream = http2->streams, *older; stream; stream = older) {
+        older = stream->older;
+        if (stream->state == HTTP2_WORKING)
+            request_leave(&stream->exchange->request);
+    }
+    http2->feeding = false;
+}
+
 void http2_read_ended(struct http_connection *connection)
 {
     struct http2 *http2 = &connection->http2;
@@ -353,6 +365,7 @@ void http2_read_ended(struct http_connection *connection)
         if (stream->exchange->request.talk)
             (void)nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, stream->id,
                                             NGHTTP2_CANCEL);
+    hurry(http2);
     http2_pump(connection);
 }
 
@@ -477,7 +490,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     stream->is_closed = true;
     if (stream->exchange->making && stream->exchange->request.talk)
         stream->exchange->request.talk->gone(&stream->exchange->request);
-    else if (stream->state != HTTP2_WORKING && !stream->exchange->making) /* else somebody has it */
+    else if (stream->state == HTTP2_WORKING || stream->exchange->making) /* somebody has it */
+        request_leave(&stream->exchange->request);
+    else
         http2_stream_end(stream);
     return 0;
 }
@@ -645,12 +660,15 @@ void http2_close(struct http_connection *connection)
         struct http2_stream *stream = http2->streams;
         http2->streams = stream->older;
         struct request *request = &stream->exchange->request;
-        if (stream->state == HTTP2_WORKING || stream->exchange->making)
-            stream->exchange->connection = NULL; /* the handler still has it */
-        if (stream->exchange->making && request->talk)
+        bool is_at_work = stream->state == HTTP2_WORKING || stream->exchange->making;
+        if (is_at_work && request->talk) {
+            stream->exchange->connection = NULL;
             request->talk->gone(request);
-        else if (stream->exchange->connection)
+        } else if (is_at_work) {
+            http_exchange_leave(stream->exchange);
+        } else {
             http_exchange_close(stream->exchange);
+        }
     }
     nghttp2_session_del(http2->session);
     http2->session = NULL;

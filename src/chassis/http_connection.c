@@ -14,6 +14,11 @@ static bool is_reading(const struct http_connection *connection)
            connection->wait == HTTP_WAIT_BODY;
 }
 
+static bool is_at_work(const struct http_connection *connection)
+{
+    return connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_HALF;
+}
+
 /* ---- Closing ---- */
 
 static void pending_drop(struct http_connection *connection)
@@ -34,11 +39,11 @@ void http_connection_close(struct http_connection *connection)
     http2_say_goodbye(connection);
     net_close(connection->net);
     connection->net = NULL;
-    if (exchange && connection->wait == HTTP_WAIT_WORK && (!exchange->answered || exchange->making))
-        exchange->connection = NULL; /* the handler still has it */
+    connection->exchange = NULL;
+    if (exchange && is_at_work(connection) && (!exchange->answered || exchange->making))
+        http_exchange_leave(exchange);
     else if (exchange)
         http_exchange_close(exchange);
-    connection->exchange = NULL;
     http2_close(connection);
 
     if (connection->turned_away) {
@@ -375,7 +380,7 @@ static void read_on(struct http_connection *connection, const char *bytes, size_
         used = feed(connection, bytes, len);
     if (!connection->net || used == len)
         return;
-    if (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE)
+    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE)
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -439,11 +444,13 @@ static void on_ended(void *subject, bool broken)
         http2_read_ended(connection);
         return;
     }
-    if (!broken && !in_body &&
-        (connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_WRITE))
-        connection->read_ended = true; /* closed its half only: it may wait for the answer */
-    else
+    if (broken || in_body || (!is_at_work(connection) && connection->wait != HTTP_WAIT_WRITE)) {
         http_connection_close(connection);
+        return;
+    }
+    connection->read_ended = true; /* closed its half only: it may wait for the answer */
+    if (connection->wait == HTTP_WAIT_WORK)
+        http_wait_set(connection, HTTP_WAIT_HALF);
 }
 
 static void on_written(void *subject, bool whole)
@@ -476,6 +483,14 @@ static const struct net_events EVENTS = { .bytes = &on_bytes,
                                           .written = &on_written,
                                           .opened = &on_opened };
 
+/* Whoever has its request is told that nobody waits; an answer that comes is written all the same.
+ */
+static void hurry(struct http_connection *connection)
+{
+    http_wait_set(connection, HTTP_WAIT_WORK);
+    request_leave(&connection->exchange->request);
+}
+
 void http_connection_expire(struct http_connection *connection)
 {
     if (connection->http2.session && connection->wait != HTTP_WAIT_LINGER)
@@ -484,6 +499,8 @@ void http_connection_expire(struct http_connection *connection)
         refuse(connection, HTTP_TIMEOUT, "The headers did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_BODY)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
+    else if (connection->wait == HTTP_WAIT_HALF)
+        hurry(connection);
     else
         http_connection_close(connection);
 }

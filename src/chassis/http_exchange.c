@@ -58,6 +58,13 @@ void http_exchange_close(struct http_exchange *exchange)
         http_server_look(server);
 }
 
+void http_exchange_leave(struct http_exchange *exchange)
+{
+    ASSERT(exchange && !exchange->handling);
+    exchange->connection = NULL;
+    request_leave(&exchange->request); /* it may answer at once, and be gone */
+}
+
 void http_exchange_answer(struct http_exchange *exchange)
 {
     ASSERT(exchange && exchange->request.response.status > 0);

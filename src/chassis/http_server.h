@@ -12,6 +12,8 @@ enum {
     HTTP_ARENAS_KEPT = 32,      /* for the next requests */
     HTTP_TURNED_AWAY_MAX = 256, /* that may hear their 503 out at once */
     HTTP_LINGER_MS = 2000,      /* for a refused peer to read why */
+    HTTP_HALF_MS = 1000, /* an answer may take from a peer that has ended its half: hardly one of
+                            them still listens, and what waits for long would be held for nobody */
     HTTP_LINGER_BYTES_MAX = 1024 * 1024
 };
 
@@ -22,6 +24,7 @@ enum http_wait {
     HTTP_WAIT_HEAD,
     HTTP_WAIT_BODY,
     HTTP_WAIT_WORK, /* for the handler; no deadline of ours */
+    HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
     HTTP_WAITS_COUNT
@@ -142,6 +145,9 @@ void http_connection_expire(struct http_connection *connection);
 /* A request that begins to come. */
 struct http_exchange *http_exchange_open(struct http_connection *connection,
                                          const struct http_version *version);
+
+/* Its peer has gone while the handler is at work, which is told; ends with the handler's answer. */
+void http_exchange_leave(struct http_exchange *exchange);
 
 /* Tells of the answer, if there is one, and frees the request. */
 void http_exchange_close(struct http_exchange *exchange);

@@ -124,7 +124,7 @@ static err ring_read_first(struct arena *arena, str folder, bool makes_first, st
     if (out->count == 0 && !makes_first)
         return fail(arena, SETTING_INVALID,
                     "KEYS_DIR=%" STR_F " %s: put a file there that holds 32 random bytes in "
-                    "base64url, or unset KEYS_DIR to have a key made",
+                    "base64url, or, on SQLite, unset KEYS_DIR to have a key made",
                     STR_A(folder), exists ? "holds no key" : "does not exist");
     if (out->count == 0) {
         TRY(key_make(arena, folder, name_new(arena, clock_wall_us())));

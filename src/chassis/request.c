@@ -258,6 +258,20 @@ void response_page(struct request *request, str content_type, str body, str etag
     response_add(&request->response, STR("ETag"), etag);
 }
 
+void request_leave(struct request *request)
+{
+    ASSERT(request);
+    if (__atomic_exchange_n(&request->is_left, true, __ATOMIC_SEQ_CST))
+        return;
+    if (request->left)
+        request->left(request->left_subject);
+}
+
+bool request_is_left(const struct request *request)
+{
+    return __atomic_load_n(&request->is_left, __ATOMIC_SEQ_CST);
+}
+
 void request_respond(struct request *request)
 {
     ASSERT(request && request->respond);

@@ -98,8 +98,14 @@ struct request {
     void (*respond)(struct request *request);
     void *transport;
 
-    struct body_stream *stream;             /* NULL: the body comes whole */
-    struct talk *talk;                      /* NULL: it is answered when it is whole */
+    struct body_stream *stream; /* NULL: the body comes whole */
+    struct talk *talk;          /* NULL: it is answered when it is whole */
+    /* Nobody waits for the answer any more: told once, on the transport's loop, to whoever has the
+     * request at work and has set this before it left that loop. It answers all the same, and
+     * sooner: what was handed to a writer stays. */
+    void (*left)(void *subject);
+    void *left_subject;
+    bool is_left;                           /* atomic: see request_is_left */
     err failure;                            /* why a piece was not taken, at `taken` */
     void (*taken)(struct request *request); /* the transport's: goes on with the next piece */
     void (*made)(struct request *request);  /* the transport's: sends the piece that was made */
@@ -133,6 +139,13 @@ int err_http_status(err error);
 
 /* Sends the answer. Exactly once. */
 void request_respond(struct request *request);
+
+/* The transport's: the client has gone, or does not want the answer any more. Before
+ * request_respond has been heard of, on the transport's loop; once more is nothing. */
+void request_leave(struct request *request);
+
+/* The client has gone. Any thread. */
+bool request_is_left(const struct request *request);
 
 /* ---- the query and the path ---- */
 

@@ -130,6 +130,7 @@ static void open_series(struct upstream *upstream)
     upstream->unavailable = metric_series(METRIC_UPSTREAM_REQUESTS, name, "unavailable", NULL);
     upstream->failed = metric_series(METRIC_UPSTREAM_REQUESTS, name, "failed", NULL);
     upstream->deadline = metric_series(METRIC_UPSTREAM_REQUESTS, name, "deadline", NULL);
+    upstream->cancelled = metric_series(METRIC_UPSTREAM_REQUESTS, name, "cancelled", NULL);
     upstream->seconds = metric_series(METRIC_UPSTREAM_SECONDS, name, NULL, NULL);
     upstream->retried_not_begun = metric_series(METRIC_UPSTREAM_RETRIES, name, "not_begun", NULL);
     upstream->retried_repeatable = metric_series(METRIC_UPSTREAM_RETRIES, name, "repeatable", NULL);
@@ -196,6 +197,12 @@ void upstream_use_tls(struct upstream *upstream, struct tls_context *tls)
 
     upstream->config.tls = tls_share(tls);
     tls_close(old);
+}
+
+struct loop *upstream_loop(const struct upstream *upstream)
+{
+    ASSERT(upstream);
+    return upstream->loop;
 }
 
 bool upstream_ready(const struct upstream *upstream)

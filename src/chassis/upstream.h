@@ -56,6 +56,9 @@ void upstream_forward(struct upstream *upstream, struct request *request);
  * twice. On the loop's thread, which is the transport's. */
 void upstream_stream(struct upstream *upstream, struct request *request);
 
+/* The loop that it belongs to. */
+struct loop *upstream_loop(const struct upstream *upstream);
+
 /* Somebody could be asked now: a connection stands, or none was wanted yet. For probes. Any thread.
  */
 bool upstream_ready(const struct upstream *upstream);

@@ -106,6 +106,7 @@ static void count(const struct upstream *upstream, enum err_code code)
 {
     series_add(code == UPSTREAM_UNAVAILABLE ? upstream->unavailable
                : code == CALL_DEADLINE      ? upstream->deadline
+               : code == CALL_CANCELLED     ? upstream->cancelled
                                             : upstream->failed,
                1);
 }
@@ -159,6 +160,15 @@ void upstream_call_fail(struct upstream_call *call, enum err_code code, const ch
     }
     response_problem(request, error);
     request_respond(request);
+}
+
+/* Its client has left: the service need not go on. */
+static void on_left(void *subject)
+{
+    struct upstream_call *call = subject;
+
+    if (call->upstream)
+        upstream_call_fail(call, CALL_CANCELLED, "the client has left");
 }
 
 /* ---- Sending ---- */
@@ -498,6 +508,8 @@ static void begin(struct upstream_call *call)
 {
     list(call);
     arena_defer(call->request->arena, &abandon, call);
+    call->request->left_subject = call;
+    call->request->left = &on_left;
     retry_budget_earn(&call->upstream->budget,
                       (int)conf_int(call->upstream->config.conf, CONF_UPSTREAM_RETRIES));
 }
@@ -522,6 +534,10 @@ static void forward(struct upstream_call *call)
 {
     begin(call);
     int64_t deadline_ms = deadline_of(call);
+    if (request_is_left(call->request)) {
+        on_left(call);
+        return;
+    }
     if (deadline_ms <= loop_now_ms(call->upstream->loop)) {
         upstream_call_fail(call, CALL_DEADLINE, "no time is left to ask it");
         return;

@@ -66,7 +66,7 @@ struct upstream {
     struct loop_timer *timer;
     int64_t timer_at_ms; /* INT64_MAX: it is not set */
 
-    struct series *ok, *unavailable, *failed, *deadline, *seconds;
+    struct series *ok, *unavailable, *failed, *deadline, *cancelled, *seconds;
     struct series *retried_not_begun, *retried_repeatable;
     struct series *connected, *not_connected, *pauses, *addresses;
 };

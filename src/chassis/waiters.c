@@ -101,6 +101,20 @@ struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us)
     return taken;
 }
 
+bool waiters_hurry(struct waiters *waiters, const struct waiter *waiter)
+{
+    bool found = false;
+    lock_take(&waiters->lock);
+    for (int i = 0; waiters->count > 0 && i < WAITERS_BUCKETS && !found; i++)
+        for (struct waiter *at = waiters->buckets[i]; at && !found; at = at->next) {
+            found = at == waiter;
+            if (found)
+                at->until_us = 0;
+        }
+    lock_drop(&waiters->lock);
+    return found;
+}
+
 int waiters_count(struct waiters *waiters)
 {
     lock_take(&waiters->lock);

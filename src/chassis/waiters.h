@@ -42,5 +42,9 @@ struct waiter *waiters_take(struct waiters *waiters, struct uuid subject);
 /* Takes out all whose time is up (all, with INT64_MAX), linked by `next`. */
 struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us);
 
+/* Nobody waits for its answer any more: its time is up as soon as its write is on disk. False where
+ * it is not in the table. It is only compared, never looked into, unless it is there. */
+bool waiters_hurry(struct waiters *waiters, const struct waiter *waiter);
+
 /* How many wait. */
 int waiters_count(struct waiters *waiters);

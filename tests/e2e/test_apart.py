@@ -4,13 +4,18 @@ and refuse. Without a broker here (the direct bus); with brokers, PostgreSQL and
 import base64
 import hashlib
 import hmac
+import http.client
+import json
+import os
 import re
+import socket
+import struct
 import subprocess
 import tarfile
 import time
 
 import pytest
-from shop import SERVICES, ROOT, Shop, accepted, program, refused, until
+from shop import SERVICES, ROOT, Shop, accepted, items, new_key, program, refused, until
 
 IDENTITY = "X-Duka-Identity"
 
@@ -230,24 +235,64 @@ def test_a_service_alone_serves_on_its_embedded_database_and_says_what_it_lacks(
         shop.kill()
 
 
-def test_a_service_is_backed_up_by_itself_and_the_keys_with_users(apart, tmp_path):
-    for name, keeps_keys in (("users", True), ("products", False), ("orders", False)):
-        path = tmp_path / f"{name}.tar"
-        done = subprocess.run(
-            [str(program("dukactl")), "backup", str(path)],
-            env=apart.environment_of(name),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if apart.database_prefix:
-            assert done.returncode == 1 and "use pg_dump" in done.stderr, done.stdout + done.stderr
-            continue
-        assert done.returncode == 0, done.stdout + done.stderr
-        with tarfile.open(path) as tar:
-            kept = tar.getnames()
-        assert f"{name}.db" in kept and any(one.startswith("keys/") for one in kept) == keeps_keys, kept
+def dukactl(environment, *words):
+    done = subprocess.run(
+        [str(program("dukactl")), *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_service_is_backed_up_by_itself_and_restored_and_the_shop_goes_on(tmp_path):
+    backup, placed = {}, []
+    with Shop(tmp_path / "data", apart=True) as shop:
+        if shop.database_prefix:
+            code, said = dukactl(shop.environment_of("orders"), "backup", str(tmp_path / "orders.tar"))
+            assert code == 1 and "use pg_dump" in said, said
+            return
+        staff, customer = shop.staff, shop.customer()
+        sku = staff.new_sku(on_hand=10)
+        placed.append(accepted(customer.place(sku), 201)["id"])
+        customer.order_becomes(placed[0], payment_status="captured")
+        for name, keeps_keys in (("users", True), ("products", False), ("orders", False)):
+            backup[name] = tmp_path / f"{name}.tar"
+            code, said = dukactl(shop.environment_of(name), "backup", str(backup[name]))
+            assert code == 0, said
+            with tarfile.open(backup[name]) as tar:
+                kept = tar.getnames()
+            assert f"{name}.db" in kept and any(one.startswith("keys/") for one in kept) == keeps_keys, kept
+
+    new = tmp_path / "new"
+    for name, tar in backup.items():
+        clean = {"PATH": os.environ["PATH"], "DATA_DIR": str(new / name)}
+        code, said = dukactl(clean, "restore", str(tar))
+        assert code == 0 and ": 0 faults" in said and "a part of the shop" in said, said
+        assert [path.name for path in (new / name).glob("*.db")].count(f"{name}.db") == 1
+        code, said = dukactl(clean, "restore", str(tar))
+        assert code == 1 and "--replace" in said, said
+        code, said = dukactl(clean, "restore", "--replace", str(tar))
+        assert code == 0 and (new / name / "before-restore" / f"{name}.db").exists(), said
+        code, said = dukactl({**clean, "DATABASE_URL": "sqlite:x.db"}, "restore", str(tar))
+        assert code == 2 and "must not be set" in said, said
+    # The three of them in one folder are a whole shop.
+    one = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "one")}
+    for tar in backup.values():
+        code, said = dukactl(one, "restore", str(tar))
+        assert code == 0, said
+    code, said = dukactl(one, "check")
+    assert code == 0 and "1 orders" in said and ": 0 faults" in said, said
+
+    places = {f"DATABASE_URL_{name.upper()}": f"sqlite:{new}/{name}/{name}.db" for name in backup}
+    with Shop(tmp_path / "again", apart=True, KEYS_DIR=new / "users" / "keys", **places) as shop:
+        customer.http, customer.door = shop.http, shop.url
+        assert customer.order(placed[0])["payment_status"] == "captured"  # by the token of before
+        accepted(customer.place(sku), 201)
+        staff.http, staff.door = shop.http, shop.url
+        assert staff.levels(sku) == (10, 2, 8)
 
 
 def test_events_wait_in_the_outbox_where_no_broker_is_named(tmp_path):
@@ -260,6 +305,37 @@ def test_events_wait_in_the_outbox_where_no_broker_is_named(tmp_path):
             shop.kill_service(name)
             shop.start_service(name)
         until(lambda: shop.rows("products", "select count(*) from outbox")[0][0] == 0, 10, "an empty outbox")
+
+
+def counted(shop, ops, series):
+    """The value of a series of one program, 0 where it is not there."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", shop.http.get(ops + "/metrics").text, re.M)
+    return float(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("resets", [True, False], ids=["reset", "closed"])
+def test_who_leaves_is_not_waited_for_and_the_order_stays_under_its_key(apart, resets):
+    customer, sku, key = apart.customer(), apart.staff.new_sku(on_hand=5), new_key()
+    told = 'duka_upstream_requests_total{upstream="orders",outcome="cancelled"}'
+    ended = 'duka_calls_total{service="orders",call="orders.create_order",outcome="refused"}'
+    orders_ops = "http://" + apart.services_ops["orders"]
+    before = counted(apart, apart.ops, told), counted(apart, orders_ops, ended)
+    body = {"lines": [{"sku": sku, "quantity": 1}], "payment": {"provider": "simulator", "token": "timeout"}}
+    host, port = apart.addresses["listen"].split(":")
+    leaving = http.client.HTTPConnection(host, int(port))
+    headers = {"Authorization": "Bearer " + customer.token, "Idempotency-Key": key, "Prefer": "wait=10"}
+    leaving.request("POST", "/orders", json.dumps(body), {**headers, "Content-Type": "application/json"})
+    (placed,) = until(lambda: items(customer.get("/orders")), 10, "the order")
+    if resets:
+        leaving.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leaving.close()
+    until(lambda: counted(apart, apart.ops, told) == before[0] + 1, 8, "the stream is cancelled")
+    until(lambda: counted(apart, orders_ops, ended) == before[1] + 1, 8, "the service waits no more")
+    again = customer.post("/orders", key=key, json=body, headers={"Prefer": "respond-async"})
+    assert accepted(again, 202)["id"] == placed["id"] and again.headers["idempotent-replayed"] == "true"
+    assert len(items(customer.get("/orders"))) == 1
+    stays = customer.post("/orders", key=new_key(), json=body, headers={"Prefer": "wait=1"})
+    assert accepted(stays, 202)["id"] != placed["id"]  # who stays is waited with
 
 
 def test_an_order_goes_through_four_programs_without_a_broker(apart):

@@ -183,6 +183,8 @@ static void on_answer(struct request *request)
     lock_drop(&pending->lock);
 }
 
+void inline_leave(struct inline_pending *pending) { request_leave(&pending->request); }
+
 struct inline_pending *inline_send(struct inline_client *client, const char *method,
                                    const char *target, const char *const *headers, str body)
 {

@@ -73,6 +73,9 @@ struct inline_pending *inline_send(struct inline_client *client, const char *met
                                    const char *target, const char *const *headers, str body);
 struct answer_seen inline_wait(struct inline_pending *pending);
 
+/* Its client leaves; it is answered all the same. */
+void inline_leave(struct inline_pending *pending);
+
 /* True once it has been answered. */
 bool inline_is_answered(struct inline_pending *pending);
 

@@ -387,6 +387,16 @@ class Shop:
             postgresql.Server.attached().forget(self.database_prefix)
             self.database_prefix = None
 
+    def _keys(self):
+        """On PostgreSQL the keys that sign tokens are made by who sets up the shop, for all replicas."""
+        if self.settings.get("KEYS_DIR") or not self.settings.get("DATABASE_URL_USERS", "").startswith("postgres"):
+            return {}
+        folder = self.data / "keys"
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / "1").write_text(secrets.token_urlsafe(32))
+        return {"KEYS_DIR": str(folder)}
+
     def environment(self):
         clean = {
             name: value
@@ -399,7 +409,7 @@ class Shop:
             "OPS_ADDR": self.addresses["ops"],
             **{name.upper() + "_ADDR": self.addresses[name] for name in SERVICES},
         }
-        return {**clean, **places, **self.settings}
+        return {**clean, **places, **self._keys(), **self.settings}
 
     def environment_of(self, name):
         """The settings of one program of a shop that runs apart. Each has a folder of its own for what is its own; the
@@ -418,7 +428,9 @@ class Shop:
             **{f"DATABASE_URL_{service.upper()}": f"sqlite:{self.data}/{service}.db" for service in SERVICES},
         }
         if "BUS_URL" not in self.settings:  # pushed from one to the other
-            places["BUS_URL"] = "direct:?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS)
+            places["BUS_URL"] = "direct:"
+            if self.replicas > 1:  # it pushes to one address
+                places["BUS_URL"] += "?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS)
             places["BUS_PASSWORD"] = self.inner_key
         given = {k: v for k, v in self.environment().items() if k not in ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR")}
         return {**places, **given}
@@ -439,7 +451,7 @@ class Shop:
         assert name not in self.services
         if name == "users" and not (self.data / name).exists():  # its keys lie where those of one process would
             (self.data / name).mkdir(parents=True)
-            (self.data / "keys").mkdir(mode=0o700)
+            (self.data / "keys").mkdir(mode=0o700, exist_ok=True)
             (self.data / name / "keys").symlink_to(self.data / "keys")
         self.services[name] = self._launch("duka-" + name.split(".")[0], self.environment_of(name))
         self._await_ready(self.services[name], "http://" + self.services_ops[name], 30.0)

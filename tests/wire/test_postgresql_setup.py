@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -77,6 +78,30 @@ def test_a_role_without_the_rights(postgres, urls, tmp_path):
     postgres.psql(f"create role duka_weak login password '{PASSWORD}'; grant connect on database duka_setup_orders to duka_weak")
     said = refused(tmp_path, with_orders(urls, postgres.url("duka_weak", "duka_setup_orders", password=PASSWORD)))
     assert "DATABASE_URL_ORDERS" in said and "permission denied" in said and "rights" in said
+
+
+def test_keys_that_each_replica_would_make_for_itself(urls, tmp_path):
+    shop = Shop(tmp_path / "data", **urls)
+    folder = shop.environment()["KEYS_DIR"]
+    for program_name in ("duka", "duka-users"):
+        where = {**shop.environment(), "KEYS_DIR": "", "DATABASE_URL": urls["DATABASE_URL_USERS"] if program_name == "duka-users" else ""}
+        done = subprocess.run([str(program(program_name))], env=where, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and f"{program_name}: KEYS_DIR is not set" in done.stderr, done.stderr
+        assert PASSWORD not in done.stderr
+    # What it says to do is enough; and one service of a shop whose users lie elsewhere needs no keys.
+    line = re.search(r"Its first key: (.*)$", done.stderr.strip().splitlines()[-1])[1].replace("DIR", str(tmp_path / "made"))
+    subprocess.run(["sh", "-c", line], check=True)
+    with Shop(tmp_path / "data", **urls, KEYS_DIR=tmp_path / "made") as shop:
+        assert shop.customer().get("/users/me").status_code == 200
+    assert folder != str(tmp_path / "made")
+
+
+def test_replicas_that_share_their_keys_know_each_others_tokens(urls, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "1").write_text("A" * 43)
+    with Shop(tmp_path / "a", KEYS_DIR=keys, **urls) as one, Shop(tmp_path / "b", KEYS_DIR=keys, **urls) as other:
+        assert one.customer().at(other.url).get("/users/me").status_code == 200
 
 
 def test_dukactl_migrate_tells_the_same(postgres, urls, tmp_path):

@@ -389,11 +389,10 @@ static void add_job(struct tx *tx, struct added_rows *rows, const struct order_s
         rows->jobs_over[rows->jobs_over_count++] =
             (struct sql_job_drop){ .order_id = save->order.id };
     else if (save->job != save->job_was)
-        rows->jobs[rows->jobs_count++] =
-            (struct sql_job_save){ .order_id = save->order.id,
-                                   .kind = kind,
-                                   .due_at = tx->now + JOB_GRACE_US,
-                                   .now = tx->now };
+        rows->jobs[rows->jobs_count++] = (struct sql_job_save){ .order_id = save->order.id,
+                                                                .kind = kind,
+                                                                .due_at = tx->now + JOB_GRACE_US,
+                                                                .now = tx->now };
 }
 
 static err save_jobs(struct tx *tx, const struct added_rows *rows)

@@ -20,9 +20,26 @@ err users_migrate(struct arena *arena, const struct conf *conf, int *applied)
     return service_migrate(arena, database_url(arena, conf), &users_schema, applied);
 }
 
+/* Where others may run on the same database, a key that each made for itself would leave tokens of
+ * one unknown to the other. */
+static err check_keys_are_shared(struct arena *arena, const struct conf *conf)
+{
+    bool is_shared = !str_starts(database_url(arena, conf), STR("sqlite:"));
+    if (!is_shared || conf_text(conf, CONF_KEYS_DIR).len > 0)
+        return OK;
+    return fail(
+        arena, SETTING_INVALID,
+        "KEYS_DIR is not set, and Users' database is PostgreSQL, where replicas may run: give "
+        "all of them one folder of keys that sign tokens (a mounted Secret), or the one that "
+        "this shop has had, %" STR_F ". Its first key: umask 077; mkdir -p DIR; head -c 32 "
+        "/dev/urandom | basenc --base64url | tr -d = >DIR/1",
+        STR_A(keys_folder(arena, conf)));
+}
+
 static err open_keys(struct arena *arena, struct users *self, const struct conf *conf)
 {
     bool makes_first = conf_text(conf, CONF_KEYS_DIR).len == 0;
+    TRY(check_keys_are_shared(arena, conf));
     TRY(keys_open(arena, keys_folder(self->arena, conf), makes_first, &self->keys));
 
     struct auth_key keys[AUTH_KEYS_MAX];

@@ -18,9 +18,10 @@ struct shop {
     struct upstream *upstream;
     struct client *client;
     struct call *call;
-    char seen[512]; /* headers of the request that came last */
-    int requests, closed;
-    size_t answer_bytes; /* it answers so many itself; 0: the service does */
+    char seen[512];             /* headers of the request that came last */
+    int requests, closed, left; /* left: requests whose caller went */
+    struct request outer;       /* what the caller is at work on */
+    size_t answer_bytes;        /* it answers so many itself; 0: the service does */
     struct loop_task task;
 };
 
@@ -49,6 +50,11 @@ static void answer_long(struct request *request, size_t bytes)
     request_respond(request);
 }
 
+static void on_left(void *shop)
+{
+    __atomic_fetch_add(&((struct shop *)shop)->left, 1, __ATOMIC_SEQ_CST);
+}
+
 static void handle(void *self, struct request *request)
 {
     struct shop *shop = self;
@@ -61,6 +67,10 @@ static void handle(void *self, struct request *request)
         return;
     }
     service_handle(shop->counter->service, request);
+    if (shop->call->request == &shop->outer) {
+        request->left = &on_left;
+        request->left_subject = shop;
+    }
 }
 
 static int add_headers(void *self, const struct call *caller, struct arena *arena,
@@ -241,6 +251,32 @@ TEST(the_callers_deadline_ends_the_wait)
     CHECK_ERR(ask_of(shop, COUNTER_BRIEF, "gate", &stock), CALL_DEADLINE);
     CHECK(clock_mono_us() - began_us < 5 * TIME_SECOND);
     counter_open_gate(shop->counter);
+}
+
+static void leave_soon(void *subject)
+{
+    struct shop *shop = subject;
+    counter_wait_gate(shop->counter, 1);
+    request_leave(&shop->outer);
+}
+
+TEST(whose_client_leaves_waits_no_more_and_the_neighbour_hears_so)
+{
+    struct shop *shop = shop_of(t, 2);
+    const Products__Stock *stock;
+
+    counter_shut_gate(shop->counter);
+    shop->call->request = &shop->outer;
+    struct thread *thread = thread_start("leaver", leave_soon, shop);
+    int64_t began_us = clock_mono_us();
+    CHECK_ERR(ask_of(shop, COUNTER_BRIEF, "gate", &stock), CALL_CANCELLED);
+    CHECK(clock_mono_us() - began_us < 5 * TIME_SECOND);
+    thread_join(thread);
+    wait_for(&shop->left, 1);
+    counter_open_gate(shop->counter);
+    shop->outer = (struct request){ 0 };
+    CHECK_OK(ask(shop, "mug", &stock)); /* the connection is as good as before */
+    shop->call->request = NULL;
 }
 
 TEST(a_neighbour_that_is_away_is_unavailable)

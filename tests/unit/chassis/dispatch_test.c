@@ -581,6 +581,44 @@ TEST(when_its_time_is_up_a_call_hears_how_things_stand_and_that_answer_stands)
     CHECK_STATUS(counter_post(&user, "/things", "key", THING), 202);
 }
 
+TEST(who_leaves_does_not_wait_and_what_it_wrote_stays_with_its_key)
+{
+    struct counter *counter = counter_started(t);
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    struct uuid id;
+    int64_t began_us = clock_mono_us();
+    struct inline_pending *pending = place(counter, &user, "Prefer: wait=10", &id);
+    inline_leave(pending);
+    CHECK_PROBLEM(inline_wait(pending), 499, "call.cancelled");
+    CHECK(clock_mono_us() - began_us < 9000 * MS);
+
+    /* No answer was fixed by that: a repeat waits as the first did, and hears how it settled. */
+    const char *const headers[] = { "Idempotency-Key: key", "Prefer: wait=10", NULL };
+    pending = inline_send(&user, "POST", "/things", headers, str_of_z(THING));
+    sleep_until(clock_mono_us() + 50 * MS);
+    CHECK(!inline_is_answered(pending));
+    CHECK_OK(counter_settle(counter, id, "settled", 201));
+    struct answer_seen answer = inline_wait(pending);
+    CHECK_STATUS(answer, 201);
+    CHECK(is_replayed(&answer));
+    CHECK_INT(counter_things(counter), 1);
+}
+
+TEST(what_is_queued_when_its_client_leaves_is_not_begun)
+{
+    struct inline_pending *busy;
+    struct counter *counter = busy_counter(t, 8, &busy);
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    struct inline_pending *left = inline_send(&user, "GET", "/counters/mug", NULL, STR_NONE);
+    struct inline_pending *stays = inline_send(&user, "GET", "/counters/mug", NULL, STR_NONE);
+    inline_leave(left);
+    counter_open_gate(counter);
+    CHECK_PROBLEM(inline_wait(left), 499, "call.cancelled");
+    CHECK_PROBLEM(inline_wait(stays), 404, "not_found");
+    CHECK_PROBLEM(inline_wait(busy), 404, "not_found");
+    CHECK_INT(counter_handled(counter), 2);
+}
+
 TEST(without_a_preference_a_call_waits_a_second)
 {
     struct counter *counter = counter_started(t);

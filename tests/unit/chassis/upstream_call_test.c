@@ -141,6 +141,34 @@ TEST(a_client_that_leaves_in_mid_answer_ends_it_at_the_service_too)
     script_close(script);
 }
 
+/* Before a byte of the answer has come. */
+TEST(a_client_that_leaves_ends_its_stream_at_the_service_whether_it_closes_or_resets)
+{
+    struct script *script = script_open(t);
+    struct gate *gate = gate_at(t, script->port, NULL);
+    static const bool resets[] = { true, false };
+
+    for (int i = 0; i < 2; i++) {
+        int fd = client_connect(gate->port), other = client_connect(gate->port);
+        client_send(fd, STR("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"));
+        if (i == 0)
+            script_accept(script, true);
+        int32_t id = script_wait(script, NGHTTP2_HEADERS).id;
+        client_send(other, STR("GET /two HTTP/1.1\r\nHost: h\r\n\r\n"));
+        int32_t stays = script_wait(script, NGHTTP2_HEADERS).id;
+        if (resets[i])
+            client_reset(fd);
+        else
+            close(fd);
+        CHECK_INT(script_wait(script, NGHTTP2_RST_STREAM).id, id);
+        script_answer(script, stays, ":status: 204", true);
+        CHECK_INT(answer_status(client_read_answer(t->arena, other, true)), 204);
+        close(other);
+    }
+    gate_close(gate);
+    script_close(script);
+}
+
 /* ---- Time ---- */
 
 TEST(what_does_not_answer_in_time_is_cancelled)

@@ -84,6 +84,20 @@ TEST(all_that_are_due_are_taken_and_the_others_stay)
     CHECK_INT(count_of(waiters_take_due(waiters, INT64_MAX)), 2000);
 }
 
+TEST(whose_client_has_left_is_due_when_its_write_is_on_disk_and_nobody_else_is)
+{
+    struct waiters *waiters = waiters_of(t);
+    struct waiter *left = wait_from(t, waiters, id_new(), INT64_MAX - 1);
+    struct waiter *stays = wait_from(t, waiters, id_new(), INT64_MAX - 1);
+    waiters_on_disk(waiters, stays);
+    CHECK(waiters_hurry(waiters, left));
+    CHECK(!waiters_take_due(waiters, 1));
+    waiters_on_disk(waiters, left);
+    CHECK(waiters_take_due(waiters, 1) == left);
+    CHECK(!waiters_hurry(waiters, left));
+    CHECK(waiters_take(waiters, stays->subject) == stays);
+}
+
 TEST(one_that_was_taken_cannot_be_dropped)
 {
     struct waiters *waiters = waiters_of(t);
