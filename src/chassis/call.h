@@ -16,6 +16,7 @@
 
 struct service;
 struct request;
+struct lane_seat;
 
 enum { ROLE_BIT_CUSTOMER = 1, ROLE_BIT_STAFF = 2, ROLE_BIT_ADMIN = 4 };
 
@@ -69,10 +70,11 @@ struct call {
     int answer_status;   /* 0: the contract's */
     struct uuid settles; /* subject whose settling answers, or nil */
     const void *(*settled_view)(struct arena *arena, const void *row);
-    time_us rests_until_; /* of a timer's job: see job_rest */
-    struct uuid shows;    /* what a kept answer shows; nil: it is not kept */
-    str etag;             /* with its quotes; none: made from the body */
-    str location;         /* overrides the contract's template */
+    time_us rests_until_;   /* of a timer's job: see job_rest */
+    struct lane_seat *seat; /* of a lane's job: see lanes.h */
+    struct uuid shows;      /* what a kept answer shows; nil: it is not kept */
+    str etag;               /* with its quotes; none: made from the body */
+    str location;           /* overrides the contract's template */
 };
 
 /* The snapshot of this call. */

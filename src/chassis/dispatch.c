@@ -507,9 +507,13 @@ static bool is_led_by_first(struct task *task)
     if (!task->call.idempotency_key.ptr)
         return false;
     call_read_end(&task->call);
-    if (find_repeat(task, &found, &answer, &subject) != OK || found == ONCE_NEW)
+    err error = find_repeat(task, &found, &answer, &subject);
+    if (error == OK && found == ONCE_NEW)
         return false;
-    follow_first(task, found, &answer, subject);
+    if (error == OK)
+        follow_first(task, found, &answer, subject);
+    else
+        answer_error_now(task, error); /* nobody knows whether the first call has its answer */
     return true;
 }
 

@@ -13,11 +13,15 @@ struct given {
 
 /* The call that a subject is run in. There are more of them than lanes, for one is kept until its
  * write is on disk. */
-struct seat {
+struct lane_seat {
     struct lanes *lanes;
     struct call *call;
     struct given *given;
-    struct seat *next; /* of those that are free */
+    struct lane_seat *next; /* of those that are free, or of those that came back */
+    /* Of one that leaves its lane. */
+    void (*ask)(void *self, void *state);
+    err (*then)(void *self, struct call *call, void *state);
+    void *state;
 };
 
 enum { BUCKETS = 256, SEATS_A_LANE = 2 };
@@ -31,12 +35,15 @@ struct lanes {
     struct cond wake;
     struct thread *threads[LANES_MAX];
     int threads_count, threads_max;
-    int idle, waiting;           /* lanes without a subject; subjects without a lane */
+    int working, idle;           /* lanes that have the processor, and those without a subject */
+    int out;                     /* subjects that are away, by waiting or without a lane */
+    bool called;                 /* a lane was woken or begun, and is not there yet */
     struct given *first, **last; /* those that wait, in the order in which they came */
+    struct lane_seat *back, **back_last; /* those that came back, the same */
     struct given *free;
     struct given *buckets[BUCKETS];
-    struct seat *seats; /* the free ones */
-    int seats_taken;
+    struct lane_seat *seats; /* the free ones */
+    int seats_count, seats_taken;
     bool stopping;
 };
 
@@ -49,6 +56,7 @@ struct lanes *lanes_open(struct service *service, const char *name,
     struct given *room = arena_array(arena, struct given, LANES_ROOM);
     *lanes = (struct lanes){ .arena = arena, .service = service, .name = name, .run = run };
     lanes->last = &lanes->first;
+    lanes->back_last = &lanes->back;
     for (int i = 0; i < LANES_ROOM; i++) {
         room[i].next = lanes->free;
         lanes->free = &room[i];
@@ -85,17 +93,29 @@ static struct given *find(struct lanes *lanes, struct uuid subject)
 
 static void lane_run(void *self);
 
-/* The first ones, and what finds no idle lane, begin another. */
-static void begin_lane(struct lanes *lanes)
+static bool has_seat(const struct lanes *lanes)
 {
-    for (int i = 0; i < SEATS_A_LANE; i++) {
-        struct seat *seat = arena_new(lanes->arena, struct seat);
-        seat->lanes = lanes;
-        seat->call = service_job_open(lanes->service, lanes->name);
-        seat->next = lanes->seats;
-        lanes->seats = seat;
+    return lanes->seats || lanes->seats_count < SEATS_A_LANE * lanes->threads_max;
+}
+
+/* Whether a lane could go on with something. */
+static bool has_work(const struct lanes *lanes)
+{
+    return lanes->back || (lanes->first && lanes->out < lanes->threads_max && has_seat(lanes));
+}
+
+/* Sees to it that a lane is at work where there is something to do. */
+static void call_lane(struct lanes *lanes)
+{
+    if (lanes->working > 0 || lanes->called || !has_work(lanes))
+        return;
+    if (lanes->idle > 0) {
+        lanes->called = true;
+        cond_wake_one(&lanes->wake);
+    } else if (lanes->threads_count < lanes->threads_max && !lanes->stopping) {
+        lanes->called = true;
+        lanes->threads[lanes->threads_count++] = thread_start(lanes->name, lane_run, lanes);
     }
-    lanes->threads[lanes->threads_count++] = thread_start(lanes->name, lane_run, lanes);
 }
 
 static void queue(struct lanes *lanes, struct given *given)
@@ -103,11 +123,7 @@ static void queue(struct lanes *lanes, struct given *given)
     given->next = NULL;
     *lanes->last = given;
     lanes->last = &given->next;
-    lanes->waiting++;
-    if (lanes->waiting > lanes->idle && lanes->threads_count < lanes->threads_max &&
-        !lanes->stopping)
-        begin_lane(lanes);
-    cond_wake_one(&lanes->wake);
+    call_lane(lanes);
 }
 
 static void add(struct lanes *lanes, struct uuid subject)
@@ -130,7 +146,6 @@ static struct given *take(struct lanes *lanes)
     lanes->first = given->next;
     if (!lanes->first)
         lanes->last = &lanes->first;
-    lanes->waiting--;
     given->taken = true;
     return given;
 }
@@ -175,23 +190,69 @@ void lanes_offer(struct lanes *lanes, struct uuid subject)
 }
 
 /* Frees the seat; its subject is done. */
-static void leave(struct seat *seat)
+static void leave(struct lane_seat *seat)
 {
     struct lanes *lanes = seat->lanes;
     lock_take(&lanes->lock);
     done(lanes, seat->given);
-    bool awaited = !lanes->seats;
     seat->next = lanes->seats;
     lanes->seats = seat;
     lanes->seats_taken--;
     if (lanes->stopping)
         cond_wake_all(&lanes->wake);
-    else if (awaited)
-        cond_wake_one(&lanes->wake);
+    else
+        call_lane(lanes);
     lock_drop(&lanes->lock);
 }
 
-static void log_failed(const struct seat *seat, err error)
+/* ---- away and back ---- */
+
+void lanes_away(struct call *call)
+{
+    ASSERT(call && call->seat);
+    struct lanes *lanes = call->seat->lanes;
+    call_read_end(call); /* nobody holds a snapshot while it waits */
+    lock_take(&lanes->lock);
+    lanes->out++;
+    lanes->working--;
+    call_lane(lanes);
+    lock_drop(&lanes->lock);
+}
+
+void lanes_back(struct call *call)
+{
+    ASSERT(call && call->seat);
+    struct lanes *lanes = call->seat->lanes;
+    lock_take(&lanes->lock);
+    lanes->out--;
+    lanes->working++;
+    lock_drop(&lanes->lock);
+}
+
+void lanes_leave(struct call *call, void (*ask)(void *self, void *state),
+                 err (*then)(void *self, struct call *call, void *state), void *state)
+{
+    ASSERT(call && call->seat && ask && then);
+    call->seat->ask = ask;
+    call->seat->then = then;
+    call->seat->state = state;
+}
+
+void lanes_return(struct call *call)
+{
+    ASSERT(call && call->seat && call->seat->then);
+    struct lane_seat *seat = call->seat;
+    struct lanes *lanes = seat->lanes;
+    lock_take(&lanes->lock);
+    lanes->out--;
+    seat->next = NULL;
+    *lanes->back_last = seat;
+    lanes->back_last = &seat->next;
+    call_lane(lanes);
+    lock_drop(&lanes->lock);
+}
+
+static void log_failed(const struct lane_seat *seat, err error)
 {
     LOG(LOG_WARN, "lane.failed", LOG_TEXT("lane", str_of_z(seat->lanes->name)),
         LOG_TEXT("subject", uuid_text(seat->call->arena, seat->given->subject)),
@@ -200,7 +261,7 @@ static void log_failed(const struct seat *seat, err error)
 
 static void seat_written(struct write *write, enum write_end end, err outcome)
 {
-    struct seat *seat = write->owner;
+    struct lane_seat *seat = write->owner;
     ASSERT(end == WRITE_DONE);
     if (outcome == OK)
         dispatch_committed(seat->lanes->service, write);
@@ -213,56 +274,122 @@ static void seat_written(struct write *write, enum write_end end, err outcome)
 
 static err run_seat(void *self, struct call *call)
 {
-    const struct seat *seat = self;
+    const struct lane_seat *seat = self;
     struct lanes *lanes = seat->lanes;
-    return lanes->run(service_self(lanes->service), call, seat->given->subject);
+    void *service = service_self(lanes->service);
+    return seat->then ? seat->then(service, call, seat->state)
+                      : lanes->run(service, call, seat->given->subject);
 }
 
-static void run_one(struct seat *seat)
+static void begin(struct lane_seat *seat)
+{
+    service_job_reset(seat->call);
+    seat->call->seat = seat;
+    seat->then = NULL;
+    seat->ask = NULL;
+}
+
+/* Asks once the arena is nobody's: whoever answers may use it. The seat may be back before this
+ * returns. */
+static void go_out(struct lane_seat *seat)
+{
+    struct lanes *lanes = seat->lanes;
+    void (*ask)(void *self, void *state) = seat->ask;
+    seat->ask = NULL;
+    lock_take(&lanes->lock);
+    lanes->out++;
+    lock_drop(&lanes->lock);
+    ask(service_self(lanes->service), seat->state);
+}
+
+static void run_one(struct lane_seat *seat)
 {
     struct call *call = seat->call;
-    service_job_reset(call);
     err error = service_job_run(call, seat->lanes->name, run_seat, seat);
     call_read_end(call); /* nobody holds a snapshot while it waits */
-    if (error == OK && call->write) {
+    if (error == OK && seat->ask) {
+        go_out(seat);
+    } else if (error == OK && call->write) {
         call->write->owner = seat;
         call->write->done = seat_written;
         writer_submit(call->service->writer, call->write);
-        return;
+    } else {
+        if (error != OK)
+            log_failed(seat, error);
+        leave(seat);
     }
-    if (error != OK)
-        log_failed(seat, error);
-    leave(seat);
 }
 
-/* A free seat with the next subject in it, or NULL. The lock is held. */
-static struct seat *sit_down(struct lanes *lanes)
+/* The lock is held. */
+static struct lane_seat *free_seat(struct lanes *lanes)
 {
-    if (!lanes->seats || !lanes->first)
+    struct lane_seat *seat = lanes->seats;
+    if (seat) {
+        lanes->seats = seat->next;
+        return seat;
+    }
+    seat = arena_new(lanes->arena, struct lane_seat);
+    seat->lanes = lanes;
+    seat->call = service_job_open(lanes->service, lanes->name);
+    lanes->seats_count++;
+    return seat;
+}
+
+/* A seat that came back, or one with the next subject in it, or NULL. The lock is held. */
+static struct lane_seat *sit_down(struct lanes *lanes, bool *is_new)
+{
+    *is_new = !lanes->back;
+    if (!has_work(lanes))
         return NULL;
-    struct seat *seat = lanes->seats;
-    lanes->seats = seat->next;
+    struct lane_seat *seat = lanes->back;
+    if (seat) {
+        lanes->back = seat->next;
+        if (!lanes->back)
+            lanes->back_last = &lanes->back;
+        return seat;
+    }
+    seat = free_seat(lanes);
     lanes->seats_taken++;
     seat->given = take(lanes);
     return seat;
+}
+
+/* Those that are out come back before the lanes end. */
+static bool goes_on(const struct lanes *lanes)
+{
+    return !lanes->stopping || lanes->out > 0 || lanes->back;
+}
+
+/* Nothing that waits is begun when the lanes end. */
+static struct lane_seat *next_seat(struct lanes *lanes, bool *is_new)
+{
+    return lanes->stopping && !lanes->back ? NULL : sit_down(lanes, is_new);
 }
 
 static void lane_run(void *self)
 {
     struct lanes *lanes = self;
     lock_take(&lanes->lock);
-    while (!lanes->stopping) {
-        struct seat *seat = sit_down(lanes);
+    lanes->called = false;
+    while (goes_on(lanes)) {
+        bool is_new;
+        struct lane_seat *seat = next_seat(lanes, &is_new);
         if (!seat) {
             lanes->idle++;
             cond_wait(&lanes->wake, &lanes->lock);
             lanes->idle--;
+            lanes->called = false;
             continue;
         }
+        lanes->working++;
         lock_drop(&lanes->lock);
+        if (is_new)
+            begin(seat);
         run_one(seat);
         lock_take(&lanes->lock);
+        lanes->working--;
     }
+    cond_wake_all(&lanes->wake);
     lock_drop(&lanes->lock);
 }
 
@@ -271,8 +398,7 @@ void lanes_start(struct lanes *lanes, int count_max)
     ASSERT(lanes && count_max >= 1 && count_max <= LANES_MAX && lanes->threads_max == 0);
     lock_take(&lanes->lock);
     lanes->threads_max = count_max;
-    for (int i = 0; i < count_max && i < lanes->waiting; i++)
-        begin_lane(lanes);
+    call_lane(lanes);
     lock_drop(&lanes->lock);
 }
 

@@ -2,7 +2,11 @@
  * may take long, and must not hold a worker (payments).
  *
  * A subject is in one lane at a time; one that is given again meanwhile is run again after it. What
- * finds no room is not kept: whoever gives has it in a table and gives it again. */
+ * finds no room is not kept: whoever gives has it in a table and gives it again.
+ *
+ * One lane does what needs the processor. When it waits for the outside (lanes_away) it calls
+ * another one, if there is work: threads are woken and made for as many as wait, not for as many as
+ * there are subjects. Whoever can be asked without waiting holds no thread at all (lanes_leave). */
 #pragma once
 #include "chassis/service.h"
 
@@ -18,8 +22,21 @@ struct lanes;
 struct lanes *lanes_open(struct service *service, const char *name,
                          err (*run)(void *self, struct call *call, struct uuid subject));
 
-/* Lets up to `count_max` threads work, 1 to LANES_MAX. Each is started when a subject first finds
- * no idle one, and stays. */
+/* For `run`, around what waits for the outside: other subjects may have the processor meanwhile. */
+void lanes_away(struct call *call);
+void lanes_back(struct call *call);
+
+/* For `run`: the subject leaves its lane. When `run` has returned OK, `ask(self, state)` is called,
+ * which asks the outside and must not wait; whoever answers calls lanes_return, once, on any
+ * thread, and touches nothing of the call afterwards. Then `then(self, call, state)` is run in a
+ * lane, as `run` was, with the arena as it stood. `state` lies in it. Up to `count_max` subjects
+ * are away at a time, be it so or by waiting. */
+void lanes_leave(struct call *call, void (*ask)(void *self, void *state),
+                 err (*then)(void *self, struct call *call, void *state), void *state);
+void lanes_return(struct call *call);
+
+/* Lets up to `count_max` threads work, 1 to LANES_MAX. Each is started when it is first needed, and
+ * stays. */
 void lanes_start(struct lanes *lanes, int count_max);
 
 /* Gives a subject: something has become of it. Never waits; any thread. */

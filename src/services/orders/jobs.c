@@ -15,24 +15,37 @@ static const int64_t orphan_age_us = 60 * INT64_C(1000000);
 
 /* ---- one payment job ---- */
 
-static enum payment_known do_job(struct orders *self, struct call *call,
-                                 const struct provider *provider, enum payment_job job,
-                                 const struct order *order)
+/* In the call's arena, from the question to the answer. */
+struct payment_run {
+    struct orders *self;
+    struct call *call;
+    struct order_save *save;
+    const struct provider *provider;
+    void *ready; /* the question, where nobody waits for its answer */
+    enum payment_known known;
+};
+
+static struct payment payment_of(const struct order *order)
 {
     struct payment payment = { .id = order->id,
                                .amount = order->total,
                                .token = order->payment_token };
     if (PLANTED(double_capture) && order->payment == PAYMENT_UNKNOWN) /* a repeat is another call */
         payment.id.bytes[15] ^= 1;
-    switch (job) {
-    case JOB_AUTHORIZE:
-        return provider->authorize(provider->self, call->arena, &payment, self->payment_timeout_us);
-    case JOB_CAPTURE:
-        return provider->capture(provider->self, call->arena, &payment, self->payment_timeout_us);
-    case JOB_VOID:
-        return provider->void_(provider->self, call->arena, &payment, self->payment_timeout_us);
-    case JOB_REFUND:
-        return provider->refund(provider->self, call->arena, &payment, self->payment_timeout_us);
+    return payment;
+}
+
+static enum payment_known ask(const struct payment_run *run)
+{
+    const struct provider *provider = run->provider;
+    struct arena *arena = run->call->arena;
+    int64_t timeout_us = run->self->payment_timeout_us;
+    struct payment payment = payment_of(&run->save->order);
+    switch (run->save->job_was) {
+    case JOB_AUTHORIZE: return provider->authorize(provider->self, arena, &payment, timeout_us);
+    case JOB_CAPTURE: return provider->capture(provider->self, arena, &payment, timeout_us);
+    case JOB_VOID: return provider->void_(provider->self, arena, &payment, timeout_us);
+    case JOB_REFUND: return provider->refund(provider->self, arena, &payment, timeout_us);
     case JOB_NONE: break;
     }
     ASSERT(false);
@@ -42,38 +55,84 @@ static enum payment_known do_job(struct orders *self, struct call *call,
 /* A capture or a void that is declined says nothing of the money: the provider is asked what the
  * payment is now. Where that too is declined, it holds nothing of the buyer's for us any more. (A
  * callback that says declined cannot decide this: it may be older than the authorization.) */
-static enum payment_known ask_provider(struct orders *self, struct call *call, enum payment_job job,
-                                       const struct order *order)
+static enum payment_known look_closer(const struct payment_run *run)
 {
-    const struct provider *provider = orders_provider(self, order->provider);
-    ASSERT(provider);
-    enum payment_known known = do_job(self, call, provider, job, order);
-    if (known != KNOWN_DECLINED || (job != JOB_CAPTURE && job != JOB_VOID))
-        return known;
-    known = provider->get(provider->self, call->arena, order->id, self->payment_timeout_us);
+    enum payment_job job = run->save->job_was;
+    if (run->known != KNOWN_DECLINED || (job != JOB_CAPTURE && job != JOB_VOID))
+        return run->known;
+    lanes_away(run->call);
+    enum payment_known known = run->provider->get(
+        run->provider->self, run->call->arena, run->save->order.id, run->self->payment_timeout_us);
+    lanes_back(run->call);
     return known == KNOWN_DECLINED ? KNOWN_VOIDED : known;
 }
 
 /* Saves what was learned on the order as it was read before the provider was asked. If others have
  * moved it meanwhile, the lane runs this again: a repeat of the call is the same call. */
-err orders_run_payment(void *subject, struct call *call, struct uuid id)
+static err learn(void *subject, struct call *call, void *state)
 {
     struct orders *self = subject;
-    struct order_save *save = arena_new(call->arena, struct order_save);
-    TRY(orders_load_recent(self, call, id, save));
-    call_read_end(call);
-    if (save->job_was == JOB_NONE)
-        return OK; /* done meanwhile */
-
-    enum payment_known known = ask_provider(self, call, save->job_was, &save->order);
-    const struct provider *provider = orders_provider(self, save->order.provider);
-    series_add(self->answered[provider - self->providers][known], 1);
+    const struct payment_run *run = state;
+    struct order_save *save = run->save;
+    enum payment_known known = look_closer(run);
+    series_add(self->answered[run->provider - self->providers][known], 1);
     call->now = call_time(call); /* the provider may have taken its time */
     known = PLANTED(retry_endless) ? KNOWN_UNKNOWN : known;
     TRY(order_learn_payment(call->arena, &save->order, known,
                             (struct actor){ .kind = ACTOR_PROVIDER }));
     save->ask_again = known == KNOWN_UNKNOWN || save->order.steps_count == 0;
     return orders_hand_over(self, call, save, store_save_orders);
+}
+
+static void send(void *self, void *state)
+{
+    (void)self;
+    const struct payment_run *run = state;
+    run->provider->send(run->provider->self, run->ready);
+}
+
+static void take_answer(void *subject, enum payment_known known)
+{
+    struct payment_run *run = subject;
+    run->known = known;
+    lanes_return(run->call);
+}
+
+/* Whether the provider can be asked without waiting for it. */
+static bool make_ready(struct payment_run *run)
+{
+    const struct provider *provider = run->provider;
+    struct payment_question question = { .job = run->save->job_was,
+                                         .payment = payment_of(&run->save->order),
+                                         .answered = take_answer,
+                                         .subject = run };
+    run->ready =
+        provider->ready ? provider->ready(provider->self, run->call->arena, &question) : NULL;
+    return run->ready != NULL;
+}
+
+err orders_run_payment(void *subject, struct call *call, struct uuid id)
+{
+    struct orders *self = subject;
+    struct order_save *save = arena_new(call->arena, struct order_save);
+    TRY(orders_load_recent(self, call, id, save));
+    if (save->job_was == JOB_NONE)
+        return OK; /* done meanwhile */
+
+    struct payment_run *run = arena_new(call->arena, struct payment_run);
+    *run = (struct payment_run){ .self = self,
+                                 .call = call,
+                                 .save = save,
+                                 .provider = orders_provider(self, save->order.provider) };
+    ASSERT(run->provider);
+    if (make_ready(run)) {
+        lanes_leave(call, send, learn, run);
+        return OK;
+    }
+    lanes_away(call);
+    run->known = ask(run);
+    lanes_back(call);
+    return learn(self, call, run);
 }
 
 /* ---- timers ---- */

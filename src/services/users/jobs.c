@@ -220,7 +220,9 @@ err users_run_mail(void *subject, struct call *call, struct uuid id)
     }
     str why;
     TRY(write_mail(self, call, job, &user, &mail));
+    lanes_away(call);
     enum mailer_verdict verdict = mailer_send(self->mailer, call->arena, &mail, &why);
+    lanes_back(call);
     settle_mail(self, call, job, verdict, why);
     return OK;
 }

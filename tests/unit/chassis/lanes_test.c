@@ -1,6 +1,7 @@
 #include "chassis/lanes.h"
 #include "counter.h"
 #include "os/clock.h"
+#include "os/sync.h"
 
 enum { SUBJECTS = 100, STEP_US = 1000, ALL = -1 };
 
@@ -8,6 +9,7 @@ enum { SUBJECTS = 100, STEP_US = 1000, ALL = -1 };
 static struct seen {
     int runs[SUBJECTS], under_way[SUBJECTS], together; /* atomic */
     int64_t takes_us;
+    int holds;             /* one that is away until this is another */
     int fails_at, huge_at; /* numbers of subjects; 0: none */
     int writes_at;         /* hands over a write, which conflicts so many times: */
     int conflicts, written;
@@ -40,8 +42,17 @@ static err note_run(void *self, struct call *call, struct uuid subject)
     if (__atomic_add_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST) > 1)
         __atomic_add_fetch(&seen.together, 1, __ATOMIC_SEQ_CST);
     int64_t takes_us = __atomic_load_n(&seen.takes_us, __ATOMIC_SEQ_CST);
-    if (takes_us)
+    if (takes_us) {
+        lanes_away(call);
         sleep_until(clock_mono_us() + takes_us);
+        lanes_back(call);
+    }
+    if (__atomic_load_n(&seen.holds, __ATOMIC_SEQ_CST) == n) {
+        lanes_away(call);
+        while (__atomic_load_n(&seen.holds, __ATOMIC_SEQ_CST) == n)
+            sleep_until(clock_mono_us() + STEP_US);
+        lanes_back(call);
+    }
     __atomic_sub_fetch(&seen.under_way[n], 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&seen.runs[n], 1, __ATOMIC_SEQ_CST);
     if (seen.huge_at == n)
@@ -191,4 +202,130 @@ TEST(a_lane_goes_on_while_the_writes_of_others_are_under_way_and_all_of_them_end
         wait_runs(i, 1);
     end(lanes);
     CHECK_INT(seen.written, SUBJECTS - 1);
+}
+
+/* ---- those that wait for the outside ---- */
+
+TEST(others_go_on_while_one_waits_for_the_outside)
+{
+    struct lanes *lanes = lanes_of(t, 2);
+    seen.holds = 1;
+    lanes_give(lanes, subject_of(1));
+    lanes_give(lanes, subject_of(2));
+    lanes_give(lanes, subject_of(3));
+    wait_runs(2, 1);
+    wait_runs(3, 1);
+    CHECK_INT(runs_of(1), 0);
+    __atomic_store_n(&seen.holds, 0, __ATOMIC_SEQ_CST);
+    end(lanes);
+    CHECK_INT(runs_of(1), 1);
+}
+
+/* Those that left their lane, for the test to bring back. */
+static struct {
+    struct lock lock;
+    struct call *left[SUBJECTS];
+    int count, came_back; /* under the lock */
+    bool at_once;         /* the answer is there before the question has ended */
+} outside;
+
+static void ask_outside(void *self, void *state)
+{
+    (void)self;
+    lock_take(&outside.lock);
+    outside.left[outside.count++] = state;
+    bool at_once = outside.at_once;
+    lock_drop(&outside.lock);
+    if (at_once)
+        lanes_return(state);
+}
+
+static err note_answer(void *self, struct call *call, void *state)
+{
+    ASSERT(state == call && call->arena);
+    lock_take(&outside.lock);
+    outside.came_back++;
+    lock_drop(&outside.lock);
+    call_write(call, note_write, NULL)->after = note_written;
+    return note_run(self, call, subject_of(1));
+}
+
+static err leave_lane(void *self, struct call *call, struct uuid subject)
+{
+    (void)self, (void)subject;
+    lanes_leave(call, ask_outside, note_answer, call);
+    return OK;
+}
+
+static int left_count(void)
+{
+    lock_take(&outside.lock);
+    int count = outside.count;
+    lock_drop(&outside.lock);
+    return count;
+}
+
+static void wait_left(int count)
+{
+    int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
+    while (left_count() < count && clock_mono_us() < deadline_us)
+        sleep_until(clock_mono_us() + STEP_US);
+    CHECK_INT(left_count(), count);
+}
+
+static struct lanes *lanes_that_leave(struct test *t, int count_max, bool at_once)
+{
+    seen = (struct seen){ 0 };
+    memset(&outside, 0, sizeof outside);
+    outside.at_once = at_once;
+    lock_init(&outside.lock);
+    struct lanes *lanes = lanes_open(counter_open(t)->service, "lanes", leave_lane);
+    lanes_start(lanes, count_max);
+    return lanes;
+}
+
+TEST(no_thread_waits_for_those_that_left_and_no_more_leave_than_may_be_away)
+{
+    struct lanes *lanes = lanes_that_leave(t, 8, false);
+    for (int i = 1; i <= 20; i++)
+        lanes_give(lanes, subject_of(i));
+    wait_left(8);
+    sleep_until(clock_mono_us() + 20 * STEP_US);
+    CHECK_INT(left_count(), 8);
+    for (int i = 0; i < 20; i++) {
+        wait_left(i + 8 < 20 ? i + 8 : 20); /* one more for each that comes back */
+        lanes_return(outside.left[i]);
+    }
+    wait_runs(1, 20);
+    end(lanes);
+    CHECK_INT(outside.came_back, 20);
+    CHECK_INT(seen.written, 20);
+}
+
+TEST(one_may_be_back_before_it_has_left)
+{
+    struct lanes *lanes = lanes_that_leave(t, 2, true);
+    for (int i = 1; i < SUBJECTS; i++)
+        lanes_give(lanes, subject_of(i));
+    wait_runs(1, SUBJECTS - 1);
+    end(lanes);
+    CHECK_INT(seen.written, SUBJECTS - 1);
+}
+
+static void answer_late(void *subject)
+{
+    sleep_until(clock_mono_us() + 50 * STEP_US);
+    lanes_return(subject);
+}
+
+TEST(those_that_left_come_back_before_the_lanes_end)
+{
+    struct lanes *lanes = lanes_that_leave(t, 2, false);
+    lanes_give(lanes, subject_of(1));
+    wait_left(1);
+    struct thread *thread = thread_start("late", answer_late, outside.left[0]);
+    end(lanes);
+    thread_join(thread);
+    CHECK_INT(outside.came_back, 1);
+    CHECK_INT(seen.written, 1);
 }

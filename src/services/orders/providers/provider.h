@@ -3,7 +3,8 @@
  * Every call carries the payment's own id (the order's), so that asking again after a crash or a
  * time-out is the same call, and answers with what the payment *is*, not with whether the call
  * worked: news may come late, twice, or by callback only. Calls may block up to `timeout_us`; they
- * run on a payment lane, never on a worker. */
+ * run on a payment lane, never on a worker. A provider that can be asked without waiting has
+ * `ready` and `send`, too: then no thread waits for its answers. */
 #pragma once
 #include "services/orders/order.h"
 
@@ -28,6 +29,16 @@ struct payment_event {
     enum payment_known known;
 };
 
+/* A question to a provider, and where its answer goes. */
+struct payment_question {
+    enum payment_job job;
+    struct payment payment;
+    /* Called once, on any thread, which must not wait in it: its answer, and that it touches
+     * nothing of the question any more. */
+    void (*answered)(void *subject, enum payment_known known);
+    void *subject;
+};
+
 struct provider {
     const char *name;
     void *self;
@@ -43,6 +54,12 @@ struct provider {
                                 int64_t timeout_us);
     enum payment_known (*refund)(void *self, struct arena *arena, const struct payment *payment,
                                  int64_t timeout_us);
+    /* The same without waiting, in two steps: `ready` makes what `send` will send, in the memory of
+     * `arena`; NULL where this one has to be waited for. `send` neither waits nor allocates, and
+     * the arena is the provider's from then on until it has answered. NULL where it has no such
+     * way. */
+    void *(*ready)(void *self, struct arena *arena, const struct payment_question *question);
+    void (*send)(void *self, void *ready);
     enum payment_known (*get)(void *self, struct arena *arena, struct uuid payment,
                               int64_t timeout_us);
     /* Payments that are authorized or captured and changed since `since`, oldest first, at most

@@ -218,13 +218,17 @@ static enum payment_known change_books(void *self, struct arena *arena,
     return write_change(self, arena, write_changes, &change);
 }
 
+static enum payment_known known_after_capture(const struct payment *payment)
+{
+    const struct behaviour *behaviour = behaviour_of(payment->token);
+    return behaviour && behaviour->lapses ? KNOWN_DECLINED : KNOWN_CAPTURED;
+}
+
 static enum payment_known capture(void *self, struct arena *arena, const struct payment *payment,
                                   int64_t timeout_us)
 {
     (void)timeout_us;
-    const struct behaviour *behaviour = behaviour_of(payment->token);
-    return change_books(self, arena, payment, KNOWN_AUTHORIZED,
-                        behaviour && behaviour->lapses ? KNOWN_DECLINED : KNOWN_CAPTURED);
+    return change_books(self, arena, payment, KNOWN_AUTHORIZED, known_after_capture(payment));
 }
 
 static enum payment_known void_payment(void *self, struct arena *arena,
@@ -239,6 +243,63 @@ static enum payment_known refund(void *self, struct arena *arena, const struct p
 {
     (void)timeout_us;
     return change_books(self, arena, payment, KNOWN_CAPTURED, KNOWN_REFUNDED);
+}
+
+/* ---- asked without waiting ---- */
+
+struct asked {
+    struct payment_question question;
+    struct change change;
+    struct write *write;
+};
+
+static void tell_asked(struct write *write, enum write_end end, err outcome)
+{
+    (void)end;
+    const struct asked *asked = write->owner;
+    enum payment_known known = outcome == OK ? asked->change.known : KNOWN_UNKNOWN;
+    asked->question.answered(asked->question.subject, known);
+}
+
+static struct change change_asked_for(const struct payment_question *question)
+{
+    const struct payment *payment = &question->payment;
+    struct change change = { .payment = payment, .from = KNOWN_AUTHORIZED };
+    switch (question->job) {
+    case JOB_AUTHORIZE: change.behaviour = behaviour_of(payment->token); break;
+    case JOB_CAPTURE: change.to = known_after_capture(payment); break;
+    case JOB_VOID: change.to = KNOWN_VOIDED; break;
+    case JOB_REFUND:
+        change.from = KNOWN_CAPTURED;
+        change.to = KNOWN_REFUNDED;
+        break;
+    case JOB_NONE: ASSERT(false);
+    }
+    return change;
+}
+
+/* What takes its time has to be waited for. */
+static void *ready(void *self, struct arena *arena, const struct payment_question *question)
+{
+    (void)self;
+    bool is_new = question->job == JOB_AUTHORIZE;
+    const struct behaviour *behaviour = behaviour_of(question->payment.token);
+    if (is_new && (!behaviour || behaviour->hides_first_answer || behaviour->late))
+        return NULL;
+    struct asked *asked = arena_new(arena, struct asked);
+    asked->question = *question;
+    asked->change = change_asked_for(&asked->question);
+    asked->write = write_new(arena, is_new ? write_authorizations : write_changes, &asked->change);
+    asked->write->owner = asked;
+    asked->write->done = tell_asked;
+    return asked;
+}
+
+static void send_asked(void *self, void *ready)
+{
+    struct simulator *simulator = self;
+    struct asked *asked = ready;
+    writer_submit(simulator->writer, asked->write);
 }
 
 static enum payment_known get(void *self, struct arena *arena, struct uuid payment,
@@ -411,6 +472,8 @@ struct provider simulator_provider(struct simulator *simulator)
                               .capture = capture,
                               .void_ = void_payment,
                               .refund = refund,
+                              .ready = ready,
+                              .send = send_asked,
                               .get = get,
                               .list = list,
                               .read_event = read_event,

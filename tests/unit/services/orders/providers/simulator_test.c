@@ -385,3 +385,85 @@ TEST(a_signed_callback_that_says_nonsense_names_what_is_wrong)
 }
 
 TEST(closing_no_simulator_is_nothing) { simulator_close(NULL); }
+
+/* ---- asked without waiting ---- */
+
+struct answer_heard {
+    struct lock lock;
+    struct cond came;
+    bool is_there;
+    enum payment_known known;
+};
+
+static void hear(void *subject, enum payment_known known)
+{
+    struct answer_heard *heard = subject;
+    lock_take(&heard->lock);
+    heard->known = known;
+    heard->is_there = true;
+    cond_wake_one(&heard->came);
+    lock_drop(&heard->lock);
+}
+
+/* What it answers, or KNOWN_UNKNOWN with *waits where it has to be waited for. */
+static enum payment_known ask(struct shop *shop, enum payment_job job,
+                              const struct payment *payment, bool *waits)
+{
+    struct answer_heard heard = { 0 };
+    struct payment_question question = {
+        .job = job, .payment = *payment, .answered = hear, .subject = &heard
+    };
+    void *ready = shop->provider.ready(shop->provider.self, shop->t->arena, &question);
+    *waits = !ready;
+    if (!ready)
+        return KNOWN_UNKNOWN;
+    lock_init(&heard.lock);
+    cond_init(&heard.came);
+    shop->provider.send(shop->provider.self, ready);
+    lock_take(&heard.lock);
+    while (!heard.is_there)
+        cond_wait(&heard.came, &heard.lock);
+    lock_drop(&heard.lock);
+    cond_done(&heard.came);
+    lock_done(&heard.lock);
+    return heard.known;
+}
+
+TEST(who_asks_without_waiting_hears_the_same)
+{
+    struct shop *shop = shop_open(t);
+    static const struct {
+        const char *token;
+        enum payment_known authorized, captured, refunded;
+    } cases[] = { { "approve", KNOWN_AUTHORIZED, KNOWN_CAPTURED, KNOWN_REFUNDED },
+                  { "decline", KNOWN_DECLINED, KNOWN_DECLINED, KNOWN_DECLINED },
+                  { "lapse", KNOWN_AUTHORIZED, KNOWN_DECLINED, KNOWN_DECLINED },
+                  { "webhook", KNOWN_PENDING, KNOWN_PENDING, KNOWN_PENDING } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct payment payment = payment_of(cases[i].token);
+        bool waits;
+        CHECK_INT(ask(shop, JOB_AUTHORIZE, &payment, &waits), cases[i].authorized);
+        CHECK_INT(authorize(shop, &payment, QUICK_US),
+                  cases[i].authorized); /* it is the same one */
+        CHECK_INT(ask(shop, JOB_CAPTURE, &payment, &waits), cases[i].captured);
+        CHECK_INT(ask(shop, JOB_REFUND, &payment, &waits), cases[i].refunded);
+    }
+    struct payment given_up = payment_of("approve");
+    bool waits;
+    CHECK_INT(ask(shop, JOB_AUTHORIZE, &given_up, &waits), KNOWN_AUTHORIZED);
+    CHECK_INT(ask(shop, JOB_VOID, &given_up, &waits), KNOWN_VOIDED);
+}
+
+TEST(what_takes_its_time_has_to_be_waited_for)
+{
+    struct shop *shop = shop_open(t);
+    static const char *const tokens[] = { "timeout", "timeout-decline", "late" };
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        struct payment payment = payment_of(tokens[i]);
+        bool waits;
+        CHECK_INT(ask(shop, JOB_AUTHORIZE, &payment, &waits), KNOWN_UNKNOWN);
+        CHECK(waits);
+        CHECK_INT(shop->provider.get(shop->provider.self, t->arena, payment.id, QUICK_US),
+                  KNOWN_UNKNOWN); /* and was not asked */
+    }
+}
