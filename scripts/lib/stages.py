@@ -206,7 +206,7 @@ def on_postgresql(program):
 
 
 # Modules of the e2e suite that ask of a database what the others ask: on PostgreSQL they run in `make test-wire` only.
-NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "openapi", "printed_lines", "refusals", "scripts", "tls", "tokens")
+NOT_OF_THE_DATABASE = ("clients", "cors", "gateway", "hostile_peers", "openapi", "printed_lines", "refusals", "scripts", "tls", "tokens")
 
 # And those that never do: dukactl's backup and check, and what lists tables, read files of SQLite; floods of HTTP/2 are
 # to be answered whole.

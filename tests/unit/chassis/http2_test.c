@@ -345,6 +345,8 @@ TEST(pings_and_settings_and_empty_frames_without_end_end_the_connection_and_a_fe
 
     CHECK_INT(flood(t, NGHTTP2_PING, 0, ping, 100), -1);
     CHECK_INT(flood(t, NGHTTP2_PING, 0, ping, 20000), NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_INT(flood(t, 0x77, 0, ping, 100), -1); /* nobody knows what that is */
+    CHECK_INT(flood(t, 0x77, 0, ping, 20000), NGHTTP2_ENHANCE_YOUR_CALM);
     CHECK_INT(flood(t, NGHTTP2_SETTINGS, 0, STR(""), 100), -1);
     CHECK_INT(flood(t, NGHTTP2_SETTINGS, 0, STR(""), 20000), NGHTTP2_ENHANCE_YOUR_CALM);
     CHECK_INT(flood(t, NGHTTP2_PRIORITY, 3, priority, 100), -1);
