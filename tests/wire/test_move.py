@@ -41,10 +41,11 @@ def sell(shop):
     orders["manual"] = accepted(customer.place(sku, provider="manual"), 201)["id"]
     orders["late"] = accepted(customer.place(sku, token="timeout", wait=0), 202)["id"]
     orders["called"] = accepted(customer.place(sku, token="webhook", wait=0), 202)["id"]
+    server = shop.new_api_key("stock_read")
     under_way = [customer.place(sku, wait=None) for _ in range(30)]
     shop.kill()
     orders.update({f"under way {i}": accepted(one, 202)["id"] for i, one in enumerate(under_way)})
-    return {"customer": customer, "sku": sku, "key": key, "first": first, "orders": orders, "child": child["id"],
+    return {"customer": customer, "server": server, "sku": sku, "key": key, "first": first, "orders": orders, "child": child["id"],
             "parent": parent["id"], "later": later["id"], "levels": None}
 
 
@@ -112,6 +113,9 @@ def test_a_shop_with_orders_in_every_state_goes_on_on_postgresql(sold, target, p
         customer = seen["customer"].at(moved.url)
         customer.http = moved.http
         assert accepted(customer.get("/users/me"))["email"] == customer.email  # its token, under the same keys
+        server = seen["server"].at(moved.url)
+        server.http = moved.http
+        assert server.stock(sku)["sku"] == sku
         again = customer.place([(sku, 2)], key=seen["key"])
         assert again.headers["idempotent-replayed"] == "true" and again.json() == seen["first"].json()
 

@@ -217,14 +217,14 @@ select id from api_keys where id = $1;
 -- limit_rows int32 -> id uuid, digest bytes, scopes int32, expires_at time?
 select id, digest, scopes, expires_at from api_keys where revoked_at is null order by id limit $1;
 
--- api_keys_mark: one
+-- api_keys_mark: maybe
 -- -> mark uuid
 select mark from api_keys_state where id = 1;
 
 -- api_keys_set_mark: run
 -- mark uuid
 -- First of what changes them: whoever else does waits here for the commit.
-update api_keys_state set mark = $1 where id = 1;
+insert into api_keys_state (id, mark) values (1, $1) on conflict (id) do update set mark = $1;
 
 -- api_key_insert: run
 -- id uuid, digest bytes, prefix text, name text, scopes int32, created_by uuid?, created_at time, expires_at time?, keep int32

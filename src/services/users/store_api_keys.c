@@ -41,10 +41,11 @@ err store_check_api_key(struct call *call, struct uuid id)
 err store_find_api_keys_mark(struct call *call, struct uuid *mark)
 {
     struct db_reader *reader;
-    struct sql_api_keys_mark_row row;
+    struct sql_api_keys_mark_row row = { 0 };
+    bool found;
     TRY(call_reader(call, &reader));
-    TRY(sql_api_keys_mark(reader, call->arena, &row));
-    *mark = row.mark;
+    TRY(sql_api_keys_mark(reader, call->arena, &row, &found));
+    *mark = found ? row.mark : (struct uuid){ { 0 } };
     return OK;
 }
 

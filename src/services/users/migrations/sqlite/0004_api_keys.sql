@@ -15,9 +15,8 @@ create table api_keys (
 create index api_keys_by_revocation on api_keys (revoked_at) where revoked_at is not null;
 create index api_keys_by_expiry on api_keys (expires_at) where expires_at is not null;
 
--- One row. Its mark changes with each key that is made or revoked, so that whoever follows them asks for all of them only then.
+-- One row, once there was a key. Its mark changes with each key that is made or revoked, so that whoever follows them asks for all of them only then.
 create table api_keys_state (
     id integer primary key not null check (id = 1),
     mark blob not null
 ) strict;
-insert into api_keys_state (id, mark) values (1, x'00000000000000000000000000000000');
