@@ -1,15 +1,18 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [--rounds N] [--seconds S]
+    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [flood] [million] [--rounds N] [--seconds S]
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
 import argparse
 import concurrent.futures
 import ctypes
+import hashlib
 import json
+import math
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import statistics
@@ -338,6 +341,145 @@ def bench_sweep(folder, _):
         swept.stop()
 
 
+class Latency:
+    """wrk in the background, at a pace of its own: how long reads take, the slowest but one in a hundred."""
+
+    def __init__(self, port, seconds, products):
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", "-c8", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s",
+             str(HERE / "paced.lua"), f"http://127.0.0.1:{port}/", "--", str(products)], stdout=subprocess.PIPE, text=True)
+
+    def p99_us(self):
+        told = self.process.communicate()[0]
+        if re.search("Non-2xx|Socket errors", told):
+            raise RuntimeError(f"reads were refused: {told}")
+        number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", told).groups()
+        return float(number) * {"us": 1, "ms": 1000, "s": 1e6}[unit]
+
+
+def flood(duka, seconds):
+    """Sign-ins from 64 connections, as fast as they are answered: how many came in, and the most memory meanwhile."""
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "30s", "-s",
+               str(HERE / "signin.lua"), f"http://127.0.0.1:{duka.port}/", "--", "bench-0@example.com", duka.PASSWORD]
+    wave, most = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), 0
+    while wave.poll() is None:
+        most = max(most, pss_kib(duka.process.pid))
+        time.sleep(0.1)
+    told = wave.communicate()[0]
+    answers = int(re.search(r"(\d+) requests in", told).group(1))
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
+    return answers - (int(refused.group(1)) if refused else 0), answers, most
+
+
+PASSWORD_LANES, ARGON2_MIB = 2, 19
+
+
+def bench_flood(folder, options):
+    """Reads while sign-ins flood, against quiet; and memory in the flood."""
+    duka = Duka(Path(folder) / "flood", SERVER_CORE, PASSWORD_LANES=str(PASSWORD_LANES))
+    duka.start()
+    try:
+        duka.seed(1000, 1)
+        quiet, flooded, most = [], [], 0
+        for _ in range(options.rounds):
+            quiet.append(Latency(duka.port, options.seconds, 1000).p99_us())
+            reads = Latency(duka.port, options.seconds, 1000)
+            good, answers, memory = flood(duka, options.seconds)
+            flooded.append(reads.p99_us())
+            most = max(most, memory)
+            if good == 0:
+                raise RuntimeError(f"nobody of {answers} came in")
+        print(f"the last flood: {answers} sign-ins, {good} let in, the others told when to come back")
+        held = report("read p99 while sign-ins flood / quiet", flooded, quiet, 2.0)
+        return at_most("memory in the flood (PSS)", most / 1024, PASSWORD_LANES * ARGON2_MIB + 20, "MiB") and held
+    finally:
+        duka.stop()
+
+
+# ---- a million ----
+
+# What is measured at both sizes: name, wrk's script, connections (few, so that none is refused while the machine is busy),
+# the script's arguments. `%d` is how many products there are.
+GROWN_READS = (
+    ("product read", "products.lua", 16, ["%d"]),
+    ("list page", "lists.lua", 8, ["/products?limit=20"]),
+    ("list page, by price", "lists.lua", 8, ["/products?limit=20&sort=price"]),
+    ("list page, far in", "lists.lua", 8, ["/products?limit=20&sort=title&after=AFTER"]),
+)
+# Told and not judged: a word that all products have is read through for as long as it is.
+GROWN_SEARCH = ("search", "lists.lua", 2, ["/products?limit=20&q=product+500"])
+
+
+def far_in(port):
+    """The cursor of a page that begins in the middle of the catalog, by title."""
+    api = Api(port)
+    path, after = "/products?limit=100&sort=title", None
+    for _ in range(5):
+        after = api.call("GET", path + (f"&after={after}" if after else ""))[1]["next"]
+    return after
+
+
+def make_orders(duka, tokens, wanted, products):
+    """Through the shop's own door, until there are so many."""
+    while (have := sum(duka.orders().values())) < wanted:
+        seconds = 2 if wanted - have < 20_000 else 20
+        wrk(duka.port, "/orders", seconds, 256, "orders.lua", ["duka", tokens, products])
+        duka.settle(300)
+        print(f"  {sum(duka.orders().values())} of {wanted} orders", file=sys.stderr, flush=True)
+
+
+def grown(options, size, port):
+    """A shop with so many products and so many orders, made once by its own import and its own checkout, and kept under
+    build/bench for the tables as they are now."""
+    schema = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.parent.glob("src/**/migrations/**/*.sql"))))
+    kept = HERE.parent / "build" / "bench" / f"grown-{size}-{schema.hexdigest()[:12]}"
+    settings = {"CATALOG_CACHE": "0", "CONNECTIONS_MAX": "2048"}
+    tokens = kept / "tokens"
+    if not (kept / "made").exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        maker = Duka(kept, SERVER_CORE, port=port, DATABASE_DURABLE="false", ACCESS_TOKEN_TTL="1h", **settings)
+        maker.start()
+        try:
+            lua_file(kept, "tokens", maker.seed(size, 50))
+            make_orders(maker, tokens, size, size)
+        finally:
+            maker.stop()
+        (kept / "made").touch()
+    shop = Duka(kept, SERVER_CORE, port=port, **settings)
+    shop.start()
+    api = Api(port)
+    lua_file(kept, "tokens", [shop.login(api, f"bench-{i}@example.com") for i in range(50)])
+    return shop, tokens
+
+
+def bench_million(_, options):
+    """Each read and an order where there are 10^6 products and 10^6 orders, against 10^3 of each. The cache of ready answers
+    is off on both sides, for it would hide the tables; what it does is measured by `product`."""
+    large = options.million
+    small_shop, small_tokens = grown(options, 1000, 3960)
+    large_shop, large_tokens = grown(options, large, 3970)
+    sizes = ((small_shop, 1000, small_tokens), (large_shop, large, large_tokens))
+    try:
+        good = []
+        for name, script, connections, args in (*GROWN_READS, GROWN_SEARCH):
+            figures = ([], [])
+            for _ in range(options.rounds):
+                for (shop, size, _tokens), found in zip(sizes, figures):
+                    given = [arg.replace("%d", str(size)).replace("AFTER", far_in(shop.port)) for arg in args]
+                    found.append(measured(shop, lambda: all_good(wrk(shop.port, "/", options.seconds, connections, script, given))))
+            limit = math.inf if name == "search" else 1.5
+            good.append(report(f"{name}, {large} / 1000", figures[1], figures[0], limit))
+        figures = ([], [])
+        for _ in range(options.rounds):
+            for (shop, size, tokens), found in zip(sizes, figures):
+                found.append(measured(shop, lambda: order_load(shop, tokens, options, 256, size)))
+        good.append(report(f"order, {large} / 1000", figures[1], figures[0], 1.5))
+        return all(good)
+    finally:
+        small_shop.stop()
+        large_shop.stop()
+
+
 def bench_postgresql(folder, options):
     """A placed order to `confirmed`, all services on PostgreSQL, against the Go reference on its own, 256 connections."""
     duka = DukaOnPostgresql(Path(folder) / "postgresql", SERVER_CORE)
@@ -383,7 +525,7 @@ def bench_statements(folder, options):
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
            "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
-           "sweep": bench_sweep}
+           "sweep": bench_sweep, "flood": bench_flood, "million": bench_million}
 
 
 def main():
@@ -391,6 +533,7 @@ def main():
     parser.add_argument("which", nargs="*", choices=[*BENCHES, []], help="all where none is named")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--million", type=int, default=1_000_000, help="how many products and orders `million` has")
     options = parser.parse_args()
     missed = 0
     for name in options.which or BENCHES:

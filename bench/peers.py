@@ -135,6 +135,9 @@ class Api:
         return answer.status, (json.loads(text) if text[:1] in (b"{", b"[") else text)
 
 
+IMPORT_ROWS_MAX = 200_000
+
+
 class Duka(Peer):
     """The whole shop in one process, as `make run` starts it, with fsync on and limits by rate off."""
 
@@ -167,7 +170,8 @@ class Duka(Peer):
                      str(secret))
         api = Api(self.port)
         staff = self.login(api, "bench-staff@example.com")
-        self.import_products(api, staff, products)
+        for first in range(1, products + 1, IMPORT_ROWS_MAX):  # a file has its limit
+            self.import_products(api, staff, first, min(IMPORT_ROWS_MAX, products + 1 - first))
         tokens = []
         for i in range(users):
             email = f"bench-{i}@example.com"
@@ -181,17 +185,17 @@ class Duka(Peer):
             raise RuntimeError(f"log-in failed: {status} {answer}")
         return answer["access_token"]
 
-    def import_products(self, api, staff, count):
+    def import_products(self, api, staff, first, count):
         rows = ["Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Variant SKU,"
                 "Variant Inventory Qty,Variant Price"]
         text = "Description of a thing made to be sold and shipped. " * 3
-        for i in range(1, count + 1):
+        for i in range(first, first + count):
             rows.append(f"product-{i},Product {i},{text},bench,true,Title,Default Title,SKU{i},900000000,"
                         f"{9 + i % 90}.99")
         status, answer = api.call("POST", "/products/imports", token=staff, raw="\n".join(rows) + "\n", kind="text/csv")
         if status != 202:
             raise RuntimeError(f"import refused: {status} {answer}")
-        end = time.monotonic() + 300
+        end = time.monotonic() + 300 + count // 100
         while answer["status"] not in ("done", "failed") and time.monotonic() < end:
             time.sleep(0.1)
             status, answer = api.call("GET", f"/products/imports/{answer['id']}", token=staff)
