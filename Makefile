@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -27,7 +27,9 @@ sim:        ## the whole shop under seeds; SEEDS=1000 for many, SEED=42 to see o
 sim-resume: ## go on with the seeds that docs/proofs.tsv counts, up to SEEDS
 	@SEEDS='$(SEEDS)' scripts/sim --resume
 sim-every:  ## kill the shop at every single I/O of placing, cancel, payment, fulfilment, refund
-	@scripts/bootstrap test && scripts/build asan tests/sim-every && EVERY=1 build/asan/tests/sim-every
+	@scripts/bootstrap test && scripts/build sim tests/sim-every && EVERY=1 build/sim/tests/sim-every
+sim-pairs:  ## kill the shop at every pair of I/Os of placing an order: long
+	@scripts/bootstrap test && scripts/build sim tests/sim-every && for part in 1/2 2/2; do PAIRS=$$part build/sim/tests/sim-every killed_twice & done; wait
 sim-mutants: ## plant bugs one by one and count the seeds until the simulation finds each
 	@scripts/sim-mutants
 saga:       ## every interleaving of one to three orders; what make test does up to a limit

@@ -48,6 +48,13 @@ struct consumer {
     struct series *dead_letters, *delay;
 };
 
+static struct consumer_faults faults_now;
+
+void consumer_use_faults(const struct consumer_faults *faults)
+{
+    faults_now = faults ? *faults : (struct consumer_faults){ 0 };
+}
+
 /* ---- opening ---- */
 
 static struct series **open_outcome(struct service *service, const char *outcome)
@@ -149,6 +156,9 @@ static err react(struct delivery *delivery)
         return fail(call->arena, EVENT_UNDECODABLE, "it is no CloudEvent that can be read");
     if (!delivery->reaction)
         return OK;
+    const char *name = delivery->consumer->service->spec->name;
+    if (faults_now.refuses && faults_now.refuses(faults_now.self, name, event))
+        return fail(call->arena, EVENT_UNDECODABLE, "a test refuses it");
     void *message;
     err error =
         message_unpack(call->arena, event->payload, delivery->reaction->event->message, &message);
@@ -235,7 +245,8 @@ static void bury(struct delivery *delivery, err why)
     LOG(LOG_ERROR, "event.dead", LOG_TEXT("event", letter.event.type),
         LOG_TEXT("key", letter.event.key), LOG_NUMBER("number", letter.event.number),
         LOG_TEXT("error", letter.error));
-    delivery->fate = keep(delivery, dead_letter_put, &letter) ? FATE_TAKEN : FATE_FAILED;
+    bool kept = PLANTED(letter_lost) || keep(delivery, dead_letter_put, &letter);
+    delivery->fate = kept ? FATE_TAKEN : FATE_FAILED;
 }
 
 /* A database that is away says nothing about the event: it comes again. */

@@ -78,6 +78,16 @@ size_t consumer_take(void *self, const struct bus_event *events, size_t count);
 err consumer_retry_held(struct consumer *consumer, struct call *call);
 void consumer_close(struct consumer *consumer); /* accepts NULL */
 
+/* What a test does to reactions: one that is refused goes to the dead letters, as where a program
+ * with a fault hears an event that it cannot take. Nothing here is for programs. */
+struct consumer_faults {
+    void *self;
+    bool (*refuses)(void *self, const char *consumer, const struct bus_event *event);
+};
+
+/* From now on, for all consumers of this process; NULL takes them back. */
+void consumer_use_faults(const struct consumer_faults *faults);
+
 /* ---- timers.c ---- */
 
 /* Timers are added between open and start; they run, each from the first moment on, until stop. */

@@ -207,6 +207,7 @@ static void make_request(struct exchange *exchange, struct arena *arena)
                           .peer_address = STR("192.0.2.1"),
                           .client_address = STR("192.0.2.1"),
                           .received_us = clock_mono_us(),
+                          .operator_socket = exchange->client->is_operator,
                           .respond = on_answer,
                           .transport = exchange };
     add_headers(exchange);

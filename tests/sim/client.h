@@ -18,6 +18,7 @@ struct client_of_shop {
     char token[CLIENT_TOKEN_BYTES];
     time_us token_until;
     int keys_made;
+    bool is_operator;        /* comes by the operator's socket */
     bool fails_allocations;  /* of each request first the 1st, then the 2nd, … */
     int64_t fail_allocation; /* the nth finds no room; 0: none */
     int64_t allocations_failed;

@@ -24,6 +24,8 @@ static const char *const names[FAULT_KINDS_COUNT] = {
     [FAULT_DISK_FULL] = "disk-full",
     [FAULT_DISK_BREAK] = "disk-break",
     [FAULT_DISK_CUT] = "disk-cut",
+    [FAULT_SWIZZLE] = "swizzle",
+    [FAULT_REFUSED] = "refused",
 };
 
 static struct {

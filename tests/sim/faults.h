@@ -25,6 +25,8 @@ enum fault_kind {
     FAULT_DISK_FULL,
     FAULT_DISK_BREAK,
     FAULT_DISK_CUT, /* reads and writes are cut short */
+    FAULT_SWIZZLE,  /* links are stopped one by one, and released in another order */
+    FAULT_REFUSED,  /* a reaction cannot take an event, until somebody mends it */
     FAULT_KINDS_COUNT
 };
 

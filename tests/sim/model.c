@@ -1,4 +1,5 @@
 #include "tests/sim/model.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/story.h"
 
 enum { SLACK_US = 1500 * 1000 }; /* of an answer that waits */
@@ -289,6 +290,9 @@ static void conclude_place(struct model *model, const struct ask *ask, const str
     else
         RULE(declines(ask->token), "answers", "402 for the token %s", ask->token);
     check_wait(model, ask, reply);
+    deed_of_token(ask->token);
+    if (model->plan->skus_count == 1)
+        deed(DEED_FLASH_SALE);
 }
 
 /* ---- other writes ---- */
@@ -316,6 +320,7 @@ static void conclude(struct model *model, const struct ask *ask, const struct re
     case ASK_DELIVER: ask->order->delivered = true; break;
     case ASK_REFUND:
         ask->order->refunded = true;
+        deed(DEED_REFUND);
         ask->order->restocked |=
             ask->restock && is_word(peek_text(reply->json, "fulfilment_status"), "returned");
         break;
@@ -422,6 +427,7 @@ static enum heard hear_kept(struct model *model, const struct ask *ask, const st
     count_marks(model, ask, reply);
     note_times(key, reply);
     if (key->is_concluded) {
+        deed(DEED_RETRY);
         check_repeat(model, ask, reply);
         return HEARD_CONCLUDED;
     }

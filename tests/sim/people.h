@@ -17,6 +17,12 @@ void shopper_start(struct person *shopper);
 void staff_start(struct person *staff);
 void bank_start(struct person *bank);
 
+/* Looks after events that were put aside, and mends what refused them after a while. */
+void operator_start(struct person *operator_);
+
+/* Has all that were put aside tried again. */
+void operator_requeue(struct client_of_shop *operator_);
+
 /* Makes the products of the plan and the model's SKUs. */
 void staff_open_shop(struct person *staff);
 

@@ -1,6 +1,7 @@
 /* The one shopper of a run that has an account: registers, is suspended, is forgotten. */
 #include "os/clock.h"
 #include "os/sync.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/people.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
@@ -82,6 +83,7 @@ void shopper_be_suspended(struct person *shopper)
     struct exchange *exchange;
     client_init(&warden, client->world, client->model, client->check, "warden",
                 ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF);
+    deed(DEED_SUSPENSION);
     move_account(&warden, shopper, "suspend", "{}");
     sleep_until(clock_mono_us() + revoked_within_us);
     struct ask me = { .kind = ASK_OTHER, .method = HTTP_GET, .path = "/users/me" };
@@ -107,6 +109,7 @@ void shopper_be_erased(struct person *shopper)
 {
     struct ask ask = { .kind = ASK_OTHER, .method = HTTP_DELETE, .path = "/users/me" };
     struct exchange *exchange;
+    deed(DEED_ERASURE);
     shopper->client.model->erasure_asked = true;
     shopper->client.model->account = shopper->client.user;
     const struct reply *reply = asked(&shopper->client, &ask, &exchange);

@@ -1,6 +1,7 @@
 /* Staff import a file of Shopify's format, which makes products that shoppers then buy. */
 #include "os/clock.h"
 #include "os/sync.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/people.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void know_imported(struct model *model, const char *name)
 void staff_import(struct client_of_shop *staff)
 {
     struct ask ask = { .kind = ASK_OTHER, .method = HTTP_POST, .path = "/products/imports" };
+    deed(DEED_IMPORT);
     ask.content_type = "text/csv";
     ask.body = file;
     struct exchange *exchange = client_ask(staff, &ask);

@@ -132,6 +132,8 @@ struct plan plan_of(uint64_t seed)
     plan.imports = between(&state, 1, 3) == 1;
     plan.erases = plan.has_account && between(&state, 1, 3) > 1;
     plan.drift_us = between(&state, 1, 5) == 1 ? between(&state, 1, 2000) * ms : 0;
+    plan.refused_one_in = between(&state, 1, 4) == 1 ? between(&state, 20, 200) : 0;
+    plan.swizzles = between(&state, 1, 4) == 1 ? between(&state, 1, 3) : 0;
     return plan;
 }
 
@@ -148,7 +150,7 @@ struct plan plan_small(uint64_t seed)
     plan.think_us = 300 * ms;
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
-    plan.drift_us = 0;
+    plan.drift_us = plan.refused_one_in = plan.swizzles = 0;
     plan.has_account = plan.suspends = plan.erases = plan.imports = false;
     return plan;
 }

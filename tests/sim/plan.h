@@ -34,6 +34,8 @@ struct plan {
     int disk_breaks;       /* reads, writes and syncs that fail */
     int cut_one_in;        /* reads and writes that the machine cuts short */
     bool on_files;         /* the databases lie on the machine, though nothing is cut short */
+    int refused_one_in;    /* events that a reaction cannot take, until the program is mended */
+    int swizzles;          /* how often all links are stopped and released */
     int64_t drift_us;      /* how wrong the wall clock of each thread is, at most */
     bool has_account;      /* one shopper registers and logs in, with an address */
     bool suspends, erases; /* that account */

@@ -1,5 +1,6 @@
 #include "tests/sim/run.h"
 #include "base/planted.h"
+#include "chassis/obs.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/sync.h"
@@ -11,14 +12,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { STAFF_MAX = 2, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
+enum { STAFF_MAX = 2, OPERATOR_ASKS = 8, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
 
 /* A run takes some hundred thousand steps and some minutes. */
 enum { STEPS_MAX = 3 * 1000 * 1000 };
 static const int64_t virtual_us_max = INT64_C(6) * 3600 * TIME_SECOND;
 
 struct cast {
-    struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank;
+    struct person shoppers[PLAN_SHOPPERS_MAX], staff[STAFF_MAX], bank, operator_;
     struct run *run;
     struct thread *gremlin;
     bool gremlin_has_gone;
@@ -57,6 +58,33 @@ static void make_cast(struct run *run, struct cast *cast, struct check *check)
     }
     client_init(&cast->bank.client, run->world, run->model, check, "bank", 0);
     cast->bank.asks = run->plan.bank_asks;
+    client_init(&cast->operator_.client, run->world, run->model, check, "operator", 0);
+    cast->operator_.client.is_operator = true;
+    cast->operator_.asks = run->plan.refused_one_in > 0 ? OPERATOR_ASKS : 0;
+}
+
+static void shuffle(int *numbers, int count)
+{
+    for (int i = 0; i < count; i++)
+        numbers[i] = i;
+    for (int i = count - 1; i > 0; i--) {
+        int j = dice(i + 1), other = numbers[i];
+        numbers[i] = numbers[j];
+        numbers[j] = other;
+    }
+}
+
+/* Stops links one by one, and releases them in another order. */
+static void swizzle(struct world *world)
+{
+    int links[WORLD_LINKS_COUNT];
+    for (int releases = 0; releases < 2; releases++) {
+        shuffle(links, WORLD_LINKS_COUNT);
+        for (int i = 0; i < WORLD_LINKS_COUNT; i++) {
+            sleep_until(clock_mono_us() + dice_us(TIME_SECOND));
+            world_stop_link(world, (enum world_link)links[i], !releases);
+        }
+    }
 }
 
 /* Fills the disk now and then. */
@@ -71,6 +99,9 @@ static void gremlin_run(void *subject)
         if (i < plan->disk_breaks && fault_strikes(FAULT_DISK_BREAK, 1))
             world_break_disk(cast->run->world);
     }
+    for (int i = 0; i < plan->swizzles; i++)
+        if (fault_strikes(FAULT_SWIZZLE, 1))
+            swizzle(cast->run->world);
     cast->gremlin_has_gone = true;
 }
 
@@ -81,6 +112,7 @@ static void start_all(const struct plan *plan, struct cast *cast)
     for (int i = 0; i < plan->staff_count; i++)
         staff_start(&cast->staff[i]);
     bank_start(&cast->bank);
+    operator_start(&cast->operator_);
     cast->gremlin = thread_start("gremlin", gremlin_run, cast);
 }
 
@@ -91,6 +123,7 @@ static void join_all(const struct plan *plan, struct cast *cast)
     for (int i = 0; i < plan->staff_count; i++)
         thread_join(cast->staff[i].thread);
     thread_join(cast->bank.thread);
+    thread_join(cast->operator_.thread);
     thread_join(cast->gremlin);
 }
 
@@ -144,6 +177,7 @@ static void watch_for(struct run *run, struct check *check, int64_t us)
     int64_t until_us = clock_mono_us() + us;
     while (world_await_crash(run->world, until_us))
         recover(run, check);
+    world_check_bounds(run->world);
 }
 
 static void restart(struct run *run, struct check *check)
@@ -193,7 +227,7 @@ static void disturb(struct run *run, struct check *check)
 
 static bool have_all_gone(const struct plan *plan, const struct cast *cast)
 {
-    bool have_gone = cast->bank.has_gone && cast->gremlin_has_gone;
+    bool have_gone = cast->bank.has_gone && cast->operator_.has_gone && cast->gremlin_has_gone;
     for (int i = 0; i < plan->shoppers_count; i++)
         have_gone = have_gone && cast->shoppers[i].has_gone;
     for (int i = 0; i < plan->staff_count; i++)
@@ -215,13 +249,16 @@ static void come_to_rest(struct run *run, struct cast *cast, struct check *check
 {
     char why[WHY_BYTES];
     run->world->faults_on = false;
+    world_mend_reactions(run->world);
     story_tell("all have gone home; the bus is in order again");
     for (int i = 0; i < REST_TRIES_MAX; i++) {
         check_now(check);
         if (!check_is_moving(check, why, sizeof why))
             return;
-        if (i % 4 == 3)
+        if (i % 4 == 3) {
             staff_close_shop(&cast->staff[0]);
+            operator_requeue(&cast->operator_.client);
+        }
         sleep_until(clock_mono_us() + (i < 40 ? 500 * TIME_MS : 5 * TIME_SECOND));
     }
     check_tell_moving(check, STDOUT_FILENO);
@@ -254,6 +291,26 @@ static void sum_up(struct run *run)
     const struct fault *struck = faults_struck(&run->outcome.faults);
     for (int i = 0; i < run->outcome.faults; i++)
         run->outcome.struck[struck[i].kind]++;
+    memcpy(run->outcome.deeds, deeds, sizeof deeds);
+}
+
+/* Each refused event was counted where operators look, but for one a consumer and kill. */
+static void check_letters_counted(struct run *run)
+{
+    static const char rule[] = "dead letters are counted";
+    int64_t counted = 0;
+    str rest = metrics_text(run->arena);
+    while (rest.ptr) {
+        str line = str_cut(&rest, '\n');
+        int64_t number;
+        ptrdiff_t at = str_find(line, STR("} "));
+        if (str_starts(line, STR("duka_dead_letters_total{")) && at > 0 &&
+            str_to_int64(str_slice(line, (size_t)at + 2, line.len), 0, INT64_MAX, &number))
+            counted += number;
+    }
+    int refused = run->world->events_refused;
+    RULE(counted <= refused && counted + 3 * run->outcome.crashes >= refused, rule,
+         "%d were refused, %lld counted", refused, (long long)counted);
 }
 
 static void perform(struct run *run, enum planted planted)
@@ -277,6 +334,7 @@ static void perform(struct run *run, enum planted planted)
     people_read_all(cast->shoppers, run->plan.shoppers_count, &cast->staff[0]);
     bool is_closed = close_shop(run, check);
     ASSERT(is_closed);
+    check_letters_counted(run);
     world_done(run->world);
     run->outcome.virtual_us = clock_mono_us() - began_us;
 }
@@ -290,6 +348,7 @@ void run_seed(struct run *run, struct arena *arena, struct plan plan, str folder
     crypto_init();
     baton_start(plan.seed);
     story_clock(true);
+    deeds_open();
     faults_open(plan.seed, plan.only_faults);
     perform(run, planted);
     story_clock(false);

@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/faults.h"
 
 /* Faults of the test itself, planted to see that they are found. */
@@ -22,6 +23,7 @@ struct outcome {
     struct sha256 books;
     int asked, orders, events, restarts, crashes, faults;
     int struck[FAULT_KINDS_COUNT]; /* the faults by their kind */
+    int deeds[DEEDS_COUNT];        /* what else happened, by its kind */
     int64_t virtual_us;
 };
 

@@ -6,6 +6,8 @@
  *
  *     sim-every             some places of each, evenly spread: what make test does
  *     EVERY=1 sim-every     every place (make sim-every)
+ *     PAIRS=1/2 sim-every   every pair of places of placing, or the first half of them (make
+ * sim-pairs)
  */
 #include "os/clock.h"
 #include "os/sync.h"
@@ -18,7 +20,8 @@
 
 enum {
     POINTS_STANDARD = 4,
-    PAIRS_STANDARD = 3,
+    PAIRS_STANDARD = 8,
+    PAIRS_SEED = 1,
     IOS_APART = 23,
     SEED = 11,
     SECONDS_MAX = 300,
@@ -269,6 +272,15 @@ static void fail_every_allocation(struct test *t, struct scene scene)
     printf("%s: %lld allocations failed\n", t->name, (long long)told.allocations);
 }
 
+/* splitmix64: which pairs, is the same each time. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 /* ---- the scenes ---- */
 
 static const struct scene an_order_is_placed = { .act = place_approved };
@@ -293,25 +305,61 @@ TEST(killed_while_stock_is_adjusted) { kill_at_every_io(t, stock_is_adjusted); }
 
 TEST(killed_while_a_file_is_imported) { kill_at_every_io(t, a_file_is_imported); }
 
-/* At every I/O, and then at every I/O of what the shop does next. */
-TEST(killed_twice_while_an_order_is_placed)
+/* Killed at an I/O, and then at one of what the shop does next. */
+static bool kill_at_pair(struct test *t, struct scene scene, int64_t at, int64_t again_at,
+                         int which)
+{
+    scene.kill_at = at;
+    scene.again_at = again_at;
+    scene.is_power_cut = which % 2;
+    return play(t, scene).crashes == 2;
+}
+
+/* How many I/Os follow a kill there. */
+static int64_t ios_behind(struct test *t, struct scene scene, int64_t at)
+{
+    scene.kill_at = at;
+    int64_t ios = play(t, scene).ios_again;
+    CHECK(ios > 10);
+    return ios;
+}
+
+/* Of `parts` parts the given one, from 1 on. */
+static void kill_at_all_pairs(struct test *t, int part, int parts)
 {
     struct scene scene = an_order_is_placed;
-    int64_t ios = play(t, scene).ios, step = step_of(ios, PAIRS_STANDARD);
-    int killed = 0;
-    alarm(6 * 3600);
-    for (scene.kill_at = 1; scene.kill_at <= ios; scene.kill_at += step) {
-        scene.again_at = 0;
-        int64_t again = play(t, scene).ios_again, step_again = step_of(again, PAIRS_STANDARD);
-        CHECK(again > 10);
-        for (int64_t at = 1; at <= again; at += step_again) {
-            scene.again_at = at;
-            scene.is_power_cut = killed % 2;
-            killed += play(t, scene).crashes == 2;
-        }
+    int64_t ios = play(t, scene).ios;
+    int killed = 0, tried = 0;
+    for (int64_t at = part; at <= ios; at += parts) {
+        int64_t again = ios_behind(t, scene, at);
+        for (int64_t again_at = 1; again_at <= again; again_at++, tried++)
+            killed += kill_at_pair(t, scene, at, again_at, tried);
+        printf("first at %lld of %lld: %d pairs so far\n", (long long)at, (long long)ios, killed);
+        fflush(stdout);
     }
-    CHECK(killed >= PAIRS_STANDARD);
-    printf("%s: killed at %d pairs of places\n", t->name, killed);
+    printf("%s: %d pairs tried, killed twice at %d\n", t->name, tried, killed);
+}
+
+TEST(killed_twice_while_an_order_is_placed)
+{
+    const char *pairs = getenv("PAIRS");
+    int part = 1, parts = 1, killed = 0;
+    alarm(24 * 3600);
+    if (pairs && sscanf(pairs, "%d/%d", &part, &parts) >= 1 && part >= 1 && part <= parts) {
+        kill_at_all_pairs(t, part, parts);
+        return;
+    }
+    struct scene scene = an_order_is_placed;
+    int64_t ios = play(t, scene).ios;
+    uint64_t state = PAIRS_SEED;
+    for (int i = 0; i < PAIRS_STANDARD; i++) {
+        int64_t at = 1 + (int64_t)(next_random(&state) % (uint64_t)ios);
+        int64_t again = ios_behind(t, scene, at);
+        killed +=
+            kill_at_pair(t, scene, at, 1 + (int64_t)(next_random(&state) % (uint64_t)again), i);
+    }
+    CHECK(killed > 0);
+    printf("%s: killed twice at %d pairs of places\n", t->name, killed);
 }
 
 TEST(each_io_fails_while_an_order_is_placed) { fail_every_io(t, an_order_is_placed); }

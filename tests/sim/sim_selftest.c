@@ -134,7 +134,7 @@ static const struct change changes[] = {
       "payments-simulator", "update payments set known = 2 where known = 3" },
     { "a refund that is not in the books", "what an order took and gave back follows its payment",
       "orders", "update orders set refunded_minor = captured_minor where payment = 'captured'" },
-    { "a dead letter", "no event is a dead letter", "products",
+    { "a dead letter", "no event is a dead letter but one that was refused", "products",
       "insert into dead_letters (topic, key, number, event_id, type, payload, event_at, error,"
       " tries,"
       " state, at) values ('t', 'k', 1, x'00', 'type', x'', 0, 'why', 1, 'dead', 0)" },

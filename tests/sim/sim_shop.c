@@ -30,6 +30,7 @@ static const char *only_faults; /* NULL: all */
 static bool is_loud;
 static struct job jobs[JOBS_MAX];                /* by seed modulo their number */
 static int seeds_run, struck[FAULT_KINDS_COUNT]; /* the faults that struck in them */
+static int done[DEEDS_COUNT];                    /* what else happened */
 
 static int jobs_at_once(void)
 {
@@ -102,6 +103,8 @@ static void keeps_its_books(struct test *t)
     seeds_run++;
     for (int kind = 0; kind < FAULT_KINDS_COUNT; kind++)
         struck[kind] += outcome.struck[kind];
+    for (int i = 0; i < DEEDS_COUNT; i++)
+        done[i] += outcome.deeds[i];
 }
 
 static void check_same(const struct outcome *first, const struct outcome *second)
@@ -211,6 +214,19 @@ TEST(every_kind_of_fault_struck_in_the_seeds)
         fault_name((struct fault){ (enum fault_kind)kind, struck[kind] }, name);
         printf("%s%s", name, kind == FAULT_KINDS_COUNT - 1 ? "\n" : ", ");
         silent += struck[kind] == 0;
+    }
+    CHECK_INT(silent, 0);
+}
+
+/* The same for what people do, how the bank behaves, how the disk fails and where the shop dies. */
+TEST(everything_else_happened_in_the_seeds)
+{
+    if (seeds_run < SEEDS_STANDARD || only_faults)
+        SKIP("only some seeds or faults were chosen");
+    int silent = 0;
+    for (int i = 0; i < DEEDS_COUNT; i++) {
+        printf("%s:%d%s", deed_names[i], done[i], i == DEEDS_COUNT - 1 ? "\n" : ", ");
+        silent += done[i] == 0;
     }
     CHECK_INT(silent, 0);
 }

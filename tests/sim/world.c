@@ -1,10 +1,14 @@
 #include "tests/sim/world.h"
+#include "apps/care.h"
+#include "chassis/admin.h"
 #include "chassis/client.h"
 #include "chassis/conf.h"
 #include "chassis/db_faults.h"
+#include "chassis/service_inside.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/dice.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/story.h"
@@ -72,6 +76,7 @@ static void pass_point(struct world *world, enum crash_point point)
     world->points[point]++;
     if (world->is_crashed || world->crash_in[point] == 0 || --world->crash_in[point] > 0)
         return;
+    deed((enum deed)(DEED_KILLED_AT_IO + (int)point));
     baton_outside(crash_now, world);
 }
 
@@ -87,6 +92,10 @@ static enum disk_fault on_disk_op(void *self, enum disk_op op, const char *path)
         return DISK_WORKS;
     static const char *const ops[] = { "read", "write", "sync", "", "truncation", "removal" };
     world->faults_of_disk++;
+    deed(op == DISK_READ               ? DEED_READ_FAILED
+         : op == DISK_SYNC             ? DEED_SYNC_FAILED
+         : world->fault == DISK_ENOSPC ? DEED_NO_ROOM
+                                       : DEED_WRITE_FAILED);
     story_tell("the disk fails: a %s of %s", ops[op], strrchr(path, '/'));
     return world->fault;
 }
@@ -148,6 +157,8 @@ void world_bury(struct world *world, bool is_power_cut)
     ASSERT(world->is_crashed);
     world_mend(world);
     int64_t lost = crash_disk_crash(is_power_cut);
+    if (lost > 0)
+        deed(DEED_SECTORS_LOST);
     static const char *const names[] = { "orders", "products", "users", "payments-simulator" };
     for (int i = 0; i < 4; i++) {
         char path[300];
@@ -217,6 +228,15 @@ static int64_t decide(struct world *world, const struct bus_event *event, bool *
     return 0;
 }
 
+static bool is_stopped(const struct world *world, const char *consumer)
+{
+    static const char *const names[] = { "users", "products", "orders" };
+    for (int i = 0; i < 3; i++)
+        if (strcmp(names[i], consumer) == 0)
+            return world->stopped[i];
+    return false;
+}
+
 /* A consumer that is cut off hears everything when that is over. */
 static int64_t cut_us(struct world *world, const char *consumer)
 {
@@ -230,6 +250,8 @@ static int64_t cut_us(struct world *world, const char *consumer)
     int64_t now_us = clock_mono_us(), *until_us = &world->bus_cut_until_us[at];
     if (!world->faults_on)
         *until_us = 0;
+    else if (is_stopped(world, consumer))
+        *until_us = now_us + TIME_SECOND;
     else if (now_us >= *until_us && fault_strikes(FAULT_BUS_CUT, bus->cut_one_in))
         *until_us = now_us + 1 + fault_number(0, bus->cut_us);
     return *until_us > now_us ? *until_us - now_us : 0;
@@ -248,6 +270,41 @@ static int64_t fate(void *self, const char *consumer, const struct bus_event *ev
     return late_us;
 }
 
+void world_stop_link(struct world *world, enum world_link link, bool is_stopped)
+{
+    static const char *const names[] = { "bus to users", "bus to products", "bus to orders",
+                                         "calls between services" };
+    world->stopped[link] = is_stopped;
+    story_tell("%s: %s", names[link], is_stopped ? "stopped" : "released");
+}
+
+/* ---- reactions that cannot take an event ---- */
+
+/* The same for ever: a program that has a fault has it each time. */
+static bool refuses(void *self, const char *consumer, const struct bus_event *event)
+{
+    struct world *world = self;
+    if (world->is_mended || world->plan->refused_one_in == 0)
+        return false;
+    str id = str_of(event->id.bytes, sizeof event->id.bytes);
+    uint64_t hash = str_hash(id) * 31 + str_hash(str_of_z(consumer));
+    uint8_t *decided = &world->refusals[hash % EVENTS_MAX];
+    if (*decided == 0)
+        *decided = 1 + fault_strikes(FAULT_REFUSED, world->plan->refused_one_in);
+    if (*decided == 1)
+        return false;
+    world->events_refused++;
+    story_tell("  %s cannot take %" STR_F " #%lld of %" STR_F, consumer, STR_A(event->type),
+               (long long)event->number, STR_A(event->key));
+    return true;
+}
+
+void world_mend_reactions(struct world *world)
+{
+    world->is_mended = true;
+    story_tell("the program that refused events is mended");
+}
+
 /* ---- calls between services ---- */
 
 static enum client_fate peer_fate(void *self, const struct call_spec *spec)
@@ -261,7 +318,7 @@ static enum client_fate peer_fate(void *self, const struct call_spec *spec)
         world->peer_cut_until_us = clock_mono_us() + 1 + fault_number(0, peers->cut_us);
     if (fault_strikes(FAULT_PEER_LATE, peers->late_one_in))
         sleep_until(clock_mono_us() + fault_number(0, peers->late_us));
-    if (clock_mono_us() < world->peer_cut_until_us ||
+    if (clock_mono_us() < world->peer_cut_until_us || world->stopped[LINK_PEERS] ||
         fault_strikes(FAULT_PEER_AWAY, peers->away_one_in))
         fate = CLIENT_AWAY;
     else if (fault_strikes(FAULT_PEER_ANSWER_LOST, peers->lost_one_in))
@@ -277,11 +334,13 @@ void world_init(struct world *world, struct arena *arena, const struct plan *pla
 {
     *world = (struct world){ .plan = plan, .arena = arena, .folder = folder, .faults_on = true };
     world->events = arena_array(arena, struct announced, EVENTS_MAX);
+    world->refusals = arena_array(arena, uint8_t, EVENTS_MAX);
     lock_init(&world->lock);
     cond_init(&world->changed);
     watch(world);
     write_key(world);
     client_use_faults(&(struct client_faults){ .self = world, .fate = peer_fate });
+    consumer_use_faults(&(struct consumer_faults){ .self = world, .refuses = refuses });
     if (world->plan->drift_us > 0 && fault_strikes(FAULT_DRIFT, 1))
         baton_wall_drift(world->plan->drift_us);
     world->conf = conf_of(world);
@@ -292,8 +351,17 @@ void world_done(struct world *world)
     ASSERT(!world->shop && world->under_way == 0);
     stop_watching();
     client_use_faults(NULL);
+    consumer_use_faults(NULL);
     cond_done(&world->changed);
     lock_done(&world->lock);
+}
+
+static void open_operators_door(struct world *world)
+{
+    struct admin_config config = { .conf = world->conf };
+    world->care = care_open(world->shop);
+    care_actions(world->care, &config);
+    world->admin = admin_open(&config);
 }
 
 static void open_inside(void *subject)
@@ -314,6 +382,7 @@ static void open_inside(void *subject)
     } while (error != OK && world->faults_of_disk > failed_before);
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
     shop_start(world->shop);
+    open_operators_door(world);
 }
 
 bool world_open(struct world *world)
@@ -352,7 +421,13 @@ bool world_stop(struct world *world)
     return true;
 }
 
-static void close_inside(void *subject) { shop_close(((struct world *)subject)->shop); }
+static void close_inside(void *subject)
+{
+    struct world *world = subject;
+    care_close(world->care);
+    admin_close(world->admin, 0, NULL, NULL);
+    shop_close(world->shop);
+}
 
 bool world_close(struct world *world)
 {
@@ -413,6 +488,48 @@ void world_fail_disk(struct world *world, enum disk_op op, enum disk_fault fault
     world->fault_in[op] = nth;
 }
 
+/* ---- queues and caches ---- */
+
+enum { BUS_EVENTS_MAX = 16384, RELAY_UNDER_WAY_MAX = 8192 }; /* as shop.c and relay.c have them */
+
+static void look_at_service(struct world *world, struct service *service)
+{
+    static const char rule[] = "queues and caches keep their bounds";
+    int64_t under_way = relay_backlog(service->relay);
+    RULE(under_way <= RELAY_UNDER_WAY_MAX, rule, "the relay of %s has %lld events under way",
+         service_name(service), (long long)under_way);
+    int64_t bytes = cache_stats_of(service->cache).bytes;
+    RULE(bytes <= conf_int(world->conf, CONF_CATALOG_CACHE), rule, "%s has %lld bytes of answers",
+         service_name(service), (long long)bytes);
+    int waiting = waiters_count(&service->waiters);
+    RULE(waiting <= world->under_way + 1, rule, "%d calls of %s wait, of %d", waiting,
+         service_name(service), world->under_way);
+}
+
+static void look_inside(void *subject)
+{
+    static const char rule[] = "queues and caches keep their bounds";
+    struct world *world = subject;
+    if (!world->is_open)
+        return;
+    struct shop *shop = world->shop;
+    int64_t backlog = bus_backlog(shop->house.bus);
+    RULE(backlog <= BUS_EVENTS_MAX, rule, "the bus has %lld events", (long long)backlog);
+    int queue = workers_queue_length(shop->house.workers);
+    int64_t queue_max = conf_int(world->conf, CONF_QUEUE_MAX) + world->under_way;
+    RULE(queue <= queue_max, rule, "%d calls wait for a worker, of at most %lld", queue,
+         (long long)queue_max);
+    for (int i = 0; i < shop->places_count; i++)
+        look_at_service(world, shop->places[i].service);
+}
+
+void world_check_bounds(struct world *world)
+{
+    lock_take(&world->lock); /* so that nobody closes it meanwhile */
+    (void)baton_inside(look_inside, world);
+    lock_drop(&world->lock);
+}
+
 /* ---- the door ---- */
 
 static str first_segment(str path)
@@ -433,6 +550,10 @@ static void hand_inside(void *subject)
     struct world *world = handing->world;
     if (world->crashes != handing->crashes_before)
         return;
+    if (handing->request->operator_socket) {
+        admin_handle(world->admin, handing->request);
+        return;
+    }
     struct service *service = shop_service(world->shop, first_segment(handing->request->path));
     ASSERT(service);
     service_handle(service, handing->request);

@@ -16,6 +16,9 @@ struct announced {
     struct uuid id;
 };
 
+/* What a swizzle stops: what the bus brings to each service, and the calls between them. */
+enum world_link { LINK_USERS, LINK_PRODUCTS, LINK_ORDERS, LINK_PEERS, WORLD_LINKS_COUNT };
+
 /* Where the shop may be killed. */
 enum crash_point {
     CRASH_AT_IO,      /* before a write, a sync, a new length, a removal; and right after a sync */
@@ -47,6 +50,12 @@ struct world {
     const char *bus_cut_of[WORLD_CONSUMERS_MAX]; /* consumers by name */
 
     bool faults_on;
+    bool is_mended;     /* no event is refused any more */
+    int events_refused; /* how often one was */
+    uint8_t *refusals;  /* of EVENTS_MAX: by consumer and event, 1: it takes it; 2: it does not */
+    bool stopped[WORLD_LINKS_COUNT];
+    struct care *care; /* what the operator may ask, and his door */
+    struct admin *admin;
     bool loses_for_ever; /* a planted fault */
     int lost_for_ever;
     struct announced *events; /* open addressing by key and number */
@@ -70,6 +79,16 @@ bool world_open(struct world *world);
 bool world_stop(struct world *world);
 bool world_close(struct world *world);
 
+/* Stops a link, or releases it: what went over it waits meanwhile, or is refused. */
+void world_stop_link(struct world *world, enum world_link link, bool is_stopped);
+
+/* The program that refused events is mended. */
+void world_mend_reactions(struct world *world);
+
+/* What must hold at any time of a shop that is open: its queues and caches are no longer than they
+ * are said to be. */
+void world_check_bounds(struct world *world);
+
 /* The disk of a service is full for one step, soon. */
 void world_fill_disk(struct world *world);
 
@@ -92,9 +111,10 @@ void world_mend(struct world *world);
 /* What is left of a shop that was killed: its disk after a power cut, or as it had written. */
 void world_bury(struct world *world, bool is_power_cut);
 
-/* Gives a request to the service that its path begins with; false if nobody listens. Whoever
- * answers it calls world_answering before, and world_answered afterwards with the number of crashes
- * that there had been when it was given. A shop that was killed since answers none. */
+/* Gives a request to the service that its path begins with, or to the operator's door
+ * ("/operator"); false if nobody listens. Whoever answers it calls world_answering before, and
+ * world_answered afterwards with the number of crashes that there had been when it was given. A
+ * shop that was killed since answers none. */
 bool world_hand(struct world *world, struct request *request);
 void world_answering(struct world *world);
 void world_answered(struct world *world, int crashes_before);

@@ -245,6 +245,33 @@ TEST(an_event_that_is_refused_for_good_is_put_aside_and_its_key_waits)
     CHECK_INT(held(counter), 0);
 }
 
+static bool refuses_second(void *self, const char *consumer, const struct bus_event *event)
+{
+    int *refused = self;
+    bool is_second = event->number == 2;
+    *refused += is_second;
+    return is_second && str_equal(str_of_z(consumer), STR("counter"));
+}
+
+TEST(an_event_that_a_test_refuses_is_put_aside_until_it_is_requeued)
+{
+    int refused = 0;
+    struct dead_letter *found;
+    struct counter *counter = counter_open(t);
+    consumer_use_faults(&(struct consumer_faults){ .self = &refused, .refuses = refuses_second });
+    CHECK_INT(deliver(counter, "a 1, a 2, a 3, b 1"), 4);
+    consumer_use_faults(NULL);
+    CHECK_INT(refused, 1);
+    CHECK_STR(counter_notes(counter), "a 1, b 1");
+    CHECK_INT(letters(counter, &found), 1);
+    CHECK_STR(found[0].state, "dead");
+    requeue(counter, "a");
+    for (int i = 0; i < 2; i++)
+        retry_held(counter);
+    CHECK_STR(counter_notes(counter), "a 1, b 1, a 2, a 3");
+    CHECK_INT(letters(counter, &found), 0);
+}
+
 TEST(a_letter_that_fails_again_is_dead_again)
 {
     struct counter *counter = counter_open(t);
