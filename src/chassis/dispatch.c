@@ -15,6 +15,8 @@
 #include "os/clock.h"
 #include <stdio.h>
 
+enum { ANSWER_ROOM_BYTES = 16 * 1024 * 1024 }; /* above the ceiling, for what must be told */
+
 struct task {
     struct work work;
     struct service *service;
@@ -28,6 +30,7 @@ struct task {
     int64_t cache_mark;    /* of the cache, before the snapshot */
     err failure;           /* outcome of the write */
     int runs;
+    bool is_on_disk; /* its write, and the answer is not told yet */
     void (*phase)(struct task *task);
 };
 
@@ -168,6 +171,12 @@ static void run_phase(struct work *work)
     if (setjmp(guard) == 0) {
         arena_guard(task->call.arena, &guard);
         task->phase(task);
+    } else if (task->is_on_disk) {
+        /* What was done cannot be refused any more: it is told once more, with room. */
+        task->is_on_disk = false;
+        arena_raise(task->call.arena, ANSWER_ROOM_BYTES);
+        clear_response(task);
+        run_phase(work);
     } else {
         static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
         arena_raise(task->call.arena, ARENA_CHUNK_BYTES);
@@ -198,6 +207,12 @@ static void phase_answer_made(struct task *task)
 {
     const struct call *call = &task->call;
     answer_message_now(task, call->answer, call->answer_status);
+}
+
+static void tell_answer_made(struct task *task)
+{
+    task->is_on_disk = true;
+    resume(task, phase_answer_made);
 }
 
 /* ---- waiting for the subject to settle ---- */
@@ -345,7 +360,7 @@ static void write_done(struct write *write, enum write_end end, err outcome)
         count_call(task, OK);
         respond(task);
     } else
-        resume(task, phase_answer_made);
+        tell_answer_made(task);
 }
 
 /* Called by the writer inside the transaction, after the batch function: the answer of a call that
