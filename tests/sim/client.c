@@ -191,6 +191,7 @@ static void add_headers(struct exchange *exchange)
 
 static const char *const method_names[HTTP_METHODS_COUNT] = { [HTTP_GET] = "GET",
                                                               [HTTP_POST] = "POST",
+                                                              [HTTP_PUT] = "PUT",
                                                               [HTTP_PATCH] = "PATCH",
                                                               [HTTP_DELETE] = "DELETE" };
 

@@ -360,7 +360,12 @@ static void open_operators_door(struct world *world)
 {
     struct admin_config config = { .conf = world->conf };
     world->care = care_open(world->shop);
+    struct service *services[SHOP_MEMBERS_MAX];
     care_actions(world->care, &config);
+    for (int i = 0; i < world->shop->places_count; i++)
+        services[i] = world->shop->places[i].service;
+    config.services = services;
+    config.services_count = world->shop->places_count;
     world->admin = admin_open(&config);
 }
 
