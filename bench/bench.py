@@ -1,6 +1,6 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [flood] [million] [--rounds N] [--seconds S]
+    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [flood] [million] [events] [--rounds N] [--seconds S]
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
@@ -24,6 +24,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+from events import bench_events
 from peers import Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
 
 HERE = Path(__file__).resolve().parent
@@ -525,7 +526,7 @@ def bench_statements(folder, options):
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
            "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
-           "sweep": bench_sweep, "flood": bench_flood, "million": bench_million}
+           "sweep": bench_sweep, "flood": bench_flood, "million": bench_million, "events": bench_events}
 
 
 def main():

@@ -281,7 +281,7 @@ STAGES = {
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
     # Real brokers and databases, bounded; `make test-wire` runs all of it.
-    "wire": (3600 if os.environ.get("WIRE") == "whole" else 300, ["asan", "release"], lambda word: wire_programs(word)),
+    "wire": (10800 if os.environ.get("WIRE") == "whole" else 300, ["asan", "release"], lambda word: wire_programs(word)),
 }
 PARALLEL = {"unit-asan", "unit-tsan", "api-asan", "api-tsan", "fuzz", "wire"}  # wire waits more than it works
 

@@ -1,8 +1,7 @@
 /* The life of a request inside a service: route, authenticate, bind, replay, run, write, answer.
  *
- * A task moves by phases; each phase runs on a worker (or on the loop, for calls that read memory
- * only), and between phases the task is parked with the writer or among the waiters, never with a
- * thread. */
+ * A task moves by phases; each runs on a worker (or on the loop, for calls that read memory only);
+ * between them it is parked with the writer or among the waiters, never with a thread. */
 #include "base/crypto.h"
 #include "base/planted.h"
 #include "chassis/answer.h"
@@ -55,14 +54,14 @@ static void count_call(struct task *task, err error)
     struct service *service = task->service;
     bool ours =
         error && err_http_status(error) >= 500 && err_kind_of(error->code) != ERR_UNIMPLEMENTED;
-    series_add(error ? (ours ? service->calls_failed : service->calls_refused)[spec->index]
-                     : service->calls_ok[spec->index],
-               1);
+    struct series **calls = ours ? service->calls_failed : service->calls_refused;
+    series_add((error ? calls : service->calls_ok)[spec->index], 1);
     series_time(service->calls_time[spec->index], clock_mono_us() - task->request->received_us);
     if (!ours)
         return;
     bool is_theirs = task->request->grpc && error->code == CALL_DEADLINE; /* grpc-timeout */
-    LOG(error->code == CALL_OVERLOADED || is_theirs ? LOG_WARN : LOG_ERROR, "call.failed",
+    bool is_passing = error->code == CALL_OVERLOADED || error->code == UPSTREAM_UNAVAILABLE;
+    LOG(is_passing || is_theirs ? LOG_WARN : LOG_ERROR, "call.failed",
         LOG_TEXT("call", str_of_z(spec->short_name)),
         LOG_TEXT("error", err_describe(task->call.arena, error)),
         LOG_TEXT("trace_id", str_of_z(task->request->trace_id)));
@@ -82,8 +81,7 @@ void dispatch_leave(struct service *service)
     __atomic_fetch_sub(&service->calls_under_way, 1, __ATOMIC_SEQ_CST);
 }
 
-/* From here on the task is the transport's: it may be gone; and so may the service be, once it was
- * told that this call has ended. */
+/* From here on the task may be gone, and the service once it was told that this call has ended. */
 static void respond(struct task *task)
 {
     struct service *service = task->service;
@@ -292,8 +290,7 @@ static void time_up_done(struct write *write, enum write_end end, err outcome)
         resume(task, phase_read_standing);
 }
 
-/* Time is up: the answer is 202 with the subject as it stands, unless another was fixed meanwhile.
- */
+/* Time is up: the answer is 202 with the subject as it stands, unless another was fixed. */
 static void phase_time_up(struct task *task)
 {
     struct service *service = task->service;

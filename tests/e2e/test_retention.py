@@ -44,17 +44,12 @@ def complaints(tables, metrics):
                 yield f"{service}.{table} is not counted"
 
 
-def read_metrics(shop):
-    """The shop's metrics as text."""
-    return shop.http.get(shop.ops + "/metrics").text
-
-
 @pytest.fixture(name="seen")
 def fixture_seen(new_shop):
     """A shop's tables and metrics."""
     shop = new_shop(SWEEP_INTERVAL="200ms").start()
-    until(lambda: all(f'duka_table_rows{{service="{name}",table="once"}}' in read_metrics(shop) for name in SERVICES), 20)
-    return {name: tables_of(shop.data / f"{name}.db") for name in SERVICES}, read_metrics(shop)
+    until(lambda: all(f'duka_table_rows{{service="{name}",table="once"}}' in shop.metrics() for name in SERVICES), 20)
+    return {name: tables_of(shop.data / f"{name}.db") for name in SERVICES}, shop.metrics()
 
 
 def test_every_table_of_the_schema_is_a_record_or_bookkeeping_with_a_rule_and_a_count(seen):
@@ -80,7 +75,7 @@ def test_reports_of_imports_are_forgotten_in_time_and_the_products_stay(new_shop
     assert rows("imports") == 1
     until(lambda: rows("import_lines") == 0 and rows("imports") == 0, 30, "the report is forgotten")
     assert len(accepted(shop.customer().get("/products?limit=100"))["items"]) == 100
-    swept = re.search(r'duka_swept_rows_total\{service="products",table="imports"\} (\d+)', read_metrics(shop))
+    swept = re.search(r'duka_swept_rows_total\{service="products",table="imports"\} (\d+)', shop.metrics())
     assert int(swept[1]) == 301
 
 

@@ -24,6 +24,7 @@ import uuid
 
 import httpx
 import postgresql
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("users", "products", "orders")
@@ -37,6 +38,9 @@ ADDRESS = {
     "postal_code": "00100",
     "country": "KE",
 }
+
+# The public door's alone; between the services of a test nobody listens.
+PUBLIC_DOOR = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "TLS_CLIENT_NAMES")
 
 # No test waits for a limit that it does not ask for.
 FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0", "LOG_FORMAT": "json"}
@@ -91,6 +95,11 @@ def free_port():
         if port not in _ports_given:
             _ports_given.add(port)
             return port
+
+
+def one_process(why):
+    """Marks a test that asks for what only the shop in one process has, and says what it is."""
+    return pytest.mark.skipif(bool(os.environ.get("SHOP_APART")), reason="of one process: " + why)
 
 
 def new_email(name="someone"):
@@ -432,7 +441,8 @@ class Shop:
             if self.replicas > 1:  # it pushes to one address
                 places["BUS_URL"] += "?" + "&".join(f"{service}={self.doors[service]}" for service in LISTENERS)
             places["BUS_PASSWORD"] = self.inner_key
-        given = {k: v for k, v in self.environment().items() if k not in ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR")}
+        left_out = ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR", *(PUBLIC_DOOR if name != "gateway" else ()))
+        given = {k: v for k, v in self.environment().items() if k not in left_out}
         return {**places, **given}
 
     def _launch(self, name, environment, prefix=()):
@@ -517,7 +527,11 @@ class Shop:
         for name in list(self.services):
             process = self.services.pop(name)
             process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=seconds) or code
+            try:
+                code = process.wait(timeout=2) or code
+            except subprocess.TimeoutExpired:  # nobody comes any more: not for the rest of DRAIN_TIME
+                process.send_signal(signal.SIGTERM)
+                code = process.wait(timeout=seconds) or code
         return code
 
     def stop(self, seconds=30.0):
@@ -592,10 +606,13 @@ class Shop:
             if re.search(r'"level": ?"error"|panic|Sanitizer|runtime error:', line)
         ]
 
+    def ops_doors(self):
+        """Those of all its programs."""
+        return [self.ops, *("http://" + self.services_ops[name] for name in self.services)]
+
     def metrics(self):
         """Those of all its programs."""
-        doors = [self.ops, *("http://" + self.services_ops[name] for name in self.services)]
-        return "\n".join(self.http.get(door + "/metrics").text for door in doors)
+        return "\n".join(self.http.get(door + "/metrics").text for door in self.ops_doors())
 
     # ---- the tables ----
 
@@ -611,17 +628,18 @@ class Shop:
 
     # ---- the operator ----
 
-    def _operators_settings(self, words):
-        """Those of the program whose socket answers, where the shop runs apart."""
-        if not self.apart or words[0] == "migrate":
+    def operators_settings(self, *words, at=None):
+        """Those of the program whose socket answers, where the shop runs apart; `at` names it where the words do not."""
+        if not self.apart or words[:1] in ((), ("migrate",)):
             return self.environment()
-        at = {"import": "products", "export": "products", "seed": "products", "explain": "orders"}
-        return self.environment_of(at.get(words[0], "users"))
+        rooms = {"import": "products", "export": "products", "seed": "products", "explain": "orders", "check": "orders"}
+        named = [word for word in words[2:3] if words[0] == "dead-letters" and word in SERVICES]
+        return self.environment_of(at or (named or [rooms.get(words[0], "users")])[0])
 
-    def dukactl(self, *words, stdin=None, check=True):
+    def dukactl(self, *words, stdin=None, check=True, at=None):
         done = subprocess.run(
             [str(program("dukactl")), *words],
-            env=self._operators_settings(words),
+            env=self.operators_settings(*words, at=at),
             cwd=ROOT,
             text=True,
             input=stdin,

@@ -2,10 +2,12 @@
 
 import collections
 import os
+import re
 import subprocess
 import sys
 import threading
 
+import postgresql
 import pytest
 from books import check_books, read_books, read_books_of_postgresql
 from conftest import WHOLE
@@ -14,8 +16,11 @@ from shop import ROOT, Shop, accepted, seeded, until
 
 KILLS = 20 if WHOLE else 3
 
-# What asks for one process, or for what no other topology has.
-ONE_PROCESS = ["test_apart.py", "test_printed_lines.py", "test_signals.py"]
+# They bring their own programs, apart or not, wherever they run.
+OF_THEMSELVES = ["test_apart.py", "test_printed_lines.py"]
+
+# What reads the files of SQLite, or floods more than its readers take (as in scripts/lib/stages.py).
+NOT_FOR_POSTGRESQL = ["test_dukactl.py", "test_http2.py", "test_retention.py"]
 
 # Every topology of the README, on a whole run; RabbitMQ on either store in a bounded one.
 BROKERS = ["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole), pytest.param("Elasticmq", marks=pytest.mark.whole)]
@@ -79,21 +84,38 @@ def test_the_books_hold_when_replicas_are_killed_under_load_on_postgresql(broker
     held(run, tell, f"apart, two replicas of each, on PostgreSQL and {type(broker).__name__}")
 
 
-@pytest.mark.whole
-def test_the_e2e_suite_passes_with_the_services_apart(broker):
-    given = broker.settings()
-    ignored = [f"--ignore={ROOT}/tests/e2e/{name}" for name in ONE_PROCESS]
+def e2e(words, left_out, environment):
+    """Runs the e2e suite; gives its counts as pytest tells them, whether it passed, and what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--tb=short", "-p", "no:cacheprovider"]
-        + ignored
-        + [str(ROOT / "tests" / "e2e")],
-        env={**os.environ, "SHOP_APART": "1", "SHOP_BUS_URL": given["BUS_URL"],
-             "SHOP_BUS_USER": given.get("BUS_USER", ""), "SHOP_BUS_PASSWORD": given.get("BUS_PASSWORD", "")},
+        [*words, sys.executable, "-m", "pytest", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider", f"{ROOT}/tests/e2e"]
+        + [f"--ignore={ROOT}/tests/e2e/{name}" for name in left_out],
+        env={**os.environ, "SHOP_APART": "1", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout[-6000:]
+    counts = re.findall(r"^((?:\d+ \w+(?:, )?)+) in ", done.stdout, re.M)
+    return (counts or ["no counts"])[-1], done.returncode == 0, done.stdout
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("store", ["SQLite", "PostgreSQL"])
+@pytest.mark.parametrize("kind", ["Direct", "Rabbitmq", "Kafka", "Elasticmq"])
+def test_the_e2e_suite_passes_with_the_services_apart(running, kind, store, tell):
+    """Every topology of programs apart: each bus, on either store. Without a broker each shop has doors of its own."""
+    environment, words, left_out = {}, [], OF_THEMSELVES
+    if kind != "Direct":
+        given = running.get(kind).settings()
+        names = {"BUS_URL": "SHOP_BUS_URL", "BUS_USER": "SHOP_BUS_USER", "BUS_PASSWORD": "SHOP_BUS_PASSWORD"}
+        environment = {names[name]: value for name, value in given.items() if name in names}
+    if store == "PostgreSQL":
+        if why := postgresql.missing():
+            pytest.skip(why)
+        words = [sys.executable, f"{ROOT}/tests/lib/postgresql.py"]
+        left_out = OF_THEMSELVES + NOT_FOR_POSTGRESQL
+    counts, passed, printed = e2e(words, left_out, environment)
+    tell(f"e2e apart, {store}, {kind}: {counts}")
+    assert passed, printed[-6000:]
 
 
 def test_a_rolling_change_under_load_loses_no_request(running, postgres, tmp_path, tell):
