@@ -217,7 +217,9 @@ def fuzz_programs(word):
     """Every fuzzer over its seeds and a bounded number of changed ones, and its planted fault (scripts/lib/fuzz.py)."""
     names = sorted(path.name.removeprefix("fuzz-") for path in (BUILD / "asan" / "tests" / "fuzz").glob("fuzz-*") if path.is_file())
     script = ROOT / "scripts" / "lib" / "fuzz.py"
-    return [Program(name, [sys.executable, "-B", script, "sample", name]) for name in names if word in name]
+    twin = BUILD / "asan" / "tests" / "fuzz" / "wire-twin"
+    judged = [Program("wire-twin", [sys.executable, "-B", "tests/fuzz/wire_twin.py", twin])] if names and word in "wire-twin" else []
+    return judged + [Program(name, [sys.executable, "-B", script, "sample", name]) for name in names if word in name]
 
 
 # Modules of the wire in which something is away.

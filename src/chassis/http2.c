@@ -180,7 +180,7 @@ static void note_id(struct http_connection *connection, int32_t id)
 
     if (id >= http2->gap_first && id <= http2->gap_last)
         http2_terminate(connection, NGHTTP2_PROTOCOL_ERROR, "a stream with an id of the past");
-    if (id > http2->newest_id + 2) {
+    if (id - 2 > http2->newest_id) {
         http2->gap_first = http2->newest_id + 2;
         http2->gap_last = id - 2;
     }

@@ -9,9 +9,10 @@
 #include "tests/fuzz/fuzz.h"
 
 static const struct event_spec *const events[] = {
-    &orders_event_order_placed,  &orders_event_order_confirmed, &orders_event_order_closed,
-    &orders_event_order_shipped, &orders_event_order_returned,  &orders_event_order_news,
-    &users_event_user_erased,
+    &orders_event_order_placed,     &orders_event_order_confirmed,  &orders_event_order_closed,
+    &orders_event_order_shipped,    &orders_event_order_returned,   &orders_event_order_news,
+    &users_event_user_erased,       &products_event_stock_reserved, &products_event_stock_refused,
+    &products_event_variant_priced,
 };
 
 static void add_message(struct calls *calls, const struct message_spec *spec)

@@ -3,15 +3,18 @@
 #include "chassis/cloudevent.h"
 #include "chassis/message.h"
 #include "gen/orders.h"
+#include "gen/products.h"
 #include "gen/users.h"
 #include "tests/fuzz/fuzz.h"
 
 static void read_payload(struct arena *arena, const struct bus_event *event)
 {
     static const struct event_spec *const known[] = {
-        &orders_event_order_placed,  &orders_event_order_confirmed, &orders_event_order_closed,
-        &orders_event_order_shipped, &orders_event_order_returned,  &orders_event_order_news,
-        &users_event_user_erased
+        &orders_event_order_placed,    &orders_event_order_confirmed,
+        &orders_event_order_closed,    &orders_event_order_shipped,
+        &orders_event_order_returned,  &orders_event_order_news,
+        &users_event_user_erased,      &products_event_stock_reserved,
+        &products_event_stock_refused, &products_event_variant_priced
     };
     void *message;
 
