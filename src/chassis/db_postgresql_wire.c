@@ -194,8 +194,11 @@ static err refused(struct db_connection *connection, struct arena *arena)
     bool is_setting = false;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         is_setting = is_setting || str_find(words, str_of_z(wrong[i])) >= 0;
-    err error = fail(arena, is_setting ? SETTING_INVALID : DB_UNAVAILABLE, "%" STR_F " (%s)",
-                     STR_A(words), connection->owner->place);
+    bool is_tls = str_find(words, STR("certificate verify failed")) >= 0; /* libpq says no more */
+    err error = fail(
+        arena, is_setting ? SETTING_INVALID : DB_UNAVAILABLE, "%" STR_F "%s (%s)", STR_A(words),
+        is_tls ? ": the server's has expired, or no authority of sslrootcert has signed it" : "",
+        connection->owner->place);
     postgresql_disconnect(connection);
     return error;
 }

@@ -236,9 +236,12 @@ static void on_left(void *subject)
         (void)waiters_hurry(&task->service->waiters, &task->waiter);
 }
 
-static err left_error(const struct task *task)
+static bool end_if_left(struct task *task)
 {
-    return fail(task->call.arena, CALL_CANCELLED, "the client has left");
+    bool is_left = request_is_left(task->request);
+    if (is_left)
+        answer_error_now(task, fail(task->call.arena, CALL_CANCELLED, "the client has left"));
+    return is_left;
 }
 
 static struct task *task_of_waiter(struct waiter *waiter)
@@ -295,10 +298,8 @@ static void phase_time_up(struct task *task)
 {
     struct service *service = task->service;
     const void *message;
-    if (request_is_left(task->request)) { /* a repeat of its key waits anew */
-        answer_error_now(task, left_error(task));
+    if (end_if_left(task)) /* a repeat of its key waits anew */
         return;
-    }
     err error =
         service->config.standing(service->config.self, &task->call, task->waiter.subject, &message);
     if (error != OK) {
@@ -421,10 +422,8 @@ static void run_handler(struct task *task)
 {
     struct call *call = &task->call;
     task->runs++;
-    if (request_is_left(task->request)) {
-        answer_error_now(task, left_error(task));
+    if (end_if_left(task))
         return;
-    }
     if (clock_mono_us() > call->deadline_us) {
         answer_error_now(task, fail(call->arena, CALL_DEADLINE, "it waited too long for a thread"));
         return;
@@ -669,14 +668,6 @@ void dispatch_stop(struct service *service)
     }
 }
 
-static const struct call_spec *call_named(const struct service *service, const char *name)
-{
-    for (int i = 0; i < service->spec->calls_count; i++)
-        if (strcmp(service->spec->calls[i].name, name) == 0)
-            return &service->spec->calls[i];
-    return NULL;
-}
-
 struct route_match dispatch_match(struct service *service, const struct request *request)
 {
     return router_match(&service->router, request);
@@ -778,38 +769,4 @@ void service_handle(struct service *service, struct request *request)
     request->left_subject = task;
     request->left = on_left;
     begin(task);
-}
-
-/* ---- inline calls of neighbours ---- */
-
-/* The neighbour's snapshot goes back even where the ceiling of the arena ends the caller. */
-static void end_read(void *call) { call_read_end(call); }
-
-err service_call_inline(struct service *service, struct call *caller, const struct call_spec *spec,
-                        const void *in, const void **out)
-{
-    ASSERT(service && caller && spec && in);
-    const struct call_spec *own = call_named(service, spec->name);
-    ASSERT(own && own->handle);
-    struct call *call = arena_new(caller->arena, struct call);
-    *call = (struct call){ .arena = caller->arena,
-                           .service = service,
-                           .spec = own,
-                           .who = { .known = true, .neighbour = true },
-                           .now = clock_wall_us(),
-                           .deadline_us = caller->deadline_us,
-                           .cursor_life_us = caller->cursor_life_us,
-                           .traceparent = caller->traceparent };
-    if (clock_mono_us() > call->deadline_us)
-        return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);
-    TRY(auth_allow(service->config.house->auth, caller->arena, own->access, own, &call->who));
-    TRY(message_validate(caller->arena, own->request, in));
-    arena_defer(caller->arena, end_read, call);
-    err error = own->handle(service->config.self, call, in);
-    call_read_end(call);
-    if (error != OK)
-        return error;
-    ASSERT(!call->write && call->answer);
-    *out = call->answer;
-    return OK;
 }

@@ -199,6 +199,12 @@ void upstream_use_tls(struct upstream *upstream, struct tls_context *tls)
     tls_close(old);
 }
 
+bool upstream_is_idle(const struct upstream *upstream)
+{
+    ASSERT(upstream);
+    return !upstream->calls;
+}
+
 struct loop *upstream_loop(const struct upstream *upstream)
 {
     ASSERT(upstream);

@@ -56,6 +56,12 @@ void upstream_forward(struct upstream *upstream, struct request *request);
  * twice. On the loop's thread, which is the transport's. */
 void upstream_stream(struct upstream *upstream, struct request *request);
 
+/* The request's body goes to an upstream piece by piece (upstream_stream). */
+bool upstream_has_stream(const struct request *request);
+
+/* No request of it is under way. */
+bool upstream_is_idle(const struct upstream *upstream);
+
 /* The loop that it belongs to. */
 struct loop *upstream_loop(const struct upstream *upstream);
 

@@ -598,6 +598,12 @@ static void take(struct request *request)
         http2_call_resume(&call->h2);
 }
 
+bool upstream_has_stream(const struct request *request)
+{
+    ASSERT(request);
+    return request->stream && request->stream->take == take;
+}
+
 void upstream_stream(struct upstream *upstream, struct request *request)
 {
     ASSERT(upstream && request && request->arena && !request->stream && !request->grpc);
@@ -615,7 +621,7 @@ void upstream_forward(struct upstream *upstream, struct request *request)
 {
     ASSERT(upstream && request && request->arena);
 
-    if (request->stream && request->stream->take == take) {
+    if (upstream_has_stream(request)) {
         finish_stream((struct upstream_call *)((char *)request->stream -
                                                offsetof(struct upstream_call, stream)));
         return;

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -15,7 +16,7 @@ import tarfile
 import time
 
 import pytest
-from shop import SERVICES, ROOT, Shop, accepted, items, new_key, program, refused, until
+from shop import SERVICES, ROOT, Shop, accepted, free_port, items, new_key, program, refused, until
 
 IDENTITY = "X-Duka-Identity"
 
@@ -336,6 +337,70 @@ def test_who_leaves_is_not_waited_for_and_the_order_stays_under_its_key(apart, r
     assert len(items(customer.get("/orders"))) == 1
     stays = customer.post("/orders", key=new_key(), json=body, headers={"Prefer": "wait=1"})
     assert accepted(stays, 202)["id"] != placed["id"]  # who stays is waited with
+
+
+ROUTES = """
+- {path: /users, upstream: "service:users"}
+- {path: /orders, upstream: "service:orders"}
+- {path: /elsewhere, rewrite: /products, upstream: "%(url)s", timeout: 5s}
+- path: /products
+  upstream:
+    - {to: "service:products", weight: %(usual)d}
+    - {to: "%(url)s", weight: %(next)d}
+"""
+
+
+@pytest.mark.parametrize("is_apart", [True, False], ids=["apart", "one process"])
+def test_part_of_the_callers_goes_to_another_version_each_always_the_same_way(is_apart, tmp_path):
+    file, url = tmp_path / "routes.yaml", f"http://127.0.0.1:{free_port()}"
+
+    def write(usual, next_, text=ROUTES):
+        file.write_text(text % {"url": url, "usual": usual, "next": next_})
+
+    def reload(word):
+        before = shop.log().count(word)
+        shop.process.send_signal(signal.SIGHUP)
+        until(lambda: shop.log().count(word) > before, 10, word)
+
+    write(50, 50)
+    shop = Shop(tmp_path / "data", apart=is_apart, ROUTES_FILE=file, INNER_KEY="k" * 32).start()
+    places = {"LISTEN_ADDR": url[7:], "OPS_ADDR": f"127.0.0.1:{free_port()}", "DATA_DIR": str(tmp_path / "next")}
+    places["DATABASE_URL_PRODUCTS"] = f"sqlite:{tmp_path}/next/products.db"  # other goods: one sees where one is
+    other = shop._launch("duka-products", {**shop.environment_of("products"), **places})
+    try:
+        shop._await_ready(other, "http://" + places["OPS_ADDR"], 30)
+        staff = shop.staff
+        made = until(lambda: (lambda a: a if a.status_code == 201 else None)(staff.at(url).post("/products", json={
+            "title": "New", "handle": "only-there", "status": "active",
+            "variants": [{"sku": "there", "price": {"amount": 1, "currency": "EUR"}}]})), 20, "its keys")
+        path = "/products/" + accepted(made, 201)["handle"]
+        people = [shop.customer() for _ in range(16)]
+        ways = [{person.get(path).status_code for _ in range(4)} for person in people]
+        assert all(len(way) == 1 for way in ways) and set.union(*ways) == {200, 404}, ways
+        told = f'duka_upstream_requests_total{{upstream="{url}",outcome="ok"}}'
+        assert counted(shop, shop.ops, told) > 0
+        assert accepted(shop.anonymous().get("/elsewhere/only-there"))["handle"] == "only-there"
+
+        write(0, 100)
+        reload("routes.reloaded")
+        assert {person.get(path).status_code for person in people} == {200}
+        accepted(staff.post("/products", json={"title": "Staff too", "handle": "x", "variants": [
+            {"sku": "x", "price": {"amount": 1, "currency": "EUR"}}]}), 201)
+
+        write(0, 0)  # refused, with its line; the old ones stay
+        reload("routes.refused")
+        assert "routes.yaml:7: the weights are all 0" in shop.log()
+        assert people[0].get(path).status_code == 200
+
+        other.kill()  # it is away: so it is told, and the others' traffic goes on
+        refused(people[0].get(path), 503, "upstream.unavailable")
+        write(100, 0)
+        reload("routes.reloaded")
+        assert {person.get(path).status_code for person in people} == {404}
+    finally:
+        other.kill()
+        other.wait()
+        shop.kill()
 
 
 def test_an_order_goes_through_four_programs_without_a_broker(apart):

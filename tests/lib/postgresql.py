@@ -49,12 +49,13 @@ def free_port():
 
 
 class Server:
-    """A PostgreSQL of the tests. `durable` keeps fsync on, so that kill -9 of it loses nothing."""
+    """A PostgreSQL of the tests. `durable` keeps fsync on, so that kill -9 of it loses nothing. `tls` is a certificate and its key (paths), of
+    which it takes copies."""
 
-    def __init__(self, folder=None, durable=False, auth="trust", port=None):
+    def __init__(self, folder=None, durable=False, auth="trust", port=None, tls=None):
         self.folder = pathlib.Path(folder) if folder else None
         self.port, self.durable, self.auth = port or free_port(), durable, auth
-        self.process = None
+        self.process, self.tls = None, tls
 
     @classmethod
     def attached(cls):
@@ -90,6 +91,8 @@ class Server:
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": durable, "full_page_writes": durable,
                     "max_connections": "200", "shared_buffers": "64MB", "log_min_messages": "warning",
                     "max_prepared_transactions": "0", "autovacuum_naptime": "10s"}
+        if self.tls:
+            settings.update(self.show(*self.tls))
         words = [str(BINARIES / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
@@ -100,6 +103,16 @@ class Server:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.05)
         return self
+
+    def show(self, certificate, key):
+        """Puts a certificate where the server reads it at its start and at SIGHUP; gives the settings that name it."""
+        places = {"ssl_cert_file": self.folder / "server.pem", "ssl_key_file": self.folder / "server.key"}
+        for source, place in zip((certificate, key), places.values()):
+            shutil.copy(source, place)
+            os.chmod(place, 0o600)
+            if os.getuid() == 0:
+                shutil.chown(place, "postgres")
+        return {"ssl": "on", **{name: str(place) for name, place in places.items()}}
 
     def answers(self):
         done = subprocess.run([str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)

@@ -4,13 +4,15 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
 import pytest
-from postgresql import as_postgres, free_port
-from shop import Shop, free_port as unused_port, program
+from certificates import Authority
+from postgresql import BINARIES, Server, as_postgres, free_port
+from shop import Shop, accepted, free_port as unused_port, program, until
 
 PASSWORD = "corr3ct-h0rse"
 
@@ -113,6 +115,79 @@ def test_dukactl_migrate_tells_the_same(postgres, urls, tmp_path):
 def test_no_password_is_shown_in_the_settings(urls, tmp_path):
     shown = Shop(tmp_path / "data", **urls).dukactl("config").stdout
     assert "database_url_orders" in shown and PASSWORD + "@" not in shown
+
+
+# ---- TLS ----
+
+
+@pytest.fixture(scope="module")
+def secure(postgres, tmp_path_factory):
+    """A server that talks TLS (asked for after `postgres`, which says why there is none), its authority, databases that are ready."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder)
+    with Server(tls=authority.make("database", dns=("database.shop",)), auth="scram-sha-256") as server:
+        made = server.prepare("tls_", password=PASSWORD)
+        Shop(tmp_path_factory.mktemp("tls") / "data", **made).dukactl("migrate")
+        yield server, authority, made
+
+
+def over_tls(urls, authority, host="127.0.0.1"):
+    return {name: url.replace("127.0.0.1", host) + f"?sslmode=verify-full&sslrootcert={authority.path}" for name, url in urls.items()}
+
+
+def test_a_server_whose_certificate_is_right_is_talked_to_over_tls(secure, tmp_path):
+    server, authority, urls = secure
+    with Shop(tmp_path / "data", **over_tls(urls, authority)) as shop:
+        accepted(shop.customer().place(shop.staff.new_sku()), 201)
+        seen = server.rows("(select ssl, count(*) from pg_stat_ssl join pg_stat_activity using (pid) "
+                           "where usename like 'duka_tls_%' group by ssl)", "postgres")
+        assert [row["ssl"] for row in seen] == [True] and seen[0]["count"] > 0, seen
+
+
+def test_a_host_that_the_certificate_does_not_name(secure, tmp_path):
+    _, authority, urls = secure
+    said = refused(tmp_path, over_tls(urls, authority, host="localhost"))
+    assert "DATABASE_URL_" in said and "does not match host name" in said and "localhost" in said, said
+
+
+def test_an_authority_that_did_not_sign_it(secure, tmp_path):
+    _, _, urls = secure
+    (tmp_path / "other").mkdir()
+    said = refused(tmp_path, over_tls(urls, Authority(tmp_path / "other", "stranger")))
+    assert "DATABASE_URL_" in said and "certificate verify failed" in said and "sslrootcert" in said, said
+
+
+def test_authorities_that_cannot_be_read(secure, tmp_path):
+    _, authority, urls = secure
+    said = refused(tmp_path, {name: url + ".none" for name, url in over_tls(urls, authority).items()})
+    assert "DATABASE_URL_" in said and "ca.pem.none" in said and "does not exist" in said, said
+
+
+def test_a_certificate_that_has_expired_at_the_start_and_on_a_running_shop(secure, tmp_path):
+    server, authority, urls = secure
+    good, expired = authority.make("good"), authority.make("expired", days=(-10, -1))
+
+    def show(pair, wanted):
+        server.show(*pair)
+        server.send(signal.SIGHUP)
+
+        def seen():
+            done = subprocess.run([str(BINARIES / "psql"), "-Xqc", "select 1", over_tls(urls, authority)["DATABASE_URL_ORDERS"]],
+                                  capture_output=True, text=True, check=False)
+            return wanted in done.stderr if wanted else done.returncode == 0
+        until(seen, 20, "the certificate is shown")
+
+    with Shop(tmp_path / "data", **over_tls(urls, authority)) as shop:
+        sku = shop.staff.new_sku(on_hand=3)
+        show(expired, "certificate verify failed")
+        said = refused(tmp_path / "second", over_tls(urls, authority))
+        assert "DATABASE_URL_" in said and "certificate verify failed" in said and "has expired" in said, said
+        # What runs goes on with the connections that it has, and after they are cut once the certificate is renewed.
+        buyer = shop.customer()
+        accepted(buyer.place(sku), 201)
+        server.psql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'duka_tls_%'")
+        show(good, "")
+        until(lambda: buyer.place(sku, wait=5).status_code == 201, 30, "the shop sells again")
 
 
 # ---- a pool between ----

@@ -1,6 +1,8 @@
 #include "services/gateway/routes.h"
 
 #include "base/arena.h"
+#include "chassis/setting.h"
+#include "chassis/upstream_url.h"
 
 #include <yaml.h>
 
@@ -104,28 +106,127 @@ static err path_read(const struct reader *reader, const yaml_node_t *node, const
     return OK;
 }
 
-static err upstream_read(const struct reader *reader, const yaml_node_t *node, struct route *route)
+/* A URL, or the name of a service, whose index is given in `service`. */
+static err target_read(const struct reader *reader, const yaml_node_t *node, const char *key,
+                       str *url, int *service)
 {
     str text;
-    TRY(scalar_read(reader, node, "upstream", &text));
-    if (str_find(text, STR("://")) >= 0)
-        return WRONG(reader, node,
-                     "upstream %" STR_F
-                     ": a route leads to a service by its name, as service:NAME; where that "
-                     "is, USERS_URL, PRODUCTS_URL and ORDERS_URL say",
-                     STR_A(text));
+    TRY(scalar_read(reader, node, key, &text));
+    *url = STR_NONE;
+    if (str_find(text, STR("://")) >= 0 || str_starts(text, STR("unix:"))) {
+        struct upstream_url seen;
+        err error = upstream_url_read(reader->arena, text, key, &seen);
+        if (error != OK)
+            return WRONG(reader, node, "%" STR_F, STR_A(error->detail));
+        *url = text;
+        return OK;
+    }
 
     struct text allowed = text_init(reader->arena, 64);
     for (int i = 0; i < reader->upstreams_count; i++) {
         str name = str_format(reader->arena, "service:%" STR_F, STR_A(reader->upstreams[i]));
         if (str_equal(text, name)) {
-            route->upstream = i;
+            *service = i;
             return OK;
         }
-        text_add_format(&allowed, "%s%" STR_F, i > 0 ? ", " : "", STR_A(name));
+        text_add_format(&allowed, "%" STR_F ", ", STR_A(name));
     }
-    return WRONG(reader, node, "upstream is \"%" STR_F "\"; allowed: %" STR_F, STR_A(text),
-                 STR_A(text_str(&allowed)));
+    return WRONG(reader, node, "%s is \"%" STR_F "\"; allowed: %" STR_F "a URL as http://HOST:PORT",
+                 key, STR_A(text), STR_A(text_str(&allowed)));
+}
+
+static err weight_read(const struct reader *reader, const yaml_node_t *node, int *out)
+{
+    str text;
+    int64_t weight;
+    TRY(scalar_read(reader, node, "weight", &text));
+    if (!str_to_int64(text, 0, ROUTE_WEIGHT_MAX, &weight))
+        return WRONG(reader, node, "weight is \"%" STR_F "\"; allowed: 0 to %d", STR_A(text),
+                     ROUTE_WEIGHT_MAX);
+    *out = (int)weight;
+    return OK;
+}
+
+/* {to: …, weight: …}; `*service` is left where it leads to a URL. */
+static err way_read(const struct reader *reader, const yaml_node_t *node, struct route_way *way,
+                    int *service)
+{
+    static const char *const keys[] = { "to", "weight" };
+    unsigned seen = 0;
+
+    if (node->type != YAML_MAPPING_NODE)
+        return WRONG(reader, node, "each upstream of a list has to and weight");
+    const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+    for (; pair < node->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *value = yaml_document_get_node(reader->document, pair->value);
+        int which;
+        TRY(word_read(reader, yaml_document_get_node(reader->document, pair->key), "the key", keys,
+                      2, &which));
+        seen |= 1U << which;
+        if (which == 0)
+            TRY(target_read(reader, value, "to", &way->url, service));
+        else
+            TRY(weight_read(reader, value, &way->weight));
+    }
+    if (seen != 3)
+        return WRONG(reader, node, "each upstream of a list has to and weight");
+    return OK;
+}
+
+/* Several ways; of one service only, and each once. */
+static err ways_read(const struct reader *reader, const yaml_node_t *node, struct route *route)
+{
+    ptrdiff_t count = node->data.sequence.items.top - node->data.sequence.items.start;
+    int64_t weights = 0;
+
+    if (count == 0 || count > ROUTE_WAYS_MAX)
+        return WRONG(reader, node, "%td upstreams; allowed: 1 to %d", count, ROUTE_WAYS_MAX);
+    route->ways = arena_array(reader->arena, struct route_way, (size_t)count);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const yaml_node_t *item =
+            yaml_document_get_node(reader->document, node->data.sequence.items.start[i]);
+        struct route_way *way = &route->ways[i];
+        int service = ROUTE_FOREIGN;
+        *way = (struct route_way){ 0 };
+        TRY(way_read(reader, item, way, &service));
+        for (ptrdiff_t j = 0; j < i; j++)
+            if (str_equal(route->ways[j].url, way->url))
+                return WRONG(reader, item, "a second upstream that is %s",
+                             way->url.ptr ? "the same" : "a service: the others are its versions");
+        if (service != ROUTE_FOREIGN)
+            route->upstream = service;
+        weights += way->weight;
+    }
+    route->ways_count = (int)count;
+    return weights > 0 ? OK : WRONG(reader, node, "the weights are all 0: nobody could go there");
+}
+
+static err upstream_read(const struct reader *reader, const yaml_node_t *node, struct route *route)
+{
+    str url;
+
+    route->upstream = ROUTE_FOREIGN;
+    if (node->type == YAML_SEQUENCE_NODE)
+        return ways_read(reader, node, route);
+    TRY(target_read(reader, node, "upstream", &url, &route->upstream));
+    if (!url.ptr)
+        return OK;
+    route->ways = arena_new(reader->arena, struct route_way);
+    *route->ways = (struct route_way){ .url = url, .weight = 1 };
+    route->ways_count = 1;
+    return OK;
+}
+
+static err timeout_read(const struct reader *reader, const yaml_node_t *node, struct route *route)
+{
+    const struct setting_spec *spec = setting_spec(CONF_UPSTREAM_TIMEOUT);
+    str text;
+
+    TRY(scalar_read(reader, node, "timeout", &text));
+    if (!setting_parse(spec, text, &route->timeout_ms))
+        return WRONG(reader, node, "timeout is \"%" STR_F "\"; give %" STR_F, STR_A(text),
+                     STR_A(setting_allowed(reader->arena, spec)));
+    return OK;
 }
 
 static err methods_read(const struct reader *reader, const yaml_node_t *node, struct route *route)
@@ -201,10 +302,7 @@ static err value_read(const struct reader *reader, enum key key, const yaml_node
         TRY(word_read(reader, node, "rate", rates, RATE_CLASSES_COUNT, &word));
         route->rate = (enum rate_class)word;
         return OK;
-    case KEY_TIMEOUT:
-        return WRONG(
-            reader, node,
-            "timeout is for upstreams by URL; a local service has its contract's deadlines");
+    case KEY_TIMEOUT: return timeout_read(reader, node, route);
     case KEYS_COUNT: break;
     }
     return WRONG(reader, node, "this key is not known");
@@ -233,6 +331,9 @@ static err route_read(const struct reader *reader, const yaml_node_t *node, stru
     }
     if (!(seen & (1U << KEY_PATH)) || !(seen & (1U << KEY_UPSTREAM)))
         return WRONG(reader, node, "a route needs path and upstream");
+    if ((seen & (1U << KEY_TIMEOUT)) && route->upstream != ROUTE_FOREIGN)
+        return WRONG(reader, node,
+                     "timeout is for upstreams by URL; a service has its contract's deadlines");
     return OK;
 }
 
@@ -336,6 +437,22 @@ struct route_found routes_find(const struct routes *routes, str host, enum http_
         found.allow |= route->methods;
     }
     return found;
+}
+
+const struct route_way *route_way_of(const struct route *route, uint32_t caller)
+{
+    ASSERT(route);
+    if (route->ways_count == 0)
+        return NULL;
+
+    uint32_t weights = 0;
+    for (int i = 0; i < route->ways_count; i++)
+        weights += (uint32_t)route->ways[i].weight;
+    uint32_t at = caller % weights;
+    int way = 0;
+    while (at >= (uint32_t)route->ways[way].weight)
+        at -= (uint32_t)route->ways[way++].weight;
+    return &route->ways[way];
 }
 
 str route_path(struct arena *arena, const struct route *route, str path)

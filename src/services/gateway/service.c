@@ -1,5 +1,6 @@
 #include "services/gateway/service.h"
 
+#include "base/crypto.h"
 #include "chassis/grpc.h"
 #include "chassis/grpc_door.h"
 #include "chassis/obs.h"
@@ -13,6 +14,7 @@
 #include "services/gateway/quotas.h"
 #include "services/gateway/routes.h"
 #include "services/gateway/traffic.h"
+#include "services/gateway/ways.h"
 
 enum {
     GATEWAY_BYTES_MAX = 4 * 1024 * 1024,
@@ -40,9 +42,9 @@ struct gateway {
     struct loop *loop;
     struct target *targets; /* names copied */
     int targets_count;
-    bool is_apart; /* the services are in other processes */
     struct arena *routes_memory;
     struct routes routes;
+    struct ways *ways; /* to what the routes name by URL */
     struct proxies proxies;
     struct pages pages;
     struct cors cors;
@@ -66,6 +68,7 @@ static const char ROUTE_DENIED[] = "gateway.denied";
 static const char ROUTE_PREFLIGHT[] = "gateway.preflight";
 static const char ROUTE_PAGE[] = "gateway.page";
 static const char ROUTE_OTHER[] = "gateway.other";
+static const char ROUTE_BY_URL[] = "gateway.url";
 
 /* ---- Rate limits ---- */
 
@@ -166,11 +169,14 @@ static struct route_found route_of(struct gateway *self, struct request *request
     return (struct route_found){ 0 };
 }
 
-/* The call that the route leads this request to; NULL where its service has none there. */
+/* The call that the route leads this request to; NULL where its service has none there, or it is
+ * no service of ours. */
 static const struct call_spec *call_at(struct gateway *self, struct request *request,
                                        const struct route *route)
 {
     str path = request->path;
+    if (route->upstream == ROUTE_FOREIGN)
+        return NULL;
     if (!request->grpc)
         request->path = route_path(request->arena, route, path);
     const struct call_spec *spec =
@@ -211,7 +217,7 @@ static err admit(struct gateway *self, struct request *request, enum page page,
     if (!found.route)
         return route_missing(request, found.allow);
     int64_t timeout_us; /* one that cannot be read would not be passed on */
-    if (request->grpc && self->is_apart)
+    if (request->grpc)
         TRY(grpc_timeout(request->arena, request, &timeout_us));
     if (found.route->access == ACCESS_ANYONE)
         return OK; /* the service judges the token, where its call wants one */
@@ -270,11 +276,36 @@ static void receive(struct gateway *self, struct request *request)
     cors_apply(&self->cors, request);
 }
 
+/* Where a request goes. */
+struct lead {
+    struct target *target;     /* whose contract it has; NULL: nobody's of ours */
+    struct upstream *upstream; /* NULL: it stays in this process */
+};
+
 /* What goes with a request to another process. */
 struct passed {
     struct identity who; /* first: it is what the upstream vouches for */
-    struct target *target;
+    struct upstream *upstream;
 };
+
+/* Always the same for a caller, at every gateway. */
+static uint32_t caller_number(const struct request *request, const struct identity *who)
+{
+    return crc32_of(who->known ? str_of(who->user.bytes, sizeof(who->user.bytes))
+                               : request->client_address);
+}
+
+static struct lead lead_of(const struct gateway *self, const struct request *request,
+                           const struct route *route, const struct identity *who)
+{
+    struct lead lead = { 0 };
+    const struct route_way *way = route_way_of(route, caller_number(request, who));
+
+    if (route->upstream != ROUTE_FOREIGN)
+        lead.target = &self->targets[route->upstream];
+    lead.upstream = way && way->upstream ? way->upstream : lead.target->to.upstream;
+    return lead;
+}
 
 /* How long the service may take: what the contract gives the call, its wait to settle, and the way.
  */
@@ -284,43 +315,46 @@ static int64_t patience_us(const struct call_spec *spec)
     return (spec->deadline_ms + wait_ms + WAY_MS) * TIME_MS;
 }
 
-/* Makes the request what the route's service shall see, and gives the service. */
-static struct target *direct(struct gateway *self, struct request *request,
-                             const struct route *route, const struct identity *who)
+/* Makes the request what the route's service shall see, and gives the way there. */
+static struct lead direct(struct gateway *self, struct request *request, const struct route *route,
+                          const struct identity *who)
 {
-    struct target *target = &self->targets[route->upstream];
+    struct lead lead = lead_of(self, request, route, who);
     if (!request->grpc)
         request->path = route_path(request->arena, route, request->path);
-    request->route = target->to.name;
-    if (!self->is_apart)
-        return target;
+    request->route = lead.target ? lead.target->to.name : ROUTE_BY_URL;
+    if (!lead.upstream)
+        return lead;
 
-    const struct call_spec *spec = router_match(&target->router, request).spec;
+    const struct call_spec *spec =
+        lead.target ? router_match(&lead.target->router, request).spec : NULL;
     if (spec) {
         request->route = spec->short_name;
         request->deadline_us = request->received_us + patience_us(spec);
+    } else if (route->timeout_ms > 0) {
+        request->deadline_us = request->received_us + route->timeout_ms * TIME_MS;
     }
     struct passed *passed = arena_new(request->arena, struct passed);
-    *passed = (struct passed){ .who = *who, .target = target };
+    *passed = (struct passed){ .who = *who, .upstream = lead.upstream };
     request->call = passed;
-    return target;
+    return lead;
 }
 
-static void pass_on(struct target *target, struct request *request)
+static void pass_on(struct lead lead, struct request *request)
 {
-    if (target->to.service)
-        service_handle(target->to.service, request);
+    if (lead.upstream)
+        upstream_forward(lead.upstream, request);
     else
-        upstream_forward(target->to.upstream, request);
+        service_handle(lead.target->to.service, request);
 }
 
 void gateway_handle(struct gateway *self, struct request *request)
 {
     ASSERT(self && request);
 
-    if (self->is_apart && request->stream) { /* it was admitted when its body began */
+    if (upstream_has_stream(request)) { /* it was admitted when its body began */
         const struct passed *passed = request->call;
-        upstream_forward(passed->target->to.upstream, request);
+        upstream_forward(passed->upstream, request);
         return;
     }
     receive(self, request);
@@ -373,14 +407,15 @@ static err admit_stream(struct gateway *self, struct request *request, const str
     TRY(auth_check(self->house->auth, request->arena, request_header(request, STR("authorization")),
                    clock_wall_us(), &who));
     TRY(auth_allow(self->house->auth, request->arena, spec->access, spec, &who));
-    if (!self->is_apart)
-        return service_stream(self->targets[route->upstream].to.service, request, spec);
+    struct lead lead = lead_of(self, request, route, &who);
+    if (!lead.upstream)
+        return service_stream(lead.target->to.service, request, spec);
     if (!spec->stream)
         return OK;
 
     receive(self, request);
     TRY(limit_check(self, request, route->rate, &who, false));
-    upstream_stream(direct(self, request, route, &who)->to.upstream, request);
+    upstream_stream(direct(self, request, route, &who).upstream, request);
     request->deadline_us = 0; /* its body takes what it takes */
     return OK;
 }
@@ -473,6 +508,7 @@ static err routes_load(struct gateway *self, struct arena *arena, struct arena *
 
     struct routes routes;
     TRY(routes_parse(memory, yaml, file, names, self->targets_count, &routes));
+    TRY(ways_load(self->ways, arena, &routes, names));
     *out = routes;
     return OK;
 }
@@ -531,7 +567,7 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     self->loop = loop;
     self->targets = targets_copy(memory, targets, targets_count);
     self->targets_count = targets_count;
-    self->is_apart = !targets[0].service;
+    self->ways = ways_open(house, loop);
 
     str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
     err error = proxies_parse(memory, trusted, &self->proxies);
@@ -544,6 +580,7 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     if (!error)
         error = limits_open(self, arena);
     if (error) {
+        ways_close(self->ways);
         arena_close(self->routes_memory);
         arena_close(memory);
         return error;
@@ -654,6 +691,7 @@ void gateway_close(struct gateway *self)
     ASSERT(!self->server);
     grpc_door_close(self->grpc);
     quotas_close(self->quotas);
+    ways_close(self->ways);
     metric_ask(METRIC_CONNECTIONS, NULL, NULL, NULL);
     arena_close(self->routes_memory);
     arena_close(self->memory);

@@ -50,6 +50,47 @@ TEST(a_route_is_read_with_all_its_keys)
     CHECK_INT(route->rate, RATE_NONE);
 }
 
+TEST(a_route_may_lead_to_a_url_or_be_divided)
+{
+    struct routes routes =
+        routes_of(t, "- {path: /a, upstream: 'http://a:3000,b:3000', timeout: 5s}\n"
+                     "- path: /b\n"
+                     "  upstream:\n"
+                     "    - {to: 'http://next', weight: 5}\n"
+                     "    - {to: 'service:orders', weight: 95}\n");
+    const struct route *plain = &routes.items[0], *divided = &routes.items[1];
+
+    CHECK_INT(plain->upstream, ROUTE_FOREIGN);
+    CHECK_INT(plain->timeout_ms, 5000);
+    CHECK_INT(plain->ways_count, 1);
+    CHECK_STR(plain->ways[0].url, "http://a:3000,b:3000");
+    CHECK_INT(divided->upstream, 2);
+    CHECK_INT(divided->ways_count, 2);
+    CHECK(!divided->ways[1].url.ptr);
+}
+
+TEST(callers_are_divided_by_the_weights_and_each_goes_one_way)
+{
+    struct routes routes = routes_of(t, "- path: /b\n"
+                                        "  upstream:\n"
+                                        "    - {to: 'http://next', weight: 5}\n"
+                                        "    - {to: 'http://never', weight: 0}\n"
+                                        "    - {to: 'service:orders', weight: 95}\n"
+                                        "- {path: /, upstream: 'service:orders'}\n");
+    const struct route *route = &routes.items[0];
+    int seen[3] = { 0 };
+
+    for (uint32_t caller = 0; caller < 10000; caller++) {
+        const struct route_way *way = route_way_of(route, caller * 2654435761U);
+        CHECK(way == route_way_of(route, caller * 2654435761U));
+        seen[way - route->ways]++;
+    }
+    CHECK(seen[0] > 350 && seen[0] < 650); /* of 500 */
+    CHECK_INT(seen[1], 0);
+    CHECK_INT(seen[2], 10000 - seen[0]);
+    CHECK(!route_way_of(&routes.items[1], 7));
+}
+
 TEST(what_a_route_does_not_say_has_a_standard)
 {
     struct routes routes = routes_of(t, "[{path: /, upstream: \"service:users\"}]");
@@ -109,7 +150,11 @@ TEST(a_mistake_is_told_with_file_and_line_and_what_is_allowed)
         { "- path: /x\n  upstream: service:users\n- path: /y\n  upstream: service:nobody\n",
           "routes.yaml:4: upstream is \"service:nobody\"; allowed: service:users, "
           "service:products, service:orders" },
-        { "- path: /x\n  upstream: http://orders:3000\n", "routes.yaml:2: upstream http://orders" },
+        { "- path: /x\n  upstream: http://orders:none\n",
+          "routes.yaml:2: upstream: \"http://orders:none\" has a host or port that cannot be one" },
+        { "- path: /x\n  upstream: ftp://orders\n",
+          "routes.yaml:2: upstream: \"ftp://orders\" has no" },
+        { "- path: /x\n  timeout: 1x\n", "routes.yaml:2: timeout is \"1x\"; give a duration" },
         { "- path: /x\n  upstream: users\n", "routes.yaml:2: upstream is \"users\"" },
         { "- path: x\n  upstream: service:users\n", "routes.yaml:1: path is \"x\"" },
         { "- path: /x/\n  upstream: service:users\n", "routes.yaml:1: path is \"/x/\"" },
@@ -130,11 +175,47 @@ TEST(a_mistake_is_told_with_file_and_line_and_what_is_allowed)
         { "- path: /x\n  host: h:80\n", "routes.yaml:2: host is \"h:80\"" },
         { "- path: /x\n  host: ''\n", "routes.yaml:2: host is \"\"" },
         { "- path: /x\n  rewrite: y\n", "routes.yaml:2: rewrite is \"y\"" },
-        { "- path: /x\n  timeout: 5s\n", "routes.yaml:2: timeout is for upstreams by URL" },
+        { "- path: /x\n  upstream: service:users\n  timeout: 5s\n",
+          "routes.yaml:1: timeout is for upstreams by URL" },
         { "- path: /x\n upstream: [\n", "routes.yaml:2: " },
         { "- path: /x\n  upstream: service:users\n---\n- x\n",
           "routes.yaml: more than one document" },
         { "- path: /x\n  upstream: service:users\n...\n}\n", "routes.yaml:4: " },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct routes routes;
+        err error = parse(t, cases[i].yaml, &routes);
+        CHECK_ERR(error, SETTING_INVALID);
+        if (!str_starts(error->detail, str_of_z(cases[i].told)))
+            FAIL("\"%s\" is told as \"%" STR_F "\"", cases[i].told, STR_A(error->detail));
+    }
+}
+
+TEST(a_mistake_in_what_is_divided_is_told_likewise)
+{
+    static const struct {
+        const char *yaml;
+        const char *told;
+    } cases[] = {
+        { "- path: /x\n  upstream: []\n", "routes.yaml:2: 0 upstreams; allowed: 1 to 8" },
+        { "- path: /x\n  upstream:\n  - service:users\n",
+          "routes.yaml:3: each upstream of a list" },
+        { "- path: /x\n  upstream:\n  - to: service:users\n", "routes.yaml:3: each upstream of a" },
+        { "- path: /x\n  upstream:\n  - {to: 'service:users', weight: 1001}\n",
+          "routes.yaml:3: weight is \"1001\"; allowed: 0 to 1000" },
+        { "- path: /x\n  upstream:\n  - {to: 'service:users', weight: -1}\n",
+          "routes.yaml:3: weight" },
+        { "- path: /x\n  upstream:\n  - {to: 'service:users', weight: 0}\n",
+          "routes.yaml:3: the weights are all 0" },
+        { "- path: /x\n  upstream:\n  - {to: 'service:users', weight: 1}\n"
+          "  - {to: 'service:orders', weight: 1}\n",
+          "routes.yaml:4: a second upstream that is a service" },
+        { "- path: /x\n  upstream:\n  - {to: 'http://a', weight: 1}\n"
+          "  - {to: 'http://a', weight: 1}\n",
+          "routes.yaml:4: a second upstream that is the same" },
+        { "- path: /x\n  upstream:\n  - {to: 'http://a', wait: 1}\n",
+          "routes.yaml:3: the key is \"wait\"; allowed: to, weight" },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
