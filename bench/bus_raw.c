@@ -20,17 +20,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WARM = 20, PAUSE_US = 3000, WAIT_S = 20, BODY_BYTES = 400 };
+enum { WARM = 20, PAUSE_US = 3000, WAIT_S = 20, BODY_BYTES = 400, TAG_BYTES = 16 };
 
 /* What the consumer has seen, for the producer that waits for it. */
 struct seen {
+    char tag[TAG_BYTES + 1]; /* of this run: a topic keeps what earlier ones have sent */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int64_t count, last_us;
     bool ended;
 };
 
-static struct seen seen = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+static struct seen seen = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                            .changed = PTHREAD_COND_INITIALIZER };
 
 static _Noreturn void die(const char *why)
 {
@@ -45,8 +47,10 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void arrived(void)
+static void arrived(const char *body)
 {
+    if (strncmp(body, seen.tag, TAG_BYTES) != 0)
+        return;
     pthread_mutex_lock(&seen.lock);
     seen.count++;
     seen.last_us = now_us();
@@ -62,6 +66,7 @@ static void run(void (*send)(void *self, const char *body), void *self, int coun
     char body[BODY_BYTES + 1];
     memset(body, 'x', BODY_BYTES);
     body[BODY_BYTES] = '\0';
+    memcpy(body, seen.tag, TAG_BYTES);
     for (int i = 0; i < WARM + count; i++) {
         struct timespec until;
         (void)clock_gettime(CLOCK_REALTIME, &until);
@@ -119,8 +124,8 @@ static void *kafka_consume(void *self)
         rd_kafka_message_t *message = rd_kafka_consumer_poll(kafka->consumer, 200);
         if (!message)
             continue;
-        if (message->err == 0)
-            arrived();
+        if (message->err == 0 && message->len == BODY_BYTES)
+            arrived(message->payload);
         rd_kafka_message_destroy(message);
     }
     return NULL;
@@ -134,12 +139,11 @@ static void kafka(const char *host, const char *topic, int count)
                                         { "max.in.flight.requests.per.connection", "1" },
                                         { "linger.ms", "0" },
                                         { NULL, NULL } };
-    const char *const consumer[][2] = { { "bootstrap.servers", host },
-                                        { "group.id", topic },
-                                        { "enable.auto.commit", "false" },
-                                        { "auto.offset.reset", "earliest" },
-                                        { "fetch.wait.max.ms", "100" },
-                                        { NULL, NULL } };
+    const char *const consumer[][2] = {
+        { "bootstrap.servers", host },     { "group.id", topic },
+        { "enable.auto.commit", "false" }, { "auto.offset.reset", "earliest" },
+        { "fetch.wait.max.ms", "100" },    { NULL, NULL }
+    };
     struct kafka self = { kafka_client(RD_KAFKA_PRODUCER, producer),
                           kafka_client(RD_KAFKA_CONSUMER, consumer), topic };
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
@@ -208,7 +212,8 @@ static void *rabbitmq_consume(void *self)
         if (amqp_consume_message(rabbitmq->consumer, &envelope, &patience, 0).reply_type !=
             AMQP_RESPONSE_NORMAL)
             continue;
-        arrived();
+        if (envelope.message.body.len == BODY_BYTES)
+            arrived(envelope.message.body.bytes);
         (void)amqp_basic_ack(rabbitmq->consumer, 1, envelope.delivery_tag, 0);
         amqp_destroy_envelope(&envelope);
     }
@@ -281,7 +286,7 @@ static void http_send(void *self, const char *body)
                    http->sent++, (long)now_us(), body);
     (void)post(http->curl, http->url, http->alone ? body : form, answer);
     if (http->alone)
-        arrived();
+        arrived(body);
     else if (!strstr(answer, "<MessageId>"))
         die(answer);
 }
@@ -292,11 +297,13 @@ static void *sqs_consume(void *self)
     CURL *curl = curl_easy_init();
     char answer[8192], form[4096];
     while (!has_ended()) {
-        (void)post(curl, url, "Action=ReceiveMessage&MaxNumberOfMessages=10&WaitTimeSeconds=1", answer);
+        (void)post(curl, url, "Action=ReceiveMessage&MaxNumberOfMessages=10&WaitTimeSeconds=1",
+                   answer);
         char *handle = strstr(answer, "<ReceiptHandle>"), *end = strstr(answer, "</ReceiptHandle>");
-        if (!handle || !end)
+        char *body = strstr(answer, "<Body>");
+        if (!handle || !end || !body)
             continue;
-        arrived();
+        arrived(body + strlen("<Body>"));
         *end = '\0';
         char *escaped = curl_easy_escape(curl, handle + strlen("<ReceiptHandle>"), 0);
         (void)snprintf(form, sizeof(form), "Action=DeleteMessage&ReceiptHandle=%s", escaped);
@@ -322,10 +329,12 @@ static void http(const char *url, bool alone, int count)
 
 int main(int count, char **words)
 {
+    (void)snprintf(seen.tag, sizeof(seen.tag), "%016lx", (unsigned long)now_us());
     if (count == 5 && strcmp(words[1], "kafka") == 0)
         kafka(words[2], words[3], (int)strtol(words[4], NULL, 10));
     else if (count == 6 && strcmp(words[1], "rabbitmq") == 0)
-        rabbitmq(words[2], (int)strtol(words[3], NULL, 10), words[4], (int)strtol(words[5], NULL, 10));
+        rabbitmq(words[2], (int)strtol(words[3], NULL, 10), words[4],
+                 (int)strtol(words[5], NULL, 10));
     else if (count == 4 && strcmp(words[1], "sqs") == 0)
         http(words[2], false, (int)strtol(words[3], NULL, 10));
     else if (count == 4 && strcmp(words[1], "http") == 0)

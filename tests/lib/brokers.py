@@ -137,6 +137,18 @@ class Broker:
         """Publishes something that no relay would."""
         raise NotImplementedError
 
+    def hear(self, prefix, topic):
+        """Begins to listen as somebody else would; gives a function that gives what came since it was last called."""
+        raise NotImplementedError
+
+
+class Heard:
+    """A message as it lies at a broker: its headers as text, its body, and what it is ordered by (`unit`)."""
+
+    def __init__(self, unit, headers, body, prefix, key=None, dedup=None):
+        self.unit, self.headers, self.body, self.key, self.dedup = unit, headers, body, key, dedup
+        self.attributes = {name[len(prefix):]: value for name, value in headers.items() if name.startswith(prefix)}
+
 
 class Rabbitmq(Broker):
     SERVER = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -225,6 +237,23 @@ class Rabbitmq(Broker):
             return count
 
         return again
+
+    def hear(self, prefix, topic):
+        connection = self.connect()
+        channel = connection.channel()
+        channel.exchange_declare(f"{prefix}.{topic}", "topic", durable=True)
+        channel.queue_declare(f"{prefix}.ear", durable=True)
+        channel.queue_bind(f"{prefix}.ear", f"{prefix}.{topic}", "#")
+
+        def heard():
+            found = []
+            while (got := channel.basic_get(f"{prefix}.ear", auto_ack=True))[0]:
+                method, properties, body = got
+                headers = {"content-type": properties.content_type, **properties.headers}
+                found.append(Heard(method.routing_key, headers, body, "cloudEvents:"))
+            return found
+
+        return heard
 
     def inject(self, prefix, topic, headers, body):
         import pika
@@ -385,6 +414,23 @@ group.min.session.timeout.ms=1000
 
         return again
 
+    def hear(self, prefix, topic):
+        from confluent_kafka import Consumer
+
+        ear = Consumer({"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": f"{prefix}.ear",
+                        "auto.offset.reset": "earliest", "topic.metadata.refresh.interval.ms": 1000})  # fmt: skip
+        ear.subscribe([f"{prefix}.{topic}"])
+
+        def heard():
+            got = [message for message in ear.consume(100, 1.0) if not message.error()]
+            return [
+                Heard(one.partition(), {name: value.decode() for name, value in one.headers()}, one.value(), "ce_",
+                      one.key().decode())  # fmt: skip
+                for one in got
+            ]
+
+        return heard
+
     def inject(self, prefix, topic, headers, body):
         from confluent_kafka import Producer
 
@@ -517,6 +563,69 @@ queues-storage {{ enabled = false }}
             aws_access_key_id="x",
             aws_secret_access_key="x",
         )
+
+    def hear(self, prefix, topic):
+        """By a queue of its own, which says by its tag what it wants, as any consumer's does."""
+        import base64
+
+        client = self.client()
+        made = client.create_queue(QueueName=f"{prefix}-duka-ear.fifo", Attributes={"FifoQueue": "true"},
+                                   tags={"duka-topics": topic})  # fmt: skip
+
+        def heard():
+            got = client.receive_message(
+                QueueUrl=made["QueueUrl"], MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
+                AttributeNames=["All"]).get("Messages", [])  # fmt: skip
+            for one in got:
+                client.delete_message(QueueUrl=made["QueueUrl"], ReceiptHandle=one["ReceiptHandle"])
+            return [
+                Heard(one["Attributes"]["MessageGroupId"],
+                      {name: value["StringValue"] for name, value in one["MessageAttributes"].items()},
+                      base64.b64decode(one["Body"]), "ce_", one["Attributes"]["MessageGroupId"],
+                      one["Attributes"]["MessageDeduplicationId"])  # fmt: skip
+                for one in got
+            ]
+
+        return heard
+
+    def queues(self, prefix, topic):
+        """The URLs of those that listen to a topic."""
+        client = self.client()
+        urls = client.list_queues(QueueNamePrefix=f"{prefix}-duka-").get("QueueUrls", [])
+        tags = {url: client.list_queue_tags(QueueUrl=url).get("Tags", {}) for url in urls}
+        return [url for url in urls if topic in tags[url].get("duka-topics", "").split()]
+
+    def send(self, prefix, topic, group, headers, body):
+        """A message to all that listen, under a deduplication id of its own, as SQS knows none after five minutes."""
+        import base64
+
+        client = self.client()
+        for url in self.queues(prefix, topic):
+            client.send_message(
+                QueueUrl=url,
+                MessageBody=base64.b64encode(body).decode() or "=",
+                MessageGroupId=group,
+                MessageDeduplicationId=secrets.token_hex(8),
+                MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in headers.items()},
+            )
+
+    def overhear(self, prefix, topic):
+        hear, kept = self.hear(prefix, topic), []
+
+        def again():
+            while got := hear():
+                kept.extend(got)
+            client = self.client()
+            client.delete_queue(QueueUrl=client.get_queue_url(QueueName=f"{prefix}-duka-ear.fifo")["QueueUrl"])
+            for one in kept:
+                self.send(prefix, topic, one.unit, one.headers, one.body)
+            return len(kept)
+
+        return again
+
+    def inject(self, prefix, topic, headers, body):
+        named = {f"ce_{name}": value for name, value in headers.items()}
+        self.send(prefix, topic, "key", {"topic": topic, **named}, body)
 
     def forget(self, prefix):
         client = self.client()

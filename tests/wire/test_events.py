@@ -8,7 +8,11 @@ import pytest
 from shop import Shop, accepted, until
 
 
-@pytest.fixture(params=["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole)])
+# Bounded, one broker stands for the others.
+WHOLE = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq")]
+
+
+@pytest.fixture(params=["Rabbitmq", *WHOLE])
 def broker(request, running):
     return running.get(request.param)
 

@@ -155,7 +155,8 @@ err store_list_api_keys(struct call *call, struct uuid before, int32_t rows_max,
 /* NOT_FOUND where there is no such key. */
 err store_check_api_key(struct call *call, struct uuid id);
 
-/* The mark of their state, nil before the first key; and those that were not revoked, at most API_KEYS_MAX. */
+/* The mark of their state, nil before the first key; and those that were not revoked, at most
+ * API_KEYS_MAX. */
 err store_find_api_keys_mark(struct call *call, struct uuid *mark);
 err store_list_known_api_keys(struct call *call, struct api_key_known **out, size_t *count);
 
