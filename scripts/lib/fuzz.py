@@ -85,7 +85,8 @@ def keep(name, crash):
 def drive(name, *arguments, planted=False):
     """The driver of build/asan in a folder of its own: (exit code, what it said, the input that broke it or None)."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "FUZZ_CRASHES": folder, "FUZZ_PLANT": "overread" if planted else ""}
+        environment = {**os.environ, "FUZZ_CRASHES": folder, "FUZZ_PLANT": "overread" if planted else "",
+                       "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "") + ":abort_on_error=1"}
         done = subprocess.run([program("asan", name), *arguments], env=environment, capture_output=True, cwd=folder)
         crash = pathlib.Path(folder) / "crash-input"
         kept = keep(name, crash) if crash.exists() and not planted else None
@@ -193,14 +194,14 @@ def run(names):
 
 
 def find(names):
-    """Each planted fault, from the seeds alone."""
-    missed = 0
+    """Each planted fault, from the seeds alone, in MINUTES (5) at most."""
+    missed, seconds = 0, round(60 * float(os.environ.get("MINUTES") or 5))
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             seeds = make_seeds(folder)
             grown = pathlib.Path(folder) / "grown"
             grown.mkdir()
-            used, runs, said, kept = libfuzzer(name, [grown, *corpora(seeds, name)], ["-max_total_time=300", "-seed=1"], True)
+            used, runs, said, kept = libfuzzer(name, [grown, *corpora(seeds, name)], [f"-max_total_time={seconds}", "-seed=1"], True)
         if kept and "heap-buffer-overflow" in said:
             print(f"{name:15} found after {runs:,} runs, {used:.0f} s of processor time", flush=True)
         else:

@@ -7,7 +7,7 @@
  * Input: '0' a query as it comes, whose `after` is read; '1' the bytes of a place, sealed by us and
  * then read; '2' time and place as bytes under a right seal. */
 #include "base/crypto.h"
-#include "chassis/call.h"
+#include "chassis/binding.h"
 #include "chassis/request.h"
 #include "tests/fuzz/calls.h"
 #include "tests/fuzz/fuzz.h"
@@ -55,7 +55,7 @@ void fuzz_run(struct arena *arena, str input)
     if (way == 1)
         cursor = cursor_write(&call, input);
     if (way == 2)
-        cursor = seal(arena, STR("/orders?"), input);
+        cursor = seal(arena, binding_asked(arena, &request), input);
     err error = cursor_read(&call, cursor, &position);
     if (error != OK) {
         FUZZ_CHECK(error->code == CURSOR_INVALID);

@@ -186,7 +186,8 @@ def seeds_url():
 
 def seeds_cursor():
     return [b"0limit=5&after=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", b"11700000000000000 " + UUID.encode(), b"1",
-            b"2" + struct.pack(">Q", 1700000000000000) + b"1290 " + UUID.encode(), b"2" + struct.pack(">Q", 2**64 - 1) + b"7"]
+            b"2" + struct.pack(">Q", 1700000000000000) + b"1290 " + UUID.encode(), b"2" + struct.pack(">Q", 2**64 - 1) + b"7",
+            b"2" + struct.pack(">Q", 2**63) + b"7"]
 
 
 def seeds_csv():
