@@ -11,6 +11,18 @@ static const str SERVICES[] = { { "users", 5 }, { "products", 8 }, { "orders", 6
 
 void fuzz_begin(void) {}
 
+/* A service that is there, or a way with an address; the same for a caller every time. */
+static void check_way(const struct route *route, uint64_t caller)
+{
+    const struct route_way *way = route_way_of(route, (uint32_t)caller);
+
+    FUZZ_CHECK(route->upstream == ROUTE_FOREIGN || (route->upstream >= 0 && route->upstream < 3));
+    FUZZ_CHECK(route->ways_count <= ROUTE_WAYS_MAX);
+    FUZZ_CHECK(route->upstream != ROUTE_FOREIGN || (way && way->url.len > 0));
+    FUZZ_CHECK(!way || (way->weight > 0 && way->weight <= ROUTE_WEIGHT_MAX));
+    FUZZ_CHECK(way == route_way_of(route, (uint32_t)caller));
+}
+
 static void check_found(struct arena *arena, const struct routes *routes, str host, str path)
 {
     for (int method = 0; method < HTTP_OTHER; method++) {
@@ -19,7 +31,7 @@ static void check_found(struct arena *arena, const struct routes *routes, str ho
             continue;
         FUZZ_CHECK(found.route >= routes->items && found.route < routes->items + routes->count);
         FUZZ_CHECK(found.route->methods & (1U << method));
-        FUZZ_CHECK(found.route->upstream >= 0 && found.route->upstream < 3);
+        check_way(found.route, str_hash(path));
         str seen = route_path(arena, found.route, path);
         FUZZ_CHECK(str_starts(seen, STR("/")));
     }

@@ -207,6 +207,9 @@ def seeds_routes():
         b"  access: anyone\n  rate: sign_in\n- path: /\n  upstream: service:products\n",
         b"SHOP.example:80\n/v1/orders/5\n- path: /v1/orders\n  host: shop.example\n  rewrite: /orders\n  upstream: service:orders\n"
         b"  access: staff\n  rate: none\n",
+        b"h\n/blog/5\n- path: /blog\n  upstream: https://blog.example:8443\n  timeout: 5s\n  access: anyone\n",
+        b"h\n/orders\n- path: /orders\n  upstream:\n    - to: service:orders\n      weight: 95\n    - to: http://orders-next:3000\n"
+        b"      weight: 5\n- path: /\n  upstream: [{to: 'http://a', weight: 0}, {to: 'http://b,c', weight: 1000}]\n",
         b"h\n/\n[{path: /, upstream: 'service:orders'}]\n", b"h\n/\n- path: &a /x\n  upstream: *a\n", b"h\n/\n---\n- {}\n...\n---\n",
         b"\n\n- path: \"/\\u00fc\"\n  upstream: service:users\n  methods: []\n"]
 
