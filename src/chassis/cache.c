@@ -150,7 +150,8 @@ static struct entry *entry_of(struct cache *cache, str path, struct uuid subject
     entry->path = keep(&at, path);
     entry->answer = (struct cached){ .body = keep(&at, answer->body),
                                      .content_type = keep(&at, answer->content_type),
-                                     .etag = keep(&at, answer->etag) };
+                                     .etag = keep(&at, answer->etag),
+                                     .until_us = answer->until_us };
     return entry;
 }
 
@@ -177,9 +178,12 @@ void cache_put(struct cache *cache, str path, struct uuid subject, int64_t mark,
         return;
     lock_take(&cache->lock);
     bool changed_since = cache->changed[subject_bucket(subject)] > mark;
-    if (changed_since || find(cache, path)) {
+    struct entry *there = find(cache, path);
+    if (changed_since || (there && there->answer.until_us >= answer->until_us)) {
         let_go(entry);
     } else {
+        if (there)
+            take_out(cache, there);
         while (cache->bytes + entry->bytes > cache->bytes_max)
             take_out(cache, cache->oldest);
         put_in(cache, entry);

@@ -25,9 +25,10 @@ struct task {
     const void *in;
     struct once_claim once;
     struct waiter waiter;
-    struct answer settled; /* what the settling write fixed */
-    int64_t cache_mark;    /* of the cache, before the snapshot */
-    err failure;           /* outcome of the write */
+    struct answer settled;  /* what the settling write fixed */
+    int64_t cache_mark;     /* of the cache, before the snapshot */
+    int64_t cache_until_us; /* how long what it shows may be given again */
+    err failure;            /* outcome of the write */
     int runs;
     bool is_on_disk; /* its write, and the answer is not told yet */
     void (*phase)(struct task *task);
@@ -36,6 +37,7 @@ struct task {
 static void phase_run(struct task *task);
 static void phase_repeat(struct task *task);
 static bool is_led_by_first(struct task *task);
+static bool answer_old(struct task *task, err error);
 
 /* ---- the end ---- */
 
@@ -108,7 +110,8 @@ static void keep_in_cache(struct task *task)
         return;
     struct cached answer = { .body = response->body,
                              .content_type = response->content_type,
-                             .etag = task->call.etag };
+                             .etag = task->call.etag,
+                             .until_us = task->cache_until_us };
     cache_put(task->service->cache, request->path, task->call.shows, task->cache_mark, &answer);
 }
 
@@ -415,6 +418,8 @@ static void reset_call(struct task *task)
     call->shows = (struct uuid){ { 0 } };
     if (call->spec->access == ACCESS_ANYONE && call->spec->method == HTTP_GET)
         task->cache_mark = cache_mark(task->service->cache);
+    task->cache_until_us =
+        db_is_shared(task->service->db) ? clock_mono_us() + CACHE_SHARED_US : INT64_MAX;
     call->now = clock_wall_us();
 }
 
@@ -430,7 +435,7 @@ static void run_handler(struct task *task)
     }
     err error = call->spec->handle(task->service->config.self, call, task->in);
     if (error != OK) {
-        if (!is_led_by_first(task))
+        if (!answer_old(task, error) && !is_led_by_first(task))
             answer_error_now(task, error);
         return;
     }
@@ -673,9 +678,9 @@ struct route_match dispatch_match(struct service *service, const struct request 
     return router_match(&service->router, request);
 }
 
-/* A public read whose answer is ready costs no worker and no database. */
-static bool answer_from_cache(struct service *service, struct request *request,
-                              const struct call_spec *spec)
+/* Fills the response with an answer that is ready, and not older than it may be at `now_us`. */
+static bool fill_from_cache(struct service *service, struct request *request,
+                            const struct call_spec *spec, int64_t now_us)
 {
     if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr ||
         request->grpc)
@@ -684,6 +689,8 @@ static bool answer_from_cache(struct service *service, struct request *request,
     if (!cached)
         return false;
     arena_defer(request->arena, cache_release, (void *)(uintptr_t)cached);
+    if (cached->until_us < now_us)
+        return false;
     bool known = binding_is_known(request, cached->etag);
     request->response.status = known ? 304 : 200;
     request->response.body = known ? STR_NONE : cached->body;
@@ -691,8 +698,29 @@ static bool answer_from_cache(struct service *service, struct request *request,
     response_add(&request->response, STR("Cache-Control"), STR("no-cache"));
     response_add(&request->response, STR("etag"), cached->etag);
     request->route = spec->short_name;
+    return true;
+}
+
+/* A public read whose answer is ready costs no worker and no database. */
+static bool answer_from_cache(struct service *service, struct request *request,
+                              const struct call_spec *spec)
+{
+    if (!fill_from_cache(service, request, spec, clock_mono_us()))
+        return false;
     series_add(service->calls_ok[spec->index], 1);
     request_respond(request);
+    return true;
+}
+
+/* Where the database is away nobody changes anything: what is ready is shown, however old. */
+static bool answer_old(struct task *task, err error)
+{
+    if (!err_is(error, DB_UNAVAILABLE) ||
+        !fill_from_cache(task->service, task->request, task->call.spec, INT64_MIN))
+        return false;
+    call_read_end(&task->call);
+    count_call(task, OK);
+    respond(task);
     return true;
 }
 

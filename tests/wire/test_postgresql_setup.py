@@ -106,6 +106,32 @@ def test_replicas_that_share_their_keys_know_each_others_tokens(urls, tmp_path):
         assert one.customer().at(other.url).get("/users/me").status_code == 200
 
 
+def test_what_one_replica_changes_the_other_shows_within_a_second_and_never_sells_by_what_it_remembers(urls, tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "1").write_text("B" * 42 + "A")
+    with Shop(tmp_path / "a", KEYS_DIR=keys, **urls) as one, Shop(tmp_path / "b", KEYS_DIR=keys, **urls) as other:
+        product = one.staff.create_product(on_hand=2, price=1000)
+        path, sku, there = f"/products/{product['id']}", product["variants"][0]["sku"], other.anonymous()
+        shown = accepted(there.get(path))
+        assert shown["variants"][0]["price"]["amount"] == 1000
+        etag = one.staff.get(path).headers["etag"]
+        # The title of the product, the price of its variant, all of it hidden: each is seen at the other within a second of its answer.
+        for change, seen in (({"title": "Changed"}, lambda a: a.json().get("title") == "Changed"),
+                             ({"status": "draft"}, lambda a: a.status_code == 404),
+                             ({"status": "active"}, lambda a: a.status_code == 200)):
+            answer = one.staff.patch(path, json=change, headers={"If-Match": etag})
+            etag = accepted(answer) and answer.headers["etag"]
+            began = time.monotonic()
+            until(lambda: (lambda a: seen(a))(there.get(path)), 10, f"{change} at the other replica")
+            assert time.monotonic() - began < 3.0, "a second, and what a busy machine adds"
+        # Stock is taken at the one; the other, which has just shown it, does not sell it again.
+        assert accepted(there.get(path))["variants"]
+        accepted(one.customer().place([(sku, 2)]), 201)
+        refused_order = other.customer().place(sku)
+        assert refused_order.status_code == 409 and refused_order.json()["code"] == "stock.insufficient", refused_order.text
+
+
 def test_dukactl_migrate_tells_the_same(postgres, urls, tmp_path):
     wrong = with_orders(urls, urls["DATABASE_URL_ORDERS"].replace(PASSWORD, "wrong"))
     done = Shop(tmp_path / "data", **wrong).dukactl("migrate", check=False)

@@ -6,7 +6,8 @@ static struct uuid subject(uint8_t n) { return (struct uuid){ { n, 1 } }; }
 
 static const struct cached MUG = { { "{\"sku\":\"mug\"}", 13 },
                                    { "application/json", 16 },
-                                   { "\"v1\"", 4 } };
+                                   { "\"v1\"", 4 },
+                                   INT64_MAX };
 
 static bool has(struct cache *cache, str path)
 {
@@ -28,6 +29,28 @@ TEST(an_answer_is_found_under_its_path_whole)
     CHECK_STR(found->etag, "\"v1\"");
     cache_release((void *)(uintptr_t)found);
     CHECK(!has(cache, STR("/products/mu")));
+    cache_close(cache);
+}
+
+TEST(what_is_asked_for_anew_takes_the_place_of_what_was_there_and_nothing_older_does)
+{
+    struct cache *cache = cache_open(10000);
+    struct cached first = MUG, second = MUG;
+    first.until_us = 1000;
+    second.until_us = 2000;
+    second.body = STR("{}");
+    cache_put(cache, STR("/products/mug"), subject(1), cache_mark(cache), &first);
+    const struct cached *old = cache_find(cache, STR("/products/mug"));
+    CHECK_INT(old->until_us, 1000);
+    cache_put(cache, STR("/products/mug"), subject(1), cache_mark(cache), &second);
+    cache_put(cache, STR("/products/mug"), subject(1), cache_mark(cache), &first);
+    const struct cached *found = cache_find(cache, STR("/products/mug"));
+    CHECK_INT(found->until_us, 2000);
+    CHECK_STR(found->body, "{}");
+    CHECK_STR(old->body, MUG.body); /* whoever has it still may send it */
+    CHECK_INT(cache_stats_of(cache).entries, 1);
+    cache_release((void *)(uintptr_t)old);
+    cache_release((void *)(uintptr_t)found);
     cache_close(cache);
 }
 
