@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build test test-fresh test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh test-package test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -10,12 +10,18 @@ apart:      ## the same as four programs; BUS_URL names a broker, DATABASE_URL_â
 	@SHAPE=apart scripts/run
 build:      ## build the programs into build/release
 	@scripts/bootstrap run && scripts/build release
+install:    ## programs, man page and systemd units into DESTDIR/PREFIX (/usr/local)
+	@scripts/install
+deb:        ## a Debian package of the same: build/deb/duka_VERSION_ARCH.deb
+	@scripts/deb
 test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, â€¦) for one stage
 	@scripts/test --word '$(T)' --stage '$(S)'
 postgresql: ## databases and roles on the server that URL names (as a superuser); writes postgresql.env
 	@scripts/postgresql '$(URL)'
 test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
+test-package: ## the package in a bare Debian that boots systemd: each line of docs/one-machine.md
+	@scripts/test-package
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
 bench:      ## measure the release build

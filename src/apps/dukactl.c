@@ -294,8 +294,12 @@ static int read_options(struct tool *tool, int argc, char **argv)
                                 command->name, command->name);
         tool->values[option] = optarg ? optarg : "";
     }
-    for (; optind < argc && tool->operands_count < CTL_OPERANDS_MAX; optind++)
+    for (; optind < argc && tool->operands_count < CTL_OPERANDS_MAX; optind++) {
+        if (!*argv[optind]) /* a variable of a script that was not set */
+            return ctl_complain(CTL_USAGE, "%s was given an empty argument; dukactl %s --help",
+                                command->name, command->name);
         tool->operands[tool->operands_count++] = argv[optind];
+    }
     if (optind < argc || tool->operands_count < command->operands_min ||
         tool->operands_count > command->operands_max)
         return ctl_complain(CTL_USAGE, "%s takes %s; dukactl %s --help", command->name,

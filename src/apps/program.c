@@ -37,6 +37,11 @@ struct running {
     bool shop_is_stopped, doors_are_closed;
 };
 
+static void tell_manager(const struct running *self, str state)
+{
+    process_notify_manager(conf_text(self->conf, CONF_NOTIFY_SOCKET), state);
+}
+
 /* ---- The end ---- */
 
 static void on_ops_closed(void *subject) { loop_stop(((struct running *)subject)->loop); }
@@ -114,6 +119,7 @@ static void on_terminate(void *subject)
         return;
     if (self->stage == STAGE_SERVING) {
         LOG(LOG_INFO, "shop.stopping", LOG_NUMBER("drain_ms", delay_ms));
+        tell_manager(self, STR("STOPPING=1"));
         doors_drain(self->doors);
         self->stage = STAGE_DRAINING;
     }
@@ -123,7 +129,14 @@ static void on_terminate(void *subject)
         begin_closing(self);
 }
 
-static void on_hangup(void *subject) { doors_reload(((struct running *)subject)->doors); }
+static void on_hangup(void *subject)
+{
+    struct running *self = subject;
+
+    tell_manager(self, STR("RELOADING=1"));
+    doors_reload(self->doors);
+    tell_manager(self, STR("READY=1"));
+}
 
 /* ---- The beginning ---- */
 
@@ -233,6 +246,7 @@ static int run(struct running *self)
         loop_on_signal(self->loop, SIGINT, on_terminate, self);
         loop_on_signal(self->loop, SIGHUP, on_hangup, self);
         doors_ready(self->doors);
+        tell_manager(self, STR("READY=1"));
     } else if (self->doors) {
         begin_closing(self);
     }

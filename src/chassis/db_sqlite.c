@@ -194,8 +194,16 @@ static err open_all(struct db_sqlite *self, struct arena *arena)
     TRY(take_place(self, arena));
     TRY(writer_connect(self, arena));
     TRY(sqlite_migrate(self, arena));
-    TRY(check_queries(self, arena, &chassis_schema));
-    TRY(check_queries(self, arena, self->db.schema));
+    err error = check_queries(self, arena, &chassis_schema);
+    if (error == OK)
+        error = check_queries(self, arena, self->db.schema);
+    if (error != OK && self->is_ahead)
+        return fail_over(
+            arena, DB_NEWER, error,
+            "%s was written by a newer version of Duka, and this one cannot use it any "
+            "more (%" STR_F "): start the newer one",
+            self->path, STR_A(error->detail));
+    TRY(error);
     self->opened = true;
     return OK;
 }

@@ -42,7 +42,8 @@ struct db_sqlite {
     int64_t checkpoint_at_frames;
     int migrated; /* how many migrations it took to open */
     bool durable;
-    bool opened; /* from here on damage ends the process */
+    bool opened;   /* from here on damage ends the process */
+    bool is_ahead; /* a newer program wrote it */
 
     struct lock pool_lock;
     struct cond pool_changed;
@@ -79,5 +80,6 @@ err sqlite_run(struct db_connection *connection, struct arena *arena, const stru
 
 /* ---- db_sqlite_migrate.c ---- */
 
-/* Brings the schema up to what the binary knows; DB_NEWER where the file is ahead of it. */
+/* Brings the schema up to what the program knows. One that is ahead stays, and is marked so: its
+ * migrations only add, so that the way back to an older program is open. */
 err sqlite_migrate(struct db_sqlite *self, struct arena *arena);

@@ -59,11 +59,7 @@ static err migrate_schema(struct db_sqlite *self, struct arena *arena,
     int newest;
     TRY(migration_newest(self, arena, schema->service, &newest));
     if (newest > schema->migrations_count)
-        return fail(arena, DB_NEWER,
-                    "%s has migration %04d of %s, this program knows up to %04d: start the newer"
-                    " version of Duka",
-                    self->path, newest, schema->service, schema->migrations_count);
-
+        self->is_ahead = true;
     for (int i = newest; i < schema->migrations_count; i++) {
         ASSERT(schema->migrations[i].number == i + 1);
         TRY(migration_run(self, arena, schema->service, &schema->migrations[i]));

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,4 +112,23 @@ int64_t process_raise_files(int64_t wanted)
             limit = raised;
     }
     return limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}
+
+void process_notify_manager(str socket_name, str state)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t len = socket_name.len;
+    if (len < 2 || len >= sizeof address.sun_path ||
+        (socket_name.ptr[0] != '/' && socket_name.ptr[0] != '@'))
+        return;
+
+    memcpy(address.sun_path, socket_name.ptr, len);
+    if (socket_name.ptr[0] == '@')
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    (void)sendto(fd, state.ptr, state.len, MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+    (void)close(fd);
 }

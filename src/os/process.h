@@ -17,3 +17,9 @@ bool process_on_terminal(int fd);
 
 /* Asks for `wanted` open files where fewer are allowed; gives how many are now. */
 int64_t process_raise_files(int64_t wanted);
+
+/* Tells the service manager that started us (systemd), at the socket that it named (a path, or an
+ * abstract name behind @), how we are: READY=1, STOPPING=1, RELOADING=1. What it cannot hear is not
+ * told; an empty socket is nobody. sd_notify(3) tells the protocol, one datagram, as stable;
+ * libsystemd would come for it alone. */
+void process_notify_manager(str socket, str state);

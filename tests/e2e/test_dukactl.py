@@ -135,6 +135,7 @@ def test_a_command_line_that_cannot_be_read_is_refused_with_2(new_shop):
         (["users"], "followed by another word"),
         (["backup"], "takes FILE"),
         (["backup", "a", "b"], "takes FILE"),
+        (["backup", ""], "an empty argument"),
         (["seed", "--products", "many"], "takes a number"),
         (["seed", "--colour"], "no such option"),
         (["explain", "../../etc"], "no order's id"),

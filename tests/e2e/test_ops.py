@@ -325,6 +325,20 @@ def test_a_stop_is_announced_before_the_door_closes(new_shop):
         Person(httpx.Client(trust_env=False), shop.url).get("/products")
 
 
+def test_the_service_manager_hears_when_it_is_ready_reloads_and_stops(new_shop, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "manager"))
+        manager.settimeout(20)
+        shop = new_shop(NOTIFY_SOCKET=str(tmp_path / "manager")).start()
+        assert manager.recv(64) == b"READY=1"
+        assert ops(shop, "/readyz").status_code == 200
+        shop.process.send_signal(signal.SIGHUP)
+        assert [manager.recv(64), manager.recv(64)] == [b"RELOADING=1", b"READY=1"]
+        shop.process.send_signal(signal.SIGTERM)
+        assert manager.recv(64) == b"STOPPING=1"
+        assert shop.wait_end() == 0
+
+
 def test_an_interrupt_from_the_terminal_stops_it_too(new_shop):
     shop = new_shop().start()
     shop.process.send_signal(signal.SIGINT)
