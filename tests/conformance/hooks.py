@@ -50,6 +50,7 @@ BEYOND_THE_SCHEMA = {
         "/price_max": "less than price_min",
         "/sort": "by relevance without words to search for",
         "/payment/provider": "an unknown provider",
+        "/expires_at": "a time that has passed",
     },
 }
 
