@@ -371,8 +371,11 @@ insert into import_lines (import, line, handle, outcome, message) values ($1, $2
 
 -- import_line_of: maybe -- a handle that the same file had before
 -- import uuid, handle text -> line int32
+-- By the index of handles alone first: SQLite would else walk all lines of the import for each product.
 select line from import_lines
-where import = $1 and handle = $2 and outcome <> 'refused' order by line limit 1;
+where (import, line) in (select import, line from import_lines where import = $1 and handle = $2)
+    and outcome <> 'refused'
+order by line limit 1;
 
 -- import_lines_page: many
 -- import uuid, line int32, rows_max int32 ->

@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 import re
+import sqlite3
 import sys
 import tempfile
 import unittest
@@ -263,6 +264,26 @@ class PostgreSQL(unittest.TestCase):
         status, said, _ = self.files(INSERT, theirs="0001_mugs.sql")
         self.assertEqual(status, 1)
         self.assertIn("same numbers and names", said)
+
+
+class Plans(unittest.TestCase):
+    """What SQLite makes of queries of the shop that would walk a table of any length without the index that they are meant
+    to go by. Asked of empty tables, as it is at a start: it has no statistics in either."""
+
+    def plan_of(self, service, name):
+        tables = sqlite3.connect(":memory:")
+        for path in sorted((ROOT / "src/services" / service / "migrations/sqlite").glob("*.sql")):
+            tables.executescript(path.read_text())
+        text = (ROOT / "src/services" / service / "queries.sql").read_text()
+        body = re.search(rf"^-- {name}: .*?^(?=[^-])(.*?);", text, re.M | re.S).group(1)
+        numbered = re.sub(r"\$(\d+)", r"?\1", body)
+        values = [""] * len(set(re.findall(r"\?\d+", numbered)))
+        return [row[3] for row in tables.execute("explain query plan " + numbered, values)]
+
+    def test_a_handle_that_a_file_had_before_is_found_by_the_index_of_handles(self):
+        plan = self.plan_of("products", "import_line_of")
+        self.assertTrue(any("import_lines_by_handle (import=? AND handle=?)" in step for step in plan), plan)
+        self.assertFalse([step for step in plan if step.endswith("PRIMARY KEY (import=?)")], plan)
 
 
 if __name__ == "__main__":
