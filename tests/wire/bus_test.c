@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "chassis/bus.h"
 #include "chassis/http.h"
+#include "chassis/obs.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/sync.h"
@@ -466,6 +467,35 @@ static size_t refuse_one(struct ear *ear, const struct bus_event *events, size_t
         if (str_equal(events[i].key, STR("key-1")) && ear->left-- > 0)
             return i;
     return count;
+}
+
+/* The metric of what waits for a consumer, here and at the broker; brokers are asked every 5 s. */
+static void wait_for_waiting(struct test *t, const struct ear *ear, int count)
+{
+    str line = str_format(t->arena, "\nduka_bus_waiting{consumer=\"%s\"} %d\n", ear->name, count);
+    int64_t deadline_us = clock_mono_us() + patience_us();
+    while (str_find(metrics_text(t->arena), line) < 0) {
+        if (clock_mono_us() > deadline_us)
+            FAIL("%s was never told to have %d waiting", ear->name, count);
+        sleep_until(clock_mono_us() + 100 * MS);
+    }
+}
+
+TEST(what_waits_for_a_consumer_is_told_and_that_nothing_does)
+{
+    struct mouth *mouth = mouth_of(t, "lag");
+    struct ear *ear = ear_of(t, mouth, "one");
+    ear->limit = refuse_one;
+    ear->left = 1000000;
+    struct running *running = running_of(t, &ear, 1);
+    say(mouth, running->bus, 1, 7);
+    wait_for_waiting(t, ear, 7);
+    lock_take(&ear->lock);
+    ear->left = 0;
+    lock_drop(&ear->lock);
+    ear_wait(ear, 7);
+    wait_for_waiting(t, ear, 0);
+    running_stop(running);
 }
 
 TEST(nothing_of_a_key_overtakes_what_was_not_taken)
