@@ -72,7 +72,8 @@ static const struct row rows[] = {
     { "users.revoke_api_key", ADMIN, HTTP_DELETE, "/users/api-keys/{api_key}", NULL, 204, NULL },
     { "users.list_audit", ADMIN, HTTP_GET, "/users/audit", NULL, 200, NULL },
     { "users.operator_create_user", OPERATOR, HTTP_POST, "/operator/users",
-      "{\"email\":\"new@example.com\",\"roles\":[\"staff\"],\"password\":\"purple walrus teapot forty\"}",
+      "{\"email\":\"new@example.com\",\"roles\":[\"staff\"],"
+      "\"password\":\"purple walrus teapot forty\"}",
       201, NULL },
     { "users.operator_set_password", OPERATOR, HTTP_PUT, "/operator/users/password",
       "{\"email\":\"ada@example.com\",\"password\":\"incorrect zebra battery\"}", 200, NULL },
