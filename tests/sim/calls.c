@@ -10,8 +10,9 @@
 #define PRODUCT                                                                          \
     "{\"title\":\"Lamp\",\"status\":\"active\",\"variants\":[{\"sku\":\"%s\",\"price\":" \
     "{\"amount\":500,\"currency\":\"EUR\"},\"on_hand\":3}]}"
-#define CSV \
-    "Handle,Title,Published,Variant SKU,Variant Inventory Qty,Variant Price\njar,Jar,true,jar,7,9.99\n"
+#define CSV                                                                    \
+    "Handle,Title,Published,Variant SKU,Variant Inventory Qty,Variant Price\n" \
+    "jar,Jar,true,jar,7,9.99\n"
 
 enum who { NOBODY, ACCOUNT, STAFF, ADMIN, OPERATOR, BANK };
 enum { ID_BYTES = 64, TOKEN_BYTES = 44, MAIL_BYTES = 16384 };
