@@ -104,6 +104,31 @@ static void *allocate(void *arena, size_t bytes)
 
 static void release(void *arena, void *ptr) { (void)arena, (void)ptr; /* goes with the arena */ }
 
+/* protobuf-c takes a field of number 0 where its number is written in more bytes than it needs, and
+ * would not read what it writes of it. */
+static bool is_numbered(const struct message_spec *spec, const void *message)
+{
+    const ProtobufCMessage *base = message;
+    for (unsigned i = 0; i < base->n_unknown_fields; i++)
+        if (base->unknown_fields[i].tag == 0)
+            return false;
+    for (unsigned i = 0; i < spec->descriptor->n_fields; i++) {
+        if (!spec->fields[i].message)
+            continue;
+        const ProtobufCFieldDescriptor *field = &spec->descriptor->fields[i];
+        void *const *parts = message_field(message, spec, (int)i);
+        size_t count = *parts != NULL;
+        if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+            count = *message_count(message, field);
+            parts = *parts;
+        }
+        for (size_t j = 0; j < count; j++)
+            if (!is_numbered(spec->fields[i].message, parts[j]))
+                return false;
+    }
+    return true;
+}
+
 err message_unpack(struct arena *arena, str bytes, const struct message_spec *spec, void **out)
 {
     ASSERT(arena && spec && out);
@@ -111,7 +136,7 @@ err message_unpack(struct arena *arena, str bytes, const struct message_spec *sp
     ProtobufCAllocator allocator = { .alloc = allocate, .free = release, .allocator_data = arena };
     const uint8_t *data = (const uint8_t *)(bytes.ptr ? bytes.ptr : "");
     void *message = protobuf_c_message_unpack(spec->descriptor, &allocator, bytes.len, data);
-    if (!message)
+    if (!message || !is_numbered(spec, message))
         return fail(arena, PROTOBUF_MALFORMED, "it is no %s", spec->descriptor->name);
     *out = message;
     return OK;

@@ -112,6 +112,18 @@ TEST(bytes_that_are_no_message_are_refused)
     CHECK(out == NULL);
 }
 
+TEST(a_field_of_number_0_is_refused_however_its_number_is_written)
+{
+    const struct message_spec *spec = &orders_create_order_request_spec;
+    void *out;
+
+    CHECK_OK(message_unpack(t->arena, STR("\xf8\x07\x46"), spec, &out)); /* unknown, number 127 */
+    CHECK_ERR(message_unpack(t->arena, STR("\x00\x46"), spec, &out), PROTOBUF_MALFORMED);
+    CHECK_ERR(message_unpack(t->arena, STR("\x80\x00\x46"), spec, &out), PROTOBUF_MALFORMED);
+    CHECK_ERR(message_unpack(t->arena, STR("\x0a\x03\x80\x00\x46"), spec, &out),
+              PROTOBUF_MALFORMED); /* in a line of the order */
+}
+
 TEST(a_copy_is_shallow)
 {
     Orders__CreateOrderRequest *order = new_order(t->arena), *copy;
