@@ -18,6 +18,7 @@ COLUMNS = ["date", "commit", "machine", "first", "last", "failed", "requests", "
            "virtual_s", "steps", "failed_seeds"]
 SUMS = ["requests", "orders", "events", "restarts", "kills", "faults", "virtual_s", "steps"]
 CHUNK = 25
+NONE = "-"  # of an empty cell
 LINE = re.compile(r"seed (\d+): (\d+) requests, (\d+) orders, (\d+) events, (\d+) restarts, (\d+) crashes, (\d+) faults,"
                   r" (\d+) s of virtual time, (\d+) steps")
 
@@ -27,12 +28,12 @@ def read():
     if not TABLE.exists():
         return []
     lines = TABLE.read_text(encoding="utf-8").splitlines()
-    return [dict(zip(lines[0].split("\t"), line.split("\t"))) for line in lines[1:] if line]
+    return [dict(zip(lines[0].split("\t"), ("" if cell == NONE else cell for cell in line.split("\t")))) for line in lines[1:] if line]
 
 
 def write(rows):
     """All of it, or nothing of it."""
-    text = "\t".join(COLUMNS) + "\n" + "".join("\t".join(str(row[name]) for name in COLUMNS) + "\n" for row in rows)
+    text = "\t".join(COLUMNS) + "\n" + "".join("\t".join(str(row[name]) or NONE for name in COLUMNS) + "\n" for row in rows)
     partial = TABLE.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(TABLE)
