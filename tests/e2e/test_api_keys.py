@@ -261,3 +261,22 @@ def test_revoked_and_expired_keys_are_forgotten_after_their_time(new_shop):
     assert lasting.id in ids()
     refused(revoked.get("/orders"), 401, "auth.token_invalid")
     assert lasting.get("/orders").status_code == 403
+
+
+def test_a_route_of_the_gateway_that_wants_a_role_takes_a_key_by_the_scope_of_its_call(new_shop, tmp_path):
+    (tmp_path / "routes.yaml").write_text(
+        "- path: /users\n  upstream: service:users\n"
+        "- path: /products/stock\n  upstream: service:products\n  access: admin\n"
+        "- path: /products\n  upstream: service:products\n  access: staff\n"
+        "- path: /orders\n  upstream: service:orders\n  access: customer\n"
+    )
+    shop = new_shop(ROUTES_FILE=tmp_path / "routes.yaml").start()
+    key, reader, sku = shop.new_api_key("orders_read", "stock_read"), shop.new_api_key("products_read"), shop.staff.new_sku()
+    accepted(key.get("/orders", params={"scope": "all"}))
+    refused(reader.get("/orders", params={"scope": "all"}), 403, "auth.scope_missing")
+    accepted(reader.get("/products"))
+    refused(key.get("/products"), 403, "auth.scope_missing")
+    refused(key.get("/products/nothing/is/here"), 403, "auth.scope_missing")
+    refused(key.get(f"/products/stock/{sku}"), 403, "auth.scope_missing")  # the route is for admins
+    accepted(shop.admin.get(f"/products/stock/{sku}"))
+    assert accepted(key.at(shop.doors["products"]).get(f"/products/stock/{sku}"))["sku"] == sku
