@@ -343,6 +343,7 @@ class Shop:
         self.apart = bool(os.environ.get("SHOP_APART")) if apart is None else apart
         self.services = {}  # the processes of one that runs apart: "orders", its replica "orders.1"
         self.replicas = replicas
+        self.apps = None  # the folder of the programs that are started next, where it is not that of `program`
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
         self._take_bus()
@@ -401,8 +402,8 @@ class Shop:
         if self.settings.get("KEYS_DIR") or not self.settings.get("DATABASE_URL_USERS", "").startswith("postgres"):
             return {}
         folder = self.data / "keys"
-        if not folder.exists():
-            folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if not any(folder.iterdir()):
             (folder / "1").write_text(secrets.token_urlsafe(32))
         return {"KEYS_DIR": str(folder)}
 
@@ -448,7 +449,7 @@ class Shop:
     def _launch(self, name, environment, prefix=()):
         with open(self.log_path, "ab") as log:
             return subprocess.Popen(
-                [*prefix, str(program(name))],
+                [*prefix, str(self.apps / name if self.apps else program(name))],
                 env=environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
