@@ -2,6 +2,7 @@
 
 import collections
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -118,9 +119,22 @@ def test_the_e2e_suite_passes_with_the_services_apart(running, kind, store, tell
     assert passed, printed[-6000:]
 
 
-def test_a_rolling_change_under_load_loses_no_request(running, postgres, tmp_path, tell):
-    """Each replica in turn is asked to end and another takes its place, as a rolling update does; nobody hears of it."""
-    broker, prefix = running.get("Rabbitmq"), "rolling_"
+def older():
+    """The programs of an earlier commit, which scripts/older builds once (DUKA_OLDER_APPS: that were built already)."""
+    if given := os.environ.get("DUKA_OLDER_APPS"):
+        return pathlib.Path(given)
+    done = subprocess.run([f"{ROOT}/scripts/older"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"there is no earlier version: {done.stderr.strip()[-400:]}")
+    return pathlib.Path(done.stdout.strip())
+
+
+@pytest.mark.parametrize("before", ["the same", pytest.param("an older", marks=pytest.mark.whole)])
+def test_a_rolling_change_under_load_loses_no_request(before, running, postgres, tmp_path, tell):
+    """Each replica in turn is asked to end and another takes its place, as a rolling update does; nobody hears of it. From an older
+    version to this one and back again: each reads what the other has written and announced."""
+    broker, prefix = running.get("Rabbitmq"), f"rolling_{before[-4:]}_"
+    old = older() if before == "an older" else None
     settings = {**postgres.prepare(prefix, password="a password"), **broker.settings(DRAIN_TIME="300ms", WORKERS=8)}
     Shop(tmp_path / "migrate", **{k: v for k, v in settings.items() if k.startswith("DATABASE")}).dukactl("migrate")
     answers, stopping = collections.Counter(), threading.Event()
@@ -135,20 +149,37 @@ def test_a_rolling_change_under_load_loses_no_request(running, postgres, tmp_pat
             ):
                 answers[kind, answer.status_code] += 1
 
-    with Shop(tmp_path / "data", apart=True, replicas=2, **settings) as shop:
+    def roll(shop, apps):
+        shop.apps = apps
+        for name in shop.instances:
+            shop.stop_service(name)
+            shop.start_service(name)
+
+    def waits(service, table):
+        return postgres.rows(f"(select count(*) from {table})", f"duka_{prefix}{service}")[0]["count"]
+
+    shop = Shop(tmp_path / "data", apart=True, replicas=2, **settings)
+    shop.apps = old
+    with shop:
         people = [(shop.customer(), shop.staff.new_sku(on_hand=100000)) for _ in range(4)]
         threads = [threading.Thread(target=shopper, args=one) for one in people]
         for thread in threads:
             thread.start()
-        for name in shop.instances:
-            shop.stop_service(name)
-            shop.start_service(name)
+        roll(shop, None)
+        if old:
+            roll(shop, old)
         stopping.set()
         for thread in threads:
             thread.join(60)
+        for service in ("products", "orders"):
+            until(lambda: waits(service, "outbox") == 0, 60, f"an empty outbox of {service}")
+            assert waits(service, "dead_letters") == 0, shop.log_tail()
+        for person, _ in people:
+            until(lambda: {o["status"] for o in accepted(person.get("/orders"))["items"]} == {"confirmed"}, 60, "settled")
     broker.forget(settings["BUS_PREFIX"])
     postgres.forget(prefix)
-    tell(f"rolled {len(shop.instances)} programs under " + ", ".join(f"{n} {k} → {c}" for (k, c), n in sorted(answers.items())))
+    tell(f"rolled {len(shop.instances)} programs from {before} version under "
+         + ", ".join(f"{n} {k} → {c}" for (k, c), n in sorted(answers.items())))
     assert sum(answers.values()) > 40, "they were at work"
     lost = {what: count for what, count in answers.items() if what[1] not in (200, 201, 202)}
     assert not lost, lost
