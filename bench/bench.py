@@ -1,10 +1,11 @@
 """make bench: CPU per operation of Duka and of peers, alternating in one run; ratios with their range.
 
-    bench/run [product] [order] [order64] [batch] [hot] [signin] [idle] [inner] [sweep] [flood] [million] [events] [--rounds N] [--seconds S]
+    bench/run [PART …] [--rounds N] [--seconds S]     (parts: bench/README.md)
 
 Servers run on one core, the load on the other. A figure is the median of the rounds, with the smallest and the largest.
 After each run the rows are counted, not the answers. What cannot be had is skipped with its reason."""
 import argparse
+import base64
 import concurrent.futures
 import ctypes
 import hashlib
@@ -24,16 +25,20 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+from apart import DukaApart
 from events import bench_events
-from peers import Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
+from gateways import DukaGateway, Envoy, NginxProxy, Service, status_of
+from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
 
 HERE = Path(__file__).resolve().parent
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
-def wrk(port, path, seconds, connections, script=None, args=()):
+def wrk(port, path, seconds, connections, script=None, args=(), token=None):
     """Runs wrk; gives its requests and how many of them were not 2xx."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
+    if token:
+        command += ["-H", f"Authorization: Bearer {token}"]
     if script:
         command += ["-s", str(HERE / script)]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}", "--", *map(str, args)], text=True,
@@ -243,8 +248,8 @@ def bench_idle(folder, _options):
 
 def bench_batch(folder, options):
     """Batched writes against batches of one, the same orders, 256 connections."""
-    batched = Duka(Path(folder) / "batched", SERVER_CORE, port=3930)
-    single = Duka(Path(folder) / "single", SERVER_CORE, port=3940, WRITE_BATCH_MAX="1")
+    batched = Duka(Path(folder) / "batched", SERVER_CORE, port=PORT + 30)
+    single = Duka(Path(folder) / "single", SERVER_CORE, port=PORT + 40, WRITE_BATCH_MAX="1")
     try:
         batched.start()
         single.start()
@@ -281,6 +286,113 @@ def bench_inner(folder, options):
     finally:
         nginx.stop()
         service.stop()
+
+
+def claims_of(token):
+    """What a token says (its payload, unverified)."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def check_duties(gateway, token):
+    """It lets a good token through and nobody else."""
+    broken = token[:-8] + "AAAAAAAA"
+    said = [status_of(gateway.port, "/orders/1", one) for one in (token, broken, "none")]
+    if said != [200, 401, 401]:
+        raise RuntimeError(f"{gateway.name} answers {said} to a good token, a broken one and none")
+
+
+def proxied(gateway, token, options):
+    """Requests through a gateway; each left a line of log where it writes one."""
+    logs = hasattr(gateway, "lines")
+    before = gateway.lines() if logs else 0
+    count = all_good(wrk(gateway.port, "/orders/1", options.seconds, 64, token=token))
+    end = time.monotonic() + 10  # for what waits to be written
+    while logs and gateway.lines() - before < count:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{gateway.name} logged {gateway.lines() - before} of {count} requests")
+        time.sleep(0.1)
+    return count
+
+
+def bench_proxy(folder, options):
+    """The gateway alone, with its duties, before one stand-in service: against nginx proxying plainly, and Envoy with the
+    same duties, in the faster of its two ways to the service."""
+    folder = Path(folder)
+    service = Service(folder / "service", LOAD_CORE, "x" * 300, port=PORT + 80)
+    duka = DukaGateway(folder / "duka", SERVER_CORE, service, LOAD_CORE)
+    peers = [duka, NginxProxy(folder / "nginx", SERVER_CORE, service)]
+    try:
+        service.start()
+        duka.start()
+        token = duka.account("bench@example.com")
+        jwks = Api(duka.port).call("GET", "/users/.well-known/jwks.json")[1]
+        for i, name in enumerate(("envoy", "envoy-http2")):
+            peers.append(Envoy(folder / name, SERVER_CORE, service, jwks, claims_of(token), http2=i == 1, port=PORT + 92 + i))
+        for peer in peers[1:]:
+            peer.start()
+        for peer in (duka, *peers[2:]):
+            check_duties(peer, token)
+        used = [[] for _ in peers]
+        for _ in range(options.rounds):
+            for peer, figures in zip(peers, used):
+                figures.append(measured(peer, lambda: proxied(peer, token, options)))
+    finally:
+        for peer in (*peers, service):
+            peer.stop()
+    envoy = min(used[2:], key=statistics.median)
+    print(f"Envoy to the service: HTTP/1.1 {statistics.median(used[2]):.1f} us, HTTP/2 {statistics.median(used[3]):.1f} us")
+    good = report("gateway with its duties / nginx proxying plainly", used[0], used[1], 1.2)
+    return report("gateway with its duties / Envoy with the same", used[0], envoy, 1 / 4) and good
+
+
+def bench_apart(folder, options):
+    """The same orders: four programs on SQLite that push events to each other, against one process."""
+    apart = DukaApart(Path(folder) / "apart", SERVER_CORE, port=PORT + 30)
+    whole = Duka(Path(folder) / "whole", SERVER_CORE)
+    try:
+        apart.start()
+        whole.start()
+        tokens = [lua_file(folder, f"tokens-{i}", one.seed(1000, 50)) for i, one in enumerate((apart, whole))]
+        ours, theirs, each = [], [], {name: [] for name in apart.programs}
+        for _ in range(options.rounds):
+            before = {name: apart.cpu_us_of(name) for name in each}
+            count = order_load(apart, tokens[0], options, 256)
+            for name, figures in each.items():
+                figures.append((apart.cpu_us_of(name) - before[name]) / count)
+            ours.append(sum(figures[-1] for figures in each.values()))
+            theirs.append(measured(whole, lambda: order_load(whole, tokens[1], options, 256)))
+        print("an order apart: " + ", ".join(f"{name} {statistics.median(each[name]):.1f} us" for name in each))
+        return report("order, four programs on SQLite / one process", ours, theirs, 2)
+    finally:
+        apart.stop()
+        whole.stop()
+
+
+def bench_idle_apart(folder, options):
+    """Each of the four programs, with data and nothing to do: from exec to ready, and memory."""
+    apart, good = DukaApart(Path(folder) / "idle", SERVER_CORE), []
+    try:
+        apart.start()
+        apart.seed(1000, 1)
+        ready = {name: [] for name in apart.programs}
+        for _ in range(options.rounds):
+            for name, figures in ready.items():
+                apart.stop_one(name)
+                started = time.monotonic()
+                apart.start_one(name, poll_s=0.001)
+                figures.append((time.monotonic() - started) * 1000)
+        time.sleep(5)
+        for name, figures in ready.items():
+            good.append(at_most(f"{name}: ready, from exec to the first 200", statistics.median(figures), 50, "ms"))
+            good.append(at_most(f"{name}: idle memory (PSS)", apart.pss_kib_of(name) / 1024, 8, "MiB"))
+        before = {name: apart.cpu_us_of(name) for name in ready}
+        time.sleep(20)
+        for name in ready:
+            print(f"{name}: idle CPU {(apart.cpu_us_of(name) - before[name]) / 20e6 * 100:.2f} %")
+        return all(good)
+    finally:
+        apart.stop()
 
 
 ROWS_TO_SWEEP = 100_000
@@ -526,7 +638,8 @@ def bench_statements(folder, options):
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
            "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
-           "sweep": bench_sweep, "flood": bench_flood, "million": bench_million, "events": bench_events}
+           "proxy": bench_proxy, "apart": bench_apart, "idle-apart": bench_idle_apart, "sweep": bench_sweep,
+           "flood": bench_flood, "million": bench_million, "events": bench_events}
 
 
 def main():

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DUKA_SHARED_DIR", ROOT / ".." / "shared"))
 TICK = os.sysconf("SC_CLK_TCK")
+PORT = int(os.environ.get("BENCH_PORT", "3900"))  # the first of a hundred, all on loopback
 
 
 class Skipped(Exception):
@@ -63,10 +64,10 @@ def pss_kib(pid):
     return total
 
 
-def wait_for(port, path, deadline_s=30, poll_s=0.02):
-    """Waits for the first 200."""
+def wait_for(port, path, process, deadline_s=30, poll_s=0.02):
+    """Waits for the first 200 of a process that lives: somebody else may have the port."""
     end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
+    while time.monotonic() < end and process.poll() is None:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", path)
@@ -75,7 +76,8 @@ def wait_for(port, path, deadline_s=30, poll_s=0.02):
         except OSError:
             pass
         time.sleep(poll_s)
-    raise RuntimeError(f"nothing answers on port {port}{path} after {deadline_s} s")
+    raise RuntimeError(f"port {port}{path}: " + (f"no answer after {deadline_s} s" if process.poll() is None
+                                                 else f"its program ended with {process.returncode}; is the port taken?"))
 
 
 def wait_for_connection(port, deadline_s=30):
@@ -143,7 +145,7 @@ class Duka(Peer):
 
     PASSWORD = "a long password for the bench"
 
-    def __init__(self, folder, core, port=3900, **settings):
+    def __init__(self, folder, core, port=PORT, **settings):
         super().__init__("duka", folder, core)
         self.port, self.ops_port = port, port + 1
         self.settings = settings
@@ -153,7 +155,7 @@ class Duka(Peer):
                    OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
                    LOG_LEVEL="warn", **self.settings)
         self.spawn([ROOT / "build/release/src/apps/duka"], env=env)
-        wait_for(self.ops_port, "/readyz", poll_s=poll_s)
+        wait_for(self.ops_port, "/readyz", self.process, poll_s=poll_s)
         self.env = env
 
     def dukactl(self, *words, stdin=""):
@@ -174,10 +176,14 @@ class Duka(Peer):
             self.import_products(api, staff, first, min(IMPORT_ROWS_MAX, products + 1 - first))
         tokens = []
         for i in range(users):
-            email = f"bench-{i}@example.com"
-            api.call("POST", "/users", {"email": email, "password": self.PASSWORD})
-            tokens.append(self.login(api, email))
+            tokens.append(self.account(f"bench-{i}@example.com", api))
         return tokens
+
+    def account(self, email, api=None):
+        """Registers, and gives a token."""
+        api = api or Api(self.port)
+        api.call("POST", "/users", {"email": email, "password": self.PASSWORD})
+        return self.login(api, email)
 
     def login(self, api, email):
         status, answer = api.call("POST", "/users/login", {"email": email, "password": self.PASSWORD})
@@ -235,7 +241,7 @@ class InnerCall(Peer):
     """The service's side of a call between services; `ask` is the caller's, on the other core, whose CPU is asked for
     after it has ended."""
 
-    def __init__(self, folder, core, port=3950):
+    def __init__(self, folder, core, port=PORT + 50):
         super().__init__("inner-call", folder, core)
         self.port = port
         self.program = ROOT / "build/release/inner-call"
@@ -258,26 +264,31 @@ class InnerCall(Peer):
 class Nginx(Peer):
     """nginx that answers a body of a given size itself."""
 
-    def __init__(self, folder, core, body, port=3910):
+    def __init__(self, folder, core, body, port=PORT + 10):
         super().__init__("nginx", folder, core)
         self.port, self.body = port, body
+
+    def listens(self):
+        return f"listen 127.0.0.1:{self.port} backlog=4096;"
+
+    def site(self):
+        quoted = self.body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "")
+        return f"server {{ {self.listens()} location / {{ default_type application/json; return 200 '{quoted}'; }} }}"
 
     def start(self):
         if not shutil.which("nginx"):
             raise Skipped("nginx is not installed")
-        (self.folder / "site").mkdir(exist_ok=True)
         conf = self.folder / "nginx.conf"
-        quoted = self.body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "")
         conf.write_text(f"""
 daemon off; master_process off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/error.log;
 events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {self.folder}/a;
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {self.folder}/a;
   proxy_temp_path {self.folder}/b; fastcgi_temp_path {self.folder}/c; uwsgi_temp_path {self.folder}/d;
   scgi_temp_path {self.folder}/e;
-  server {{ listen 127.0.0.1:{self.port}; location / {{ default_type application/json; return 200 '{quoted}'; }} }} }}
+  {self.site()} }}
 """)
         self.spawn(["nginx", "-p", self.folder, "-c", conf])
-        wait_for(self.port, "/")
+        wait_for_connection(self.port)
 
 
 class Database:
@@ -341,7 +352,7 @@ class DukaOnPostgresql(Duka):
 
     SERVICES = ("users", "products", "orders")
 
-    def __init__(self, folder, core, port=3900, database_port=3922, **settings):
+    def __init__(self, folder, core, port=PORT, database_port=PORT + 22, **settings):
         super().__init__(folder, core, port, **settings)
         self.database = Database(folder, core, database_port)
         self.replicas = []
@@ -387,7 +398,7 @@ class DukaOnPostgresql(Duka):
 class GoReference(Peer):
     """The service that a good engineer would write instead: Go net/http and pgx on PostgreSQL, fsync on."""
 
-    def __init__(self, folder, core, port=3920, database_port=3921):
+    def __init__(self, folder, core, port=PORT + 20, database_port=PORT + 21):
         super().__init__("go", folder, core)
         self.port = port
         self.database = Database(folder, core, database_port)
@@ -407,7 +418,7 @@ class GoReference(Peer):
         dsn = f"{self.database.url('goref')}?pool_max_conns=16"
         subprocess.run([work / "goref", "-dsn", dsn, "-seed", "1000"], check=True, capture_output=True)
         self.spawn([work / "goref", "-dsn", dsn, "-addr", f"127.0.0.1:{self.port}"])
-        wait_for(self.port, "/healthz")
+        wait_for(self.port, "/healthz", self.process)
 
     def cpu_us(self):
         return super().cpu_us() + self.database.cpu_us()
