@@ -104,6 +104,8 @@ static uint32_t door_body_bytes_max(void *self, struct request *request, bool *r
         grpc_door_begin(door->grpc, request);
         return GRPC_TALK_BYTES_MAX;
     }
+    if (door->all->shop->house.bus && bus_is_push(request->path))
+        return BUS_PUSH_BYTES_MAX;
     const struct call_spec *spec = service_route(door->service, request, &allow);
     err error = spec ? service_stream(door->service, request, spec) : OK;
     if (error) {

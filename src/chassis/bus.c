@@ -87,6 +87,8 @@ void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
     bus->driver->publish(bus, events, count, acked, subject);
 }
 
+bool bus_is_push(str path) { return str_starts(path, STR("/internal/events/")); }
+
 bool bus_receive(struct bus *bus, struct request *request)
 {
     ASSERT(bus && request);

@@ -102,7 +102,12 @@ void bus_stop(struct bus *bus);
 void bus_publish(struct bus *bus, const struct bus_event *events, size_t count,
                  void (*acked)(void *subject, const struct uuid *ids, size_t count), void *subject);
 
-/* A request at a service's own door: answers it where it is an event that a neighbour pushes (the
+/* Whether a request at a service's own door is such a push, by its path; its body is larger than
+ * that of others. */
+enum { BUS_PUSH_BYTES_MAX = 256 * 1024 };
+bool bus_is_push(str path);
+
+/* A request at a service's own door: answers it where it has events that a neighbour pushes (the
  * direct bus), and tells so. On any thread. */
 struct request;
 bool bus_receive(struct bus *bus, struct request *request);

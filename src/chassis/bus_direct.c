@@ -3,14 +3,13 @@
  *     BUS_URL=direct:?users=http://users:3000&products=http://products:3000&orders=…
  *
  * names where each consumer is (who is not named is where USERS_URL and its kin say); the secret of
- * BUS_PASSWORD is the same in all services. An event is a CloudEvent in binary mode, POSTed to
- * /internal/events/CONSUMER/TOPIC (see bus_direct_door.c) and answered when it has its effect. One
- * thread for each consumer; one event of a shard is under way at a time, so order per key holds;
- * what was not taken rests, its shard with it. Nothing is kept here: what was not acked is still in
- * the outbox of its service. */
+ * BUS_PASSWORD is the same in all services. What waits for a consumer is POSTed together to
+ * /internal/events/CONSUMER (see bus_direct_door.c), in its order, and answered when it has its
+ * effect: one push is under way at a time, and gathers the next one meanwhile. What was not taken
+ * rests, its shard with it. Nothing is kept here: what was not acked is still in the outbox of its
+ * service. */
 #include "chassis/bus_direct.h"
 
-#include "chassis/cloudevent.h"
 #include "chassis/fetch.h"
 #include "chassis/obs.h"
 #include "os/clock.h"
@@ -20,6 +19,7 @@
 enum {
     PUSH_MS = 30000, /* for an answer: the effect is committed before it comes */
     PUSH_ARENA_BYTES = 64 * 1024 * 1024,
+    PUSH_BYTES = BUS_PUSH_BYTES_MAX / 2, /* no further event is added: one is at most half of all */
     KEY_LEN_MIN = 16
 };
 
@@ -37,75 +37,103 @@ static int64_t direct_backlog(struct bus *base)
 
 /* ---- pushing ---- */
 
-static void request_of(struct arena *arena, const struct direct_peer *peer,
-                       const struct bus_event *event, struct fetch_request *out)
+static struct fetch_request request_of(struct direct_peer *peer, str body)
 {
-    struct cloudevent_attribute attributes[CLOUDEVENT_ATTRIBUTES_MAX];
-    size_t count = cloudevent_write(arena, event, attributes);
-    str path = str_format(arena, DIRECT_PATH "%s/%" STR_F, peer->queue->listens.consumer.name,
-                          STR_A(event->topic));
-    *out = (struct fetch_request){ .method = "POST",
+    struct arena *arena = peer->arena;
+    struct direct_signed what = { .path = str_format(arena, DIRECT_PATH "%s",
+                                                     peer->queue->listens.consumer.name),
+                                  .body = body };
+    str signature = direct_sign(arena, peer->bus->keys, clock_wall_us(), &what);
+
+    return (struct fetch_request){ .method = "POST",
                                    .url = str_format(arena, "%" STR_F "%" STR_F, STR_A(peer->url),
-                                                     STR_A(path)),
-                                   .body = event->payload.ptr ? event->payload : STR(""),
-                                   .timeout_ms = PUSH_MS };
-    for (size_t i = 0; i < count; i++) {
-        attributes[i].value = direct_escape(arena, attributes[i].value);
-        out->headers[out->headers_count++] =
-            (struct fetch_header){ str_z(arena,
-                                         str_format(arena, DIRECT_PREFIX "%s", attributes[i].name)),
-                                   attributes[i].value };
-    }
-    struct direct_signed what = {
-        .path = path, .attributes = attributes, .attributes_count = count, .body = out->body
-    };
-    out->headers[out->headers_count++] =
-        (struct fetch_header){ "Content-Type", STR(CLOUDEVENT_CONTENT_TYPE) };
-    out->headers[out->headers_count++] =
-        (struct fetch_header){ DIRECT_SIGNATURE,
-                               direct_sign(arena, peer->bus->keys, clock_wall_us(), &what) };
+                                                     STR_A(what.path)),
+                                   .body = body,
+                                   .timeout_ms = PUSH_MS,
+                                   .headers = { { "Content-Type", STR(DIRECT_CONTENT_TYPE) },
+                                                { DIRECT_SIGNATURE, signature } },
+                                   .headers_count = 2 };
 }
 
-/* What went wrong with the first that was not taken, once a push. */
-static void tell(const struct direct_peer *peer, const struct fetch_answer *answer)
+static void tell(const struct direct_peer *peer, const struct fetch_answer *answer, err error)
 {
     bool unsigned_ = answer->status == 401;
+    if (bus_queues_stopping(&peer->bus->queues))
+        return;
     LOG(LOG_WARN, "bus.push_failed",
         LOG_TEXT("consumer", str_of_z(peer->queue->listens.consumer.name)),
         LOG_TEXT("url", peer->url), LOG_NUMBER("status", answer->status),
-        LOG_TEXT("error", answer->error ? answer->error->detail
-                          : unsigned_   ? STR("it does not know our BUS_PASSWORD")
-                                        : STR("")));
+        LOG_TEXT("error", error       ? error->detail
+                          : unsigned_ ? STR("it does not know our BUS_PASSWORD")
+                                      : STR("")));
 }
 
-/* Pushes events of different shards at once; done[i]: it has its effect there. */
-static void push(struct direct_peer *peer, struct bus_item **items, size_t count, bool *done)
+/* What it says of each event: all were taken (204), these were ('1' in the body of 200), or none.
+ */
+static size_t read_answer(const struct fetch_answer *answer, size_t count, bool *done)
 {
-    struct fetch_request requests[BUS_SHARDS];
-    struct fetch_answer answers[BUS_SHARDS];
-    bool told = false;
-    arena_reset(peer->arena);
-    for (size_t i = 0; i < count; i++)
-        request_of(peer->arena, peer, items[i]->event, &requests[i]);
-    fetch_all(peer->fetch, peer->arena, requests, answers, count);
+    bool all = answer->status == DIRECT_ALL_TAKEN;
+    bool each = answer->status == DIRECT_SOME_TAKEN && answer->body.len == count;
+    size_t taken = 0;
+
     for (size_t i = 0; i < count; i++) {
-        done[i] = !answers[i].error && answers[i].status >= 200 && answers[i].status < 300;
-        if (done[i] || told || bus_queues_stopping(&peer->bus->queues))
-            continue;
-        tell(peer, &answers[i]);
-        told = true;
+        done[i] = all || (each && answer->body.ptr[i] == '1');
+        taken += done[i];
+    }
+    return taken;
+}
+
+/* Pushes the first of them, as many as go together; gives how many those were. done[i]: it has its
+ * effect there; `*well`: all of them have. */
+static size_t push(struct direct_peer *peer, struct bus_item **items, size_t count, bool *done,
+                   bool *well)
+{
+    struct fetch_answer answer = { 0 };
+    arena_reset(peer->arena);
+    struct text body = text_init(peer->arena, BUS_PUSH_BYTES_MAX);
+    size_t pushed = 0;
+    while (pushed < count && body.len < PUSH_BYTES)
+        direct_event_write(&body, peer->arena, items[pushed++]->event);
+
+    struct fetch_request request = request_of(peer, text_str(&body));
+    err error = fetch_one(peer->fetch, peer->arena, &request, &answer);
+    *well = read_answer(&answer, pushed, done) == pushed;
+    if (!*well)
+        tell(peer, &answer, error);
+    return pushed;
+}
+
+/* Acks what is done; of the rest each shard rests by itself. */
+static void settle(struct direct_peer *peer, struct bus_item **items, size_t count,
+                   const bool *done)
+{
+    struct bus_item *some[BUS_BATCH_MAX];
+    size_t some_count = 0, settled;
+    for (size_t i = 0; i < count; i++)
+        if (done[i])
+            some[some_count++] = items[i];
+    bus_queue_settle(peer->queue, some, some_count, some_count);
+    settled = some_count;
+    for (int shard = 0; settled < count; shard++) {
+        some_count = 0;
+        for (size_t i = 0; i < count; i++)
+            if (!done[i] && items[i]->shard == shard)
+                some[some_count++] = items[i];
+        if (some_count > 0)
+            bus_queue_settle(peer->queue, some, some_count, 0);
+        settled += some_count;
     }
 }
 
 static void peer_run(void *subject)
 {
     struct direct_peer *peer = subject;
-    struct bus_item *items[BUS_SHARDS];
-    bool done[BUS_SHARDS];
-    for (size_t count; (count = bus_queue_take(peer->queue, bus_line_take_heads, items)) > 0;) {
-        push(peer, items, count, done);
-        for (size_t i = count; i-- > 0;)
-            bus_queue_settle(peer->queue, &items[i], 1, done[i]);
+    struct bus_item *items[BUS_BATCH_MAX];
+    for (size_t count; (count = bus_queue_take(peer->queue, bus_line_take, items)) > 0;) {
+        bool done[BUS_BATCH_MAX] = { false }, well = true;
+        for (size_t from = 0; from < count && well;)
+            from += push(peer, items + from, count - from, done + from, &well);
+        settle(peer, items, count, done);
     }
 }
 

@@ -1,5 +1,5 @@
 /* The inside of the direct bus, for its files: bus_direct.c pushes, bus_direct_door.c takes what is
- * pushed, bus_direct_sign.c signs and verifies. */
+ * pushed, bus_direct_events.c writes and reads events, bus_direct_sign.c signs and verifies. */
 #pragma once
 #include "base/arena.h"
 #include "chassis/bus_queues.h"
@@ -7,10 +7,14 @@
 #include "os/sync.h"
 
 #define DIRECT_PATH "/internal/events/"
-#define DIRECT_PREFIX "ce-"
+#define DIRECT_CONTENT_TYPE "application/vnd.duka.events"
 #define DIRECT_SIGNATURE "duka-signature"
 
-enum { DIRECT_SKEW_S = 300 }; /* a signature is believed so long before and after its time */
+enum {
+    DIRECT_SKEW_S = 300, /* a signature is believed so long before and after its time */
+    DIRECT_ALL_TAKEN = 204,
+    DIRECT_SOME_TAKEN = 200
+};
 
 struct fetch;
 struct direct;
@@ -65,12 +69,9 @@ void direct_doors_close(struct direct *bus);
 
 /* ---- bus_direct_sign.c ---- */
 
-/* What a signature stands for: all that the receiver acts on. Values as they are in the headers. */
+/* What a signature stands for: all that the receiver acts on. */
 struct direct_signed {
-    str path;
-    const struct cloudevent_attribute *attributes; /* in the order of cloudevent_write */
-    size_t attributes_count;
-    str body;
+    str path, body;
 };
 
 /* "t=SECONDS,v1=HEX": HMAC-SHA-256 by the first of the keys. Pure. */
@@ -80,6 +81,13 @@ str direct_sign(struct arena *arena, str keys, time_us now, const struct direct_
 bool direct_verify(struct arena *arena, str keys, time_us now, str signature,
                    const struct direct_signed *what);
 
-/* The value of a header: what is not visible ASCII, and '%' and '"', percent-encoded (CloudEvents'
- * HTTP binding). */
-str direct_escape(struct arena *arena, str value);
+/* ---- bus_direct_events.c ---- */
+
+/* Adds an event to what is pushed together: its CloudEvents attributes and its topic, a line each
+ * ("name:value", percent-encoded where a value is not visible ASCII), then "length:BYTES", an empty
+ * line, and its payload. Pure. */
+void direct_event_write(struct text *out, struct arena *arena, const struct bus_event *event);
+
+/* Takes the next event off what was pushed; an event that lacks something comes for the dead
+ * letters (cloudevent_end). Borrowed. False where the bytes are not what is written above. Pure. */
+bool direct_event_read(struct arena *arena, str *rest, struct bus_event *out);

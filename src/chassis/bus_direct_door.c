@@ -1,16 +1,27 @@
-/* The receiving side of the direct bus: POST /internal/events/CONSUMER/TOPIC, signed. Answered 204
- * when the event has its effect, or was seen before, or is kept by its consumer; 503 when it was
- * not taken; 401 for a signature that is none of ours. What came while a batch was worked on is the
- * next batch. */
+/* The receiving side of the direct bus: POST /internal/events/CONSUMER, signed. Answered when each
+ * event of it has its effect, or was seen before, or is kept by its consumer (204), or was not
+ * taken: 200 with '1' or '0' for each, 503 where none was; 401 for a signature that is none of
+ * ours. An event that was not taken holds back those of its shard that came with it. What came
+ * while a batch was worked on is the next batch. */
 #include "chassis/bus_direct.h"
 #include "chassis/request.h"
 #include "os/clock.h"
 
-enum { PUSHES_MAX = 4096, NO_CONTENT = 204 };
+enum { PUSHES_MAX = 4096 };
+
+/* What came together; lies in the arena of its request, with its events. */
+struct together {
+    struct request *request;
+    size_t count, waiting; /* events; those that are not settled */
+    char *taken;           /* '1' or '0' for each */
+    unsigned held_back;    /* shards of which one was not taken */
+};
 
 struct direct_push {
     struct direct_push *next;
-    struct request *request; /* in whose arena all this is */
+    struct together *all;
+    size_t index;
+    int shard;
     struct bus_event event;
 };
 
@@ -28,66 +39,17 @@ void direct_subscribe(struct bus *base, const struct bus_consumer *consumer,
 
 /* ---- reading a request ---- */
 
-/* The attributes that a signature covers, in their order; those that are not there are left out. */
-static size_t read_attributes(const struct request *request,
-                              struct cloudevent_attribute out[CLOUDEVENT_ATTRIBUTES_MAX])
-{
-    static const struct {
-        const char *name;
-        str header;
-    } known[CLOUDEVENT_ATTRIBUTES_MAX] = {
-        { "id", { "ce-id", 5 } },
-        { "source", { "ce-source", 9 } },
-        { "specversion", { "ce-specversion", 14 } },
-        { "type", { "ce-type", 7 } },
-        { "time", { "ce-time", 7 } },
-        { "subject", { "ce-subject", 10 } },
-        { "number", { "ce-number", 9 } },
-        { "traceparent", { "ce-traceparent", 14 } },
-    };
-    size_t count = 0;
-    for (int i = 0; i < CLOUDEVENT_ATTRIBUTES_MAX; i++) {
-        str value = request_header(request, known[i].header);
-        if (value.ptr)
-            out[count++] = (struct cloudevent_attribute){ known[i].name, value };
-    }
-    return count;
-}
-
-static struct bus_event read_event(struct request *request, str topic,
-                                   const struct cloudevent_attribute *attributes, size_t count)
-{
-    struct cloudevent in = { 0 };
-    for (size_t i = 0; i < count; i++) {
-        str value;
-        if (percent_decode(request->arena, attributes[i].value, false, &value))
-            cloudevent_add(&in, str_of_z(attributes[i].name), value);
-        else
-            in.is_broken = true;
-    }
-    return cloudevent_end(request->arena, &in, topic, request->body);
-}
-
-static struct direct_door *find_door(struct direct *bus, str name, str topic)
+static struct direct_door *find_door(struct direct *bus, str name)
 {
     for (int i = 0; i < bus->doors_count; i++)
-        if (str_equal(str_of_z(bus->doors[i].subscription.consumer.name), name) &&
-            bus_subscription_has(&bus->doors[i].subscription, topic))
+        if (str_equal(str_of_z(bus->doors[i].subscription.consumer.name), name))
             return &bus->doors[i];
     return NULL;
 }
 
-static err read_push(struct direct *bus, struct request *request, struct direct_door **door,
-                     struct direct_push **out)
+static err check(struct direct *bus, struct request *request, struct direct_door **door)
 {
-    struct cloudevent_attribute attributes[CLOUDEVENT_ATTRIBUTES_MAX];
-    size_t count = read_attributes(request, attributes);
-    struct direct_signed what = { .path = request->path,
-                                  .attributes = attributes,
-                                  .attributes_count = count,
-                                  .body = request->body };
-    str topic = str_slice(request->path, sizeof(DIRECT_PATH) - 1, SIZE_MAX);
-    str name = str_cut(&topic, '/');
+    struct direct_signed what = { .path = request->path, .body = request->body };
     if (request->method != HTTP_POST) {
         response_add(&request->response, STR("Allow"), STR("POST"));
         return fail(request->arena, METHOD_NOT_ALLOWED, "Events are POSTed.");
@@ -95,13 +57,37 @@ static err read_push(struct direct *bus, struct request *request, struct direct_
     if (!direct_verify(request->arena, bus->keys, clock_wall_us(),
                        request_header(request, STR(DIRECT_SIGNATURE)), &what))
         return fail(request->arena, TOKEN_INVALID, "This is not signed as our neighbours sign.");
-    *door = topic.ptr ? find_door(bus, name, topic) : NULL;
+    *door = find_door(bus, str_slice(request->path, sizeof(DIRECT_PATH) - 1, SIZE_MAX));
     if (!*door)
         return fail(request->arena, ROUTE_UNKNOWN, "Nobody here listens to this.");
-    struct direct_push *push = arena_new(request->arena, struct direct_push);
-    *push = (struct direct_push){ .request = request,
-                                  .event = read_event(request, topic, attributes, count) };
-    *out = push;
+    return OK;
+}
+
+/* The events of a request, linked in their order; those of topics that nobody here listens to are
+ * not taken. */
+static err read_events(struct request *request, const struct direct_door *door,
+                       struct together **out, struct direct_push **first)
+{
+    struct together *all = arena_new(request->arena, struct together);
+    *all = (struct together){ .request = request,
+                              .taken = arena_alloc(request->arena, BUS_BATCH_MAX, 1) };
+    struct direct_push **last = first;
+    for (str rest = request->body; rest.len > 0; all->count++) {
+        struct direct_push *push = arena_new(request->arena, struct direct_push);
+        if (all->count == BUS_BATCH_MAX || !direct_event_read(request->arena, &rest, &push->event))
+            return fail(request->arena, HTTP_MALFORMED, "These are no events as neighbours send.");
+        all->taken[all->count] = '0';
+        if (!bus_subscription_has(&door->subscription, push->event.topic))
+            continue;
+        push->all = all;
+        push->index = all->count;
+        push->shard = bus_shard(push->event.key);
+        *last = push;
+        last = &push->next;
+        all->waiting++;
+    }
+    *last = NULL;
+    *out = all;
     return OK;
 }
 
@@ -113,40 +99,67 @@ static void refuse(struct request *request, err error)
     request_respond(request);
 }
 
-static void answer(struct direct_push *push, bool taken)
+static void answer(const struct together *all)
 {
-    struct request *request = push->request;
-    if (!taken) {
+    struct request *request = all->request;
+    size_t taken = 0;
+    for (size_t i = 0; i < all->count; i++)
+        taken += all->taken[i] == '1';
+    if (taken == 0) {
         refuse(request, fail(request->arena, BUS_UNAVAILABLE, "It was not taken; send it again."));
         return;
     }
-    request->response = (struct response){ .status = NO_CONTENT };
+    request->response = (struct response){ .status = DIRECT_ALL_TAKEN };
+    if (taken < all->count)
+        request->response = (struct response){ .status = DIRECT_SOME_TAKEN,
+                                               .content_type = STR("text/plain"),
+                                               .body = str_of(all->taken, all->count) };
     request_respond(request);
+}
+
+/* What became of one of them; the last one to be told of answers. */
+static void settle(struct direct_push *push, bool taken)
+{
+    struct together *all = push->all;
+    all->taken[push->index] = taken ? '1' : '0';
+    if (!taken)
+        all->held_back |= 1U << push->shard;
+    if (--all->waiting == 0)
+        answer(all);
+}
+
+static void add_all(struct direct_door *door, struct direct_push *first, size_t count)
+{
+    *door->last = first;
+    for (; first->next; first = first->next)
+        ;
+    door->last = &first->next;
+    door->count += count;
+    cond_wake_one(&door->wake);
 }
 
 bool direct_receive(struct bus *base, struct request *request)
 {
     struct direct *bus = (struct direct *)base;
-    if (!str_starts(request->path, STR(DIRECT_PATH)))
+    if (!bus_is_push(request->path))
         return false;
     struct direct_door *door = NULL;
-    struct direct_push *push = NULL;
-    err error = read_push(bus, request, &door, &push);
+    struct direct_push *first = NULL;
+    struct together *all = NULL;
+    err error = check(bus, request, &door);
+    if (error == OK)
+        error = read_events(request, door, &all, &first);
     if (error != OK) {
         refuse(request, error);
         return true;
     }
     lock_take(&bus->queues.lock);
-    bool room = bus->started && !bus->queues.stopping && door->count < PUSHES_MAX;
-    if (room) {
-        *door->last = push;
-        door->last = &push->next;
-        door->count++;
-        cond_wake_one(&door->wake);
-    }
+    bool room = bus->started && !bus->queues.stopping && door->count < PUSHES_MAX && first;
+    if (room)
+        add_all(door, first, all->waiting);
     lock_drop(&bus->queues.lock);
     if (!room)
-        answer(push, false);
+        answer(all);
     return true;
 }
 
@@ -179,6 +192,20 @@ static void put_back(struct direct_door *door, struct direct_push **pushes, size
     }
 }
 
+/* Those whose turn it is not, for one before them was not taken, are settled; gives how many are
+ * left. */
+static size_t hold_back(struct direct_push **pushes, size_t count)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (pushes[i]->all->held_back & 1U << pushes[i]->shard)
+            settle(pushes[i], false);
+        else
+            pushes[left++] = pushes[i];
+    }
+    return left;
+}
+
 static void deliver(struct direct_door *door, struct direct_push **pushes, size_t count)
 {
     struct direct *bus = door->bus;
@@ -193,10 +220,10 @@ static void deliver(struct direct_door *door, struct direct_push **pushes, size_
         lock_take(&bus->queues.lock);
         put_back(door, pushes, taken + 1, count);
         lock_drop(&bus->queues.lock);
-        answer(pushes[taken], false);
+        settle(pushes[taken], false);
     }
     for (size_t i = 0; i < taken; i++)
-        answer(pushes[i], true);
+        settle(pushes[i], true);
 }
 
 static void door_run(void *subject)
@@ -212,7 +239,9 @@ static void door_run(void *subject)
             continue;
         }
         lock_drop(&bus->queues.lock);
-        deliver(door, pushes, count);
+        count = hold_back(pushes, count);
+        if (count > 0)
+            deliver(door, pushes, count);
         lock_take(&bus->queues.lock);
     }
     lock_drop(&bus->queues.lock);
@@ -239,7 +268,7 @@ void direct_doors_stop(struct direct *bus)
         door->thread = NULL;
         for (size_t count; (count = take_some(door, pushes)) > 0;)
             for (size_t j = 0; j < count; j++)
-                answer(pushes[j], false);
+                settle(pushes[j], false);
     }
 }
 

@@ -3,12 +3,8 @@
 
 static str mac_of(struct arena *arena, str key, int64_t seconds, const struct direct_signed *what)
 {
-    struct text text = text_init(arena, 512 + what->body.len);
+    struct text text = text_init(arena, 128 + what->body.len);
     text_add_format(&text, "%lld\n%" STR_F "\n", (long long)seconds, STR_A(what->path));
-    for (size_t i = 0; i < what->attributes_count; i++)
-        text_add_format(&text, "%s:%" STR_F "\n", what->attributes[i].name,
-                        STR_A(what->attributes[i].value));
-    text_add_byte(&text, '\n');
     text_add(&text, what->body);
     struct sha256 mac = hmac_sha256(key, text_str(&text));
     return hex(arena, str_of(mac.bytes, sizeof(mac.bytes)));
@@ -41,17 +37,4 @@ bool direct_verify(struct arena *arena, str keys, time_us now, str signature,
         found = (key.len > 0 && secret_equal(mac, mac_of(arena, key, seconds, what))) || found;
     }
     return found;
-}
-
-str direct_escape(struct arena *arena, str value)
-{
-    struct text out = text_init(arena, value.len + 16);
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if (c > 0x20 && c < 0x7f && c != '%' && c != '"')
-            text_add_byte(&out, (char)c);
-        else
-            text_add_format(&out, "%%%02X", c);
-    }
-    return text_str(&out);
 }

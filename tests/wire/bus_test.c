@@ -293,7 +293,7 @@ static str open_door(struct test *t, struct running *running, struct ear **ears,
                                   .setting = "ADDRESS",
                                   .head_bytes_max = 16384,
                                   .target_bytes_max = 8192,
-                                  .body_bytes_max = 65536,
+                                  .body_bytes_max = BUS_PUSH_BYTES_MAX,
                                   .head_timeout_ms = 10000,
                                   .body_timeout_ms = 10000,
                                   .idle_timeout_ms = 60000,
@@ -432,7 +432,7 @@ TEST(what_gathers_while_a_batch_is_worked_on_comes_as_one)
         say(mouth, running->bus, key, 32);
     ear_wait(ear, KEYS * 32);
     running_stop(running);
-    CHECK(ear->batch_max >= 10 || is_direct() || strncmp(setting("BUS_URL", ""), "sqs", 3) == 0);
+    CHECK(ear->batch_max >= 10 || strncmp(setting("BUS_URL", ""), "sqs", 3) == 0);
     CHECK(ear->batch_max <= BUS_BATCH_MAX);
     check_order(t, ear);
 }
