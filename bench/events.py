@@ -114,7 +114,7 @@ def without_a_broker():
     settings = {f"{name.upper()}_ADDR": f"127.0.0.1:{port}" for name, port in doors.items()}
     settings["BUS_URL"] = "direct:?" + "&".join(f"{name}=http://127.0.0.1:{port}" for name, port in doors.items())
     settings["BUS_PASSWORD"] = "a secret of all services of the bench"
-    return settings, lambda: raw_ms("http", "http://127.0.0.1:3972/internal/events/products/orders.v1"), lambda: None
+    return settings, lambda: raw_ms("http", "http://127.0.0.1:3972/internal/events/products"), lambda: None
 
 
 def bench_events(folder, _options):

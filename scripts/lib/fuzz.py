@@ -34,7 +34,7 @@ INPUT_BYTES_MAX = {"http1": 65536, "http2": 65536, "csv": 16384, "upstream": 655
 READERS = {
     "csv": ["services/products/csv.c", "services/products/import.c", "services/products/product.c"],
     "cursor": ["chassis/call.c"],
-    "event_direct": ["chassis/bus_direct_door.c", "chassis/bus_direct_sign.c", "chassis/cloudevent.c"],
+    "event_direct": ["chassis/bus_direct_door.c", "chassis/bus_direct_events.c", "chassis/bus_direct_sign.c", "chassis/cloudevent.c"],
     "event_kafka": ["chassis/cloudevent.c"],
     "event_rabbitmq": ["chassis/cloudevent.c"],
     "event_sqs": ["chassis/bus_sqs.c", "chassis/cloudevent.c"],

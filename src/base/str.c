@@ -61,6 +61,31 @@ ptrdiff_t str_find(str s, str part)
     return found ? found - s.ptr : -1;
 }
 
+/* Eight bytes, one of which may be below ' ' or DEL: what is not ASCII may be taken for it. */
+static bool is_suspicious(uint64_t eight)
+{
+    enum { BYTE_MAX = 0xff };
+    const uint64_t ones = UINT64_MAX / BYTE_MAX, highs = ones << 7;
+
+    return (((eight - ones * ' ') | ((eight ^ (ones * 0x7f)) - ones)) & highs) != 0;
+}
+
+bool str_has_control(str s)
+{
+    size_t at = 0;
+
+    for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t eight;
+        memcpy(&eight, s.ptr + at, sizeof eight);
+        if (is_suspicious(eight))
+            break;
+    }
+    for (; at < s.len; at++)
+        if ((unsigned char)s.ptr[at] < ' ' || s.ptr[at] == 0x7f)
+            return true;
+    return false;
+}
+
 str str_slice(str s, size_t from, size_t len)
 {
     if (!s.ptr)

@@ -41,6 +41,9 @@ int str_compare(str a, str b);
 bool str_starts(str s, str part);
 bool str_ends(str s, str part);
 
+/* It has a byte below ' ', or DEL. */
+bool str_has_control(str s);
+
 /* Index of the first `byte`, or -1. */
 ptrdiff_t str_find_byte(str s, char byte);
 

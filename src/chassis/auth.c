@@ -482,6 +482,12 @@ err auth_identify(struct auth *auth, struct request *request, str audience, time
                       who);
 }
 
+bool auth_vouches(const struct auth *auth)
+{
+    ASSERT(auth);
+    return auth->inner.key.len > 0;
+}
+
 str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struct identity *who,
                str client_address)
 {

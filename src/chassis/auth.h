@@ -61,6 +61,9 @@ err auth_check(struct auth *auth, struct arena *arena, str authorization, time_u
 err auth_identify(struct auth *auth, struct request *request, str audience, time_us now,
                   struct identity *who);
 
+/* Whether there is a key to vouch with. */
+bool auth_vouches(const struct auth *auth);
+
 /* The value of INNER_HEADER by which this program vouches towards the service `audience` for who
  * calls (a neighbour: itself) and whence; STR_NONE where there is no key. */
 str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struct identity *who,

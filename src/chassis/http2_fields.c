@@ -18,16 +18,13 @@ static void add(struct list *list, str name, str value)
 /* A value may repeat what a client said: no control character goes out. */
 static str clean(struct arena *arena, str value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        if ((unsigned char)value.ptr[i] >= ' ' && value.ptr[i] != 0x7f)
-            continue;
-        char *copy = arena_copy(arena, value.ptr, value.len);
-        for (; i < value.len; i++)
-            if ((unsigned char)copy[i] < ' ' || copy[i] == 0x7f)
-                copy[i] = ' ';
-        return str_of(copy, value.len);
-    }
-    return value;
+    if (!str_has_control(value))
+        return value;
+    char *copy = arena_copy(arena, value.ptr, value.len);
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)copy[i] < ' ' || copy[i] == 0x7f)
+            copy[i] = ' ';
+    return str_of(copy, value.len);
 }
 
 static void add_given(struct list *list, const struct header *header)

@@ -51,8 +51,11 @@ bool http_is_authority(str s)
     return true;
 }
 
+/* A tab is none here (RFC 9110, 5.5). */
 static bool has_control(str s)
 {
+    if (!str_has_control(s))
+        return false;
     for (size_t i = 0; i < s.len; i++)
         if (((unsigned char)s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
             return true;
@@ -77,7 +80,8 @@ const char *http_header_judge(unsigned *seen, str name, str value, enum http_sin
     if (has_control(value))
         return "A header has a control character.";
     int found = 0;
-    while (found < HTTP_SINGLES_COUNT && !str_equal(SINGLES[found], name))
+    while (found < HTTP_SINGLES_COUNT &&
+           (SINGLES[found].len != name.len || !str_equal(SINGLES[found], name)))
         found++;
     *which = (enum http_single)found;
     if (found == HTTP_SINGLES_COUNT)

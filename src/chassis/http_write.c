@@ -62,6 +62,8 @@ static void value_add(struct text *out, str value)
     size_t from = out->len;
 
     text_add(out, value);
+    if (!str_has_control(value))
+        return;
     for (size_t i = from; i < out->len; i++)
         if ((unsigned char)out->ptr[i] < ' ' || out->ptr[i] == 0x7f)
             out->ptr[i] = ' ';

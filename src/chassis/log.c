@@ -1,7 +1,8 @@
-/* The log: each event one line, each line one write(2), and no lock.
+/* The log: each event one line, and no lock. A line is one write(2), but lines that are gathered:
+ * of those as many go together as fit.
  *
- * A line is no longer than what a pipe takes as a whole (PIPE_BUF), so that lines of threads, and
- * of processes that share the pipe, do not mix. */
+ * What is written at once is no longer than what a pipe takes as a whole (PIPE_BUF), so that lines
+ * of threads, and of processes that share the pipe, do not mix. */
 #include "chassis/obs.h"
 
 #include "base/text.h"
@@ -14,10 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(LOG_LINE_BYTES_MAX == PIPE_BUF, "a line is no longer than a pipe takes as a whole");
+
 enum {
-    LOG_LINE_BYTES_MAX = PIPE_BUF,
     LOG_VALUE_BYTES_MAX = 2048, /* of one value, as it is written; so that others find room too */
     LOG_END_BYTES = 32,         /* kept free for what ends a line that was cut */
+    NUMBER_BYTES = 24,
     LOG_EVENTS_MAX = 512,
     LOG_LINES_A_SECOND = 20
 };
@@ -79,8 +82,9 @@ static bool may_leave(const char *event, uint64_t *left_out)
 
 /* ---- A line ---- */
 
+/* Written where it is to be gathered, or in a room of its own. */
 struct line {
-    char bytes[LOG_LINE_BYTES_MAX];
+    char *bytes; /* LOG_LINE_BYTES_MAX of them */
     size_t len;
     bool json, cut;
 };
@@ -140,6 +144,20 @@ static str escape(str *rest, char room[8])
     return raw;
 }
 
+static bool is_harmless(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
+
+/* What of a value stands as it is: not one character by the other, for most are like that. */
+static str harmless_run(str *rest)
+{
+    size_t len = 0;
+
+    while (len < rest->len && is_harmless(rest->ptr[len]))
+        len++;
+    str run = str_of(rest->ptr, len);
+    *rest = str_slice(*rest, len, rest->len);
+    return run;
+}
+
 /* As much of a value as has room, escaped; between quotes it is a string of JSON. */
 static void add_escaped(struct line *line, str value)
 {
@@ -147,7 +165,11 @@ static void add_escaped(struct line *line, str value)
     char room[8];
 
     while (value.len > 0) {
-        str piece = escape(&value, room);
+        str before = value, piece = harmless_run(&value);
+        if (piece.len > 0 && line->len + piece.len <= end && add(line, piece))
+            continue;
+        value = before; /* an odd one, or what has room of a run */
+        piece = escape(&value, room);
         if (line->len + piece.len > end || !add(line, piece)) {
             line->cut = true;
             return;
@@ -174,17 +196,30 @@ static bool is_plain(str value)
     return value.len > 0 && value.len < LOG_VALUE_BYTES_MAX;
 }
 
+static str number_text(char room[NUMBER_BYTES], int64_t number)
+{
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    size_t at = NUMBER_BYTES;
+
+    do {
+        room[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0)
+        room[--at] = '-';
+    return str_of(room + at, NUMBER_BYTES - at);
+}
+
 static void add_field(struct line *line, const struct log_field *field)
 {
     size_t start = line->len;
-    char number[24];
+    char room[NUMBER_BYTES];
     bool is_whole = add(line, line->json ? STR(",\"") : STR(" ")) &&
                     add(line, str_of_z(field->key)) &&
                     add(line, line->json ? STR("\":") : STR("="));
 
     if (is_whole && field->kind == LOG_INT)
-        is_whole = add(line, str_of(number, (size_t)snprintf(number, sizeof number, "%lld",
-                                                             (long long)field->number)));
+        is_whole = add(line, number_text(room, field->number));
     else if (is_whole && !line->json && is_plain(field->text))
         is_whole = add(line, field->text);
     else if (is_whole)
@@ -233,13 +268,13 @@ static void end_line(struct line *line)
     line->len += end.len;
 }
 
-static void write_line(enum log_level level, const char *event, uint64_t left_out,
-                       const struct log_field *fields, int count)
+/* A whole line, from `room` on; gives how long it is. */
+static size_t make_line(char *room, enum log_level level, const char *event, uint64_t left_out,
+                        const struct log_field *fields, int count)
 {
-    struct line line;
-    line.len = 0;
-    line.cut = false;
-    line.json = atomic_load_explicit(&setup.json, memory_order_relaxed);
+    struct line line = { .bytes = room,
+                         .json = atomic_load_explicit(&setup.json, memory_order_relaxed) };
+
     if (line.json)
         begin_json(&line, level, event, clock_wall_us());
     else
@@ -249,7 +284,7 @@ static void write_line(enum log_level level, const char *event, uint64_t left_ou
     for (int i = 0; i < count; i++)
         add_field(&line, &fields[i]);
     end_line(&line);
-    disk_write_fd(1, str_of(line.bytes, line.len));
+    return line.len;
 }
 
 static bool is_wanted(enum log_level level)
@@ -260,16 +295,36 @@ static bool is_wanted(enum log_level level)
 
 void log_event(enum log_level level, const char *event, const struct log_field *fields, int count)
 {
+    char room[LOG_LINE_BYTES_MAX];
     uint64_t left_out = 0;
     ASSERT(event);
     if (!is_wanted(level) || (level > LOG_DEBUG && !may_leave(event, &left_out)))
         return;
-    write_line(level, event, left_out, fields, count);
+    disk_write_fd(1, str_of(room, make_line(room, level, event, left_out, fields, count)));
 }
 
-void log_each(enum log_level level, const char *event, const struct log_field *fields, int count)
+/* ---- Lines that are gathered ---- */
+
+void log_gather(struct log_lines *lines, enum log_level level, const char *event,
+                const struct log_field *fields, int count)
 {
-    ASSERT(event);
-    if (is_wanted(level))
-        write_line(level, event, 0, fields, count);
+    ASSERT(lines && event);
+    if (!is_wanted(level))
+        return;
+
+    size_t len = make_line(lines->bytes + lines->len, level, event, 0, fields, count);
+    if (lines->len + len > LOG_LINE_BYTES_MAX) { /* no room beside those before it */
+        size_t before = lines->len;
+        log_flush(lines);
+        memmove(lines->bytes, lines->bytes + before, len);
+    }
+    lines->len += len;
+}
+
+void log_flush(struct log_lines *lines)
+{
+    ASSERT(lines);
+    if (lines->len > 0)
+        disk_write_fd(1, str_of(lines->bytes, lines->len));
+    lines->len = 0;
 }

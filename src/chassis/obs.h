@@ -27,8 +27,21 @@ struct log_field {
  * a whole; what did not fit is left out, and "cut" says so. The same event name logs at most 20
  * lines a second above DEBUG; how many were left out is told with the next. Any thread. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, int count);
-/* The same for what must not be left out, one line each: the access log. */
-void log_each(enum log_level level, const char *event, const struct log_field *fields, int count);
+
+/* Lines that are written together, by one thread, and of which none is left out: the access log.
+ * Zeroed at first. */
+enum { LOG_LINE_BYTES_MAX = 4096 };
+struct log_lines {
+    size_t len;
+    char bytes[2 * LOG_LINE_BYTES_MAX]; /* those that are there, and one in the making */
+};
+
+/* Adds one; those that wait are written where it has no room beside them. */
+void log_gather(struct log_lines *lines, enum log_level level, const char *event,
+                const struct log_field *fields, int count);
+
+/* Writes what waits. */
+void log_flush(struct log_lines *lines);
 
 #define LOG(level, event, ...)                                             \
     log_event((level), (event), (const struct log_field[]){ __VA_ARGS__ }, \

@@ -32,6 +32,17 @@ int request_header_count(const struct request *request, str name)
     return count;
 }
 
+void request_header_drop(struct request *request, str name)
+{
+    ASSERT(request);
+
+    int kept = 0;
+    for (int i = 0; i < request->headers_count; i++)
+        if (!str_equal(request->headers[i].name, name))
+            request->headers[kept++] = request->headers[i];
+    request->headers_count = kept;
+}
+
 /* ---- Identity of the request ---- */
 
 static void hex_write(const uint8_t *bytes, size_t count, char *out)

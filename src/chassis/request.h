@@ -118,6 +118,9 @@ str request_header(const struct request *request, str name);
 /* How often a header came. */
 int request_header_count(const struct request *request, str name);
 
+/* Takes it out, however often it came. */
+void request_header_drop(struct request *request, str name);
+
 /* Adopts a valid W3C traceparent or makes ids; adopts X-Request-Id (visible ASCII, at most 64) or
  * makes one. The transport tells both in every answer. */
 void request_identify(struct request *request);

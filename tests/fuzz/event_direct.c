@@ -2,7 +2,7 @@
  * or not. What is not signed is never an event.
  *
  * Input: '0' as it is, '1' signed by our key; a line with the path; lines "name: value" with the
- * headers up to an empty one; the body. */
+ * headers up to an empty one; the events. */
 #include "base/crypto.h"
 #include "tests/fuzz/calls.h"
 #include "tests/fuzz/event.h"
@@ -26,11 +26,7 @@ static void read_headers(struct arena *arena, str *input, struct request *out)
 
 static void sign(struct arena *arena, struct request *request, str keys)
 {
-    struct cloudevent_attribute attributes[CLOUDEVENT_ATTRIBUTES_MAX];
-    const struct direct_signed what = { .path = request->path,
-                                        .attributes = attributes,
-                                        .attributes_count = read_attributes(request, attributes),
-                                        .body = request->body };
+    const struct direct_signed what = { .path = request->path, .body = request->body };
     str signature = direct_sign(arena, keys, clock_wall_us(), &what);
 
     for (int i = 0; i < request->headers_count; i++)
@@ -51,19 +47,24 @@ void fuzz_run(struct arena *arena, str input)
     str path = str_cut(&input, '\n');
     struct request request = { .arena = arena, .method = HTTP_POST, .path = path };
     struct direct_door *door;
-    struct direct_push *push;
+    struct direct_push *first = NULL;
+    struct together *all;
 
-    fuzz_plant_overread(input, STR("ce-bug"));
+    fuzz_plant_overread(input, STR("topic:bug"));
     if (!str_starts(path, STR(DIRECT_PATH)))
         return;
     read_headers(arena, &input, &request);
     request.body = input.ptr ? input : STR("");
     if (is_signed)
         sign(arena, &request, STR("second"));
-    err error = read_push(&bus, &request, &door, &push);
+    err error = check(&bus, &request, &door);
     FUZZ_CHECK(is_signed || error != OK);
+    if (error == OK)
+        error = read_events(&request, door, &all, &first);
     if (error != OK)
         calls_check_error(arena, error);
-    else
+    for (struct direct_push *push = error == OK ? first : NULL; push; push = push->next) {
+        FUZZ_CHECK(push->index < all->count && push->all == all);
         event_check(arena, &push->event, request.body.len);
+    }
 }

@@ -261,9 +261,14 @@ def seeds_event_sqs():
 
 
 def seeds_event_direct():
-    path = b"/internal/events/products/orders.v1\n"
-    return [b"1" + path + lines_of("ce-", ":", change) + b"\n" + PAYLOAD for change in (None, {"number": "x"}, {"type": "%C3%BC"})] + [
-        b"0" + path + lines_of("ce-", ":") + b"duka-signature: t=1700000000,v1=00\n\n" + PAYLOAD, b"1/internal/events/x/y\n\n"]
+    path, length = b"/internal/events/products\n", b"length:%d\n\n" % len(PAYLOAD)
+
+    def event(change=None):
+        return b"topic:orders.v1\n" + lines_of("", ":", change) + length + PAYLOAD
+
+    return [b"1" + path + b"\n" + event(change) for change in (None, {"number": "x"}, {"type": "%C3%BC"})] + [
+        b"1" + path + b"\n" + event() + event() + b"topic:other\nlength:0\n\n",
+        b"0" + path + b"duka-signature: t=1700000000,v1=00\n\n" + event(), b"1/internal/events/x\n\n" + event()]
 
 
 def seeds_upstream():
@@ -285,7 +290,7 @@ def needles():
     bug = hpack.Encoder().encode([(":method", "GET"), (":scheme", "http"), (":authority", "h"), (":path", "/"), ("x-bug", "1")])
     answer = frame(1, 5, 1, hpack.Encoder().encode([(":status", "200"), ("x", "bug")]))
     return {
-        "csv": b"zHandle,Title,Variant Price\na,bug,1\n", "cursor": b"1bug x", "event_direct": b"1/internal/events/products/orders.v1\nce-bug: x\n\n",
+        "csv": b"zHandle,Title,Variant Price\na,bug,1\n", "cursor": b"1bug x", "event_direct": b"1/internal/events/products\n\ntopic:bug\n",
         "event_kafka": b"t\nce_bug:1\n\n", "event_rabbitmq": b"1cloudEvents:bug=1\n\n", "event_sqs": b'00{"bug":1}',
         "hpack": b"a" + struct.pack(">H", len(bug)) + bug, "http1": b"00GET / HTTP/1.1\r\nHost: h\r\nX-Bug: 1\r\n\r\n",
         "http2": b"00a" + frame(1, 5, 1, bug), "inner": b"1orders|bug|", "json": b'0{"bug":1}', "jwt": b'1{"bug":1}\n{}',

@@ -83,6 +83,8 @@ def no_include_cycles(tree):
 # Vendor header -> the rooms that may include it. A library is known in one room only.
 VENDORS = {
     "uv.h": ("src/os/*",),
+    "openssl/evp.h": ("src/base/crypto*", "src/os/tls*"),
+    "openssl/sha.h": ("src/base/crypto*",),
     "openssl/*": ("src/os/tls*",),
     "nghttp2/*": ("src/chassis/http2*", "tests/*"),
     "llhttp.h": ("src/chassis/http*",),

@@ -53,6 +53,9 @@ struct gateway {
     str limit_policy[LIMITS_COUNT]; /* the value of RateLimit-Policy */
     struct series *limited[LIMITS_COUNT];
     struct traffic traffic;
+    struct log_lines *access_log; /* written at the end of the loop's turn */
+    struct loop_task log_flush;
+    bool log_flush_posted;
     struct http_server *server;
     struct grpc_door *grpc; /* opened with the server */
     void (*stopped)(void *subject);
@@ -337,6 +340,8 @@ static struct lead direct(struct gateway *self, struct request *request, const s
     struct passed *passed = arena_new(request->arena, struct passed);
     *passed = (struct passed){ .who = *who, .upstream = lead.upstream };
     request->call = passed;
+    if (lead.target && who->known && auth_vouches(self->house->auth))
+        request_header_drop(request, STR("authorization")); /* the service need not read it */
     return lead;
 }
 
@@ -461,6 +466,23 @@ static const char *event_of(int status)
     return status >= 400 ? "http.refused" : "http.request";
 }
 
+static void on_log_flush(struct loop_task *task)
+{
+    struct gateway *self = (struct gateway *)((char *)task - offsetof(struct gateway, log_flush));
+
+    self->log_flush_posted = false;
+    log_flush(self->access_log);
+}
+
+static void log_flush_soon(struct gateway *self)
+{
+    if (self->log_flush_posted)
+        return;
+    self->log_flush_posted = true;
+    self->log_flush.run = &on_log_flush;
+    loop_later(self->loop, &self->log_flush);
+}
+
 static void on_served(void *subject, const struct request *request, int64_t took_us)
 {
     struct gateway *self = subject;
@@ -485,8 +507,9 @@ static void on_served(void *subject, const struct request *request, int64_t took
         fields[count++] = LOG_TEXT("user", str_of_z(request->user_hash));
     if (request->error_code)
         fields[count++] = LOG_TEXT("error", str_of_z(request->error_code));
-    log_each(response->status >= 500 ? LOG_WARN : LOG_INFO, event_of(response->status), fields,
-             count);
+    log_gather(self->access_log, response->status >= 500 ? LOG_WARN : LOG_INFO,
+               event_of(response->status), fields, count);
+    log_flush_soon(self);
     traffic_note(&self->traffic, route, response->status, took_us);
 }
 
@@ -568,6 +591,7 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     self->targets = targets_copy(memory, targets, targets_count);
     self->targets_count = targets_count;
     self->ways = ways_open(house, loop);
+    self->access_log = arena_new(memory, struct log_lines);
 
     str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
     err error = proxies_parse(memory, trusted, &self->proxies);
@@ -688,7 +712,7 @@ void gateway_close(struct gateway *self)
     if (!self)
         return;
 
-    ASSERT(!self->server);
+    ASSERT(!self->server && !self->log_flush_posted);
     grpc_door_close(self->grpc);
     quotas_close(self->quotas);
     ways_close(self->ways);

@@ -62,6 +62,26 @@ TEST(finding_gives_the_first_place_or_minus_one)
     CHECK_INT(str_find(STR_NONE, STR("a")), -1);
 }
 
+TEST(a_control_character_is_found_wherever_it_stands_and_nothing_else)
+{
+    char text[25];
+
+    for (size_t len = 0; len < sizeof text; len++)
+        for (int byte = 0; byte < 256; byte++) {
+            bool is_control = byte < ' ' || byte == 0x7f;
+            memset(text, 'a', sizeof text);
+            CHECK(!str_has_control(str_of(text, len)));
+            for (size_t at = 0; at < len; at++) {
+                text[at] = (char)byte;
+                CHECK(str_has_control(str_of(text, len)) == is_control);
+                text[at] = at % 2 ? '~' : ' ';
+            }
+        }
+    CHECK(!str_has_control(STR_NONE));
+    CHECK(!str_has_control(STR("Grüße, 漢字, ÿ and more of them")));
+    CHECK(str_has_control(STR("Grüße, 漢字, ÿ and more of them\t")));
+}
+
 TEST(a_slice_is_clamped_to_what_is_there)
 {
     CHECK_STR(str_slice(STR("abcdef"), 2, 3), "cde");

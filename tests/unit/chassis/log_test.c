@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 /* ---- A clock that stands, and the log in a file ---- */
 
@@ -195,15 +196,67 @@ TEST(log_event_that_floods_is_held_and_the_rest_told)
     CHECK(str_find(text, STR("\"flood.warn\",\"n\":51}")) > 0);
 }
 
-TEST(log_each_writes_every_line_above_the_level)
+TEST(log_lines_that_are_gathered_are_all_there_in_order_and_wait_until_they_are_flushed)
+{
+    static struct log_lines lines;
+    struct log_field field = LOG_NUMBER("n", 0);
+
+    begin(t, LOG_INFO, true);
+    log_gather(&lines, LOG_INFO, "gather.first", &field, 1);
+    str early;
+    CHECK_OK(disk_read(t->arena, capture.path, 16 << 20, &early));
+    for (int i = 1; i < 500; i++) {
+        field.number = i;
+        log_gather(&lines, LOG_INFO, "gather.info", &field, 1);
+        log_gather(&lines, LOG_DEBUG, "gather.debug", &field, 1);
+    }
+    log_flush(&lines);
+    log_flush(&lines);
+    str text = end(t), rest = text;
+    CHECK_INT(early.len, 0);
+    CHECK_INT(lines_of(text), 500);
+    for (int i = 0; i < 500; i++)
+        CHECK_STR(member(t, str_cut(&rest, '\n'), "n"),
+                  str_z(t->arena, str_format(t->arena, "%d", i)));
+}
+
+TEST(log_lines_that_are_gathered_go_out_in_pieces_that_a_pipe_takes_as_a_whole)
+{
+    static struct log_lines lines;
+    char big[2000], seen[65536];
+    int ends[2];
+    memset(big, 'x', sizeof big);
+    struct log_field fields[] = { LOG_TEXT("a", STR_NONE), LOG_TEXT("b", STR_NONE) };
+
+    CHECK(pipe2(ends, O_DIRECT | O_NONBLOCK) == 0); /* each write is a packet of its own */
+    begin(t, LOG_INFO, true);
+    dup2(ends[1], 1);
+    for (size_t i = 0; i < 10; i++) {
+        fields[0].text = fields[1].text = str_of(big, 1 + 211 * i);
+        log_gather(&lines, LOG_INFO, "gather.big", fields, 2);
+    }
+    log_flush(&lines);
+    (void)end(t);
+    int found = 0;
+    for (ssize_t len; (len = read(ends[0], seen, sizeof seen)) > 0;) {
+        CHECK(len <= 4096 && seen[len - 1] == '\n');
+        found += lines_of(str_of(seen, (size_t)len));
+    }
+    CHECK_INT(found, 10);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(log_numbers_of_all_sizes_are_written)
 {
     begin(t, LOG_INFO, true);
-    struct log_field field = LOG_NUMBER("n", 1);
-    for (int i = 0; i < 50; i++) {
-        log_each(LOG_INFO, "each.info", &field, 1);
-        log_each(LOG_DEBUG, "each.debug", &field, 1);
-    }
-    CHECK_INT(lines_of(end(t)), 50);
+    LOG(LOG_INFO, "numbers", LOG_NUMBER("least", INT64_MIN), LOG_NUMBER("none", 0),
+        LOG_NUMBER("most", INT64_MAX), LOG_NUMBER("minus", -7));
+    str text = end(t);
+    CHECK_STR(member(t, text, "least"), "-9223372036854775808");
+    CHECK_STR(member(t, text, "none"), "0");
+    CHECK_STR(member(t, text, "most"), "9223372036854775807");
+    CHECK_STR(member(t, text, "minus"), "-7");
 }
 
 TEST(log_knows_more_events_than_it_counts_apart)

@@ -27,6 +27,21 @@ TEST(a_header_is_found_by_its_name)
     CHECK_INT(request_header_count(&request, STR("c")), 0);
 }
 
+TEST(a_header_that_is_dropped_is_gone_and_the_others_stay_in_their_order)
+{
+    struct header headers[] = { { STR("a"), STR("1") },
+                                { STR("b"), STR("2") },
+                                { STR("a"), STR("3") },
+                                { STR("c"), STR("4") } };
+    struct request request = request_with(t, headers, 4);
+
+    request_header_drop(&request, STR("a"));
+    request_header_drop(&request, STR("none"));
+    CHECK_INT(request.headers_count, 2);
+    CHECK_STR(request.headers[0].value, "2");
+    CHECK_STR(request.headers[1].value, "4");
+}
+
 /* ---- Identity ---- */
 
 static struct request identified(struct test *t, str traceparent, str id)
