@@ -29,6 +29,10 @@ enum { GAP_BYTES = 0 };
  */
 enum { CHUNK_BYTES_MAX = 1024 * 1024 };
 
+/* What is as large as this has a chunk of its own, which is zero as it comes from the kernel: a
+ * table of which little is used yet takes no memory for the rest. */
+enum { LARGE_BYTES = 128 * 1024 };
+
 struct chunk {
     struct chunk *older;
     size_t cap;
@@ -52,9 +56,9 @@ struct arena {
     int64_t fail_in; /* 1: at the next; 0: not */
 };
 
-static void chunk_push(struct arena *arena, size_t cap)
+static void chunk_push(struct arena *arena, size_t cap, bool zeroed)
 {
-    struct chunk *chunk = malloc(sizeof *chunk + cap);
+    struct chunk *chunk = zeroed ? calloc(1, sizeof *chunk + cap) : malloc(sizeof *chunk + cap);
     ASSERT(chunk);
 
     chunk->older = arena->newest;
@@ -82,7 +86,7 @@ struct arena *arena_open(size_t bytes_max)
     /* Far from SIZE_MAX, sums of sizes cannot wrap. */
     arena->bytes_max = bytes_max < SIZE_MAX / 4 ? bytes_max : SIZE_MAX / 4;
     arena->chunk_bytes_next = 2 * (size_t)ARENA_CHUNK_BYTES;
-    chunk_push(arena, ARENA_CHUNK_BYTES);
+    chunk_push(arena, ARENA_CHUNK_BYTES, false);
     return arena;
 }
 
@@ -176,7 +180,7 @@ __attribute__((noinline)) static void chunk_for(struct arena *arena, size_t byte
 
     if (arena->chunk_bytes_next < CHUNK_BYTES_MAX)
         arena->chunk_bytes_next *= 2;
-    chunk_push(arena, bytes > cap ? bytes : cap);
+    chunk_push(arena, bytes > cap ? bytes : cap, false);
 }
 
 /* Bytes from the newest chunk, or from a new one; says nothing about the ceiling. */
@@ -219,8 +223,12 @@ void *arena_alloc(struct arena *arena, size_t bytes, size_t align)
     ASSERT(arena);
     ASSERT(align > 0 && (align & (align - 1)) == 0 && align <= alignof(max_align_t));
 
+    bool is_large = bytes >= LARGE_BYTES && bytes <= arena->bytes_max - arena->used;
+    if (is_large)
+        chunk_push(arena, bytes + GAP_BYTES, true);
     char *ptr = take_counted(arena, bytes, align);
-    memset(ptr, 0, bytes);
+    if (!is_large)
+        memset(ptr, 0, bytes);
     return ptr;
 }
 

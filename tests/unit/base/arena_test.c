@@ -44,6 +44,28 @@ TEST(an_allocation_may_be_larger_than_a_chunk)
     *arena_new(t->arena, int) = 1;
 }
 
+static void check_zero_and_soil(struct test *t, size_t bytes)
+{
+    unsigned char *ptr = arena_alloc(t->arena, bytes, 16);
+    CHECK_INT((uintptr_t)ptr % 16, 0);
+    for (size_t i = 0; i < bytes; i++)
+        if (ptr[i] != 0)
+            CHECK_INT(ptr[i], 0);
+    memset(ptr, 0xff, bytes);
+}
+
+TEST(large_allocations_are_zeroed_too_whatever_was_there_before)
+{
+    for (int round = 0; round < 4; round++) {
+        for (size_t kib = 64; kib <= 2048; kib *= 2) {
+            check_zero_and_soil(t, 100);
+            check_zero_and_soil(t, kib * 1024 - 1);
+            check_zero_and_soil(t, kib * 1024);
+        }
+        arena_reset(t->arena);
+    }
+}
+
 TEST(the_first_chunk_is_kept_on_reset)
 {
     void *first = arena_alloc(t->arena, 16, 16);
