@@ -292,11 +292,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (is_full || stream->head_done)
         return 0; /* trailers are read and dropped */
 
-    struct arena *arena = stream->exchange->request.arena;
-    str name_kept = str_copy(arena, str_of(name, name_len));
-    str value_kept = str_trim(str_copy(arena, str_of(value, value_len)));
-    if (!value_kept.ptr)
-        value_kept = STR("");
+    char *kept = arena_alloc(stream->exchange->request.arena, name_len + value_len, 1);
+    memcpy(kept, name, name_len);
+    memcpy(kept + name_len, value, value_len);
+    str name_kept = str_of(kept, name_len);
+    str value_kept = str_trim(str_of(kept + name_len, value_len));
     if (name_len > 0 && name[0] == ':')
         note_pseudo(connection, stream, name_kept, value_kept);
     else

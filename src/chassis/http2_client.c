@@ -30,6 +30,7 @@ struct http2_client {
     bool flush_posted, waiting;
     bool feeding; /* nghttp2 works on what came: the session must stay */
     bool is_open, drains;
+    bool has_asked;
     const char *end; /* why it is to be closed; NULL: it is not */
     char why[WHY_BYTES];
 };
@@ -476,13 +477,14 @@ static void ping_after_silence(struct http2_client *client, int64_t now_ms)
 
 /* ---- Calls ---- */
 
-/* What is another in each request is not worth a place in the table that both sides keep. */
-static uint8_t flags_of(str name)
+/* What is another in each request is not worth a place in the table that both sides keep; but the
+ * first brings its name there. */
+static uint8_t flags_of(const struct http2_client *client, str name)
 {
     bool is_new_each_time =
         str_equal(name, STR("traceparent")) || str_equal(name, STR("x-request-id")) ||
         str_equal(name, STR("grpc-timeout")) || str_equal(name, STR("idempotency-key"));
-    return is_new_each_time ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+    return client->has_asked && is_new_each_time ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
 }
 
 void http2_client_ask(struct http2_client *client, struct http2_call *call,
@@ -500,8 +502,9 @@ void http2_client_ask(struct http2_client *client, struct http2_call *call,
             .namelen = fields[i].name.len,
             .value = (uint8_t *)(uintptr_t)(fields[i].value.ptr ? fields[i].value.ptr : ""),
             .valuelen = fields[i].value.len,
-            .flags = flags_of(fields[i].name)
+            .flags = flags_of(client, fields[i].name)
         };
+    client->has_asked = true;
     int32_t id = nghttp2_submit_request(client->session, NULL, list, (size_t)fields_count,
                                         has_body ? &body : NULL, call);
     ASSERT(id > 0); /* there was room */

@@ -34,13 +34,35 @@ static void add_given(struct list *list, const struct header *header)
     add(list, str_lower(list->arena, header->name), clean(list->arena, header->value));
 }
 
+static str traceparent_of(struct arena *arena, const struct request *request)
+{
+    struct text out = text_init(arena, 56);
+
+    text_add(&out, STR("00-"));
+    text_add(&out, str_of(request->trace_id, sizeof(request->trace_id) - 1));
+    text_add_byte(&out, '-');
+    text_add(&out, str_of(request->span_id, sizeof(request->span_id) - 1));
+    text_add(&out, STR("-01"));
+    return text_str(&out);
+}
+
+/* A call of gRPC that brought both knows them: they are the longest fields of its answer. */
 static void add_ids(struct list *list, const struct request *request)
 {
+    if (request->grpc && request->ids_known)
+        return;
     if (request->request_id[0])
         add(list, STR("x-request-id"), str_of_z(request->request_id));
     if (request->trace_id[0])
-        add(list, STR("traceparent"),
-            str_format(list->arena, "00-%s-%s-01", request->trace_id, request->span_id));
+        add(list, STR("traceparent"), traceparent_of(list->arena, request));
+}
+
+static str number_text(struct arena *arena, int64_t number)
+{
+    struct text out = text_init(arena, 24);
+
+    text_add_int(&out, number);
+    return text_str(&out);
 }
 
 int http2_fields(const struct request *request, const char *date,
@@ -52,14 +74,14 @@ int http2_fields(const struct request *request, const char *date,
 
     struct list list = { .arena = request->arena, .fields = fields };
     add(&list, STR(":status"),
-        request->grpc ? STR("200") : str_format(list.arena, "%d", response->status));
+        request->grpc ? STR("200") : number_text(list.arena, response->status));
     add(&list, STR("date"), str_copy(list.arena, str_of_z(date)));
     if (http_status_has_body(response->status)) {
         if (response->content_type.len > 0)
             add(&list, STR("content-type"), clean(list.arena, response->content_type));
         if (!response->stream && !request->grpc)
             add(&list, STR("content-length"),
-                str_format(list.arena, "%lld", (long long)http_content_length(response)));
+                number_text(list.arena, http_content_length(response)));
     }
     for (int i = 0; i < response->headers_count; i++)
         add_given(&list, &response->headers[i]);

@@ -9,7 +9,7 @@
 #include "os/net.h"
 
 enum {
-    HTTP_ARENAS_KEPT = 32,      /* for the next requests */
+    HTTP_ARENAS_KEPT = 128,     /* for the next requests */
     HTTP_TURNED_AWAY_MAX = 256, /* that may hear their 503 out at once */
     HTTP_LINGER_MS = 2000,      /* for a refused peer to read why */
     HTTP_HALF_MS = 1000, /* an answer may take from a peer that has ended its half: hardly one of

@@ -128,6 +128,7 @@ void request_identify(struct request *request)
     }
 
     str id = request_header(request, STR("x-request-id"));
+    request->ids_known = is_continued && is_request_id(id);
     if (is_request_id(id)) {
         text_copy(request->request_id, id);
     } else {

@@ -84,6 +84,7 @@ struct request {
     bool repeatable;      /* it only reads, whatever its method says: it may be sent twice */
     char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; by request_identify */
     char request_id[65];
+    bool ids_known; /* both came with the request */
 
     struct response response;
     /* Headers that a filter on the way wants in whatever answer comes (rate limits, CORS). */

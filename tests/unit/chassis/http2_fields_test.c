@@ -44,3 +44,21 @@ TEST(what_belongs_to_a_connection_of_http_1_is_left_out_and_no_control_character
     CHECK_STR(listed(t, &request),
               ":status: 304\ndate: Sun, 06 Nov 1994 08:49:37 GMT\nx-odd: a  b: c \n");
 }
+
+TEST(a_call_of_grpc_that_brought_both_ids_does_not_hear_them_again)
+{
+    struct request request = { .response = { .status = 200, .body = STR("x") } };
+    memcpy(request.request_id, "r1", 3);
+    memset(request.trace_id, 'a', sizeof request.trace_id - 1);
+    memset(request.span_id, 'b', sizeof request.span_id - 1);
+    str ids = STR(
+        "x-request-id: r1\ntraceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01\n");
+
+    request.ids_known = true;
+    CHECK(str_ends(listed(t, &request), ids));
+    request.grpc = true;
+    CHECK(str_find(listed(t, &request), STR("x-request-id")) < 0);
+    CHECK(str_find(listed(t, &request), STR("traceparent")) < 0);
+    request.ids_known = false;
+    CHECK(str_find(listed(t, &request), ids) > 0);
+}

@@ -93,6 +93,16 @@ TEST(a_traceparent_that_is_not_valid_begins_a_new_trace)
     }
 }
 
+TEST(both_ids_are_known_only_where_both_came_and_are_valid)
+{
+    str trace = STR("00-" TRACE "-" PARENT "-01");
+
+    CHECK(identified(t, trace, STR("mine")).ids_known);
+    CHECK(!identified(t, trace, STR("")).ids_known);
+    CHECK(!identified(t, STR("00-x"), STR("mine")).ids_known);
+    CHECK(!identified(t, STR(""), STR("")).ids_known);
+}
+
 TEST(two_traceparents_are_none)
 {
     str valid = STR("00-" TRACE "-" PARENT "-01");
