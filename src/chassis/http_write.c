@@ -33,6 +33,7 @@ static const char *phrase_of(int status)
         { 428, "Precondition Required" },
         { 429, "Too Many Requests" },
         { 431, "Request Header Fields Too Large" },
+        { 499, "Client Closed Request" },
         { 500, "Internal Server Error" },
         { 501, "Not Implemented" },
         { 502, "Bad Gateway" },
