@@ -411,6 +411,29 @@ bool tx_is_gone(const struct tx *tx)
     return tx->db->driver->is_gone(tx->db);
 }
 
+/* ---- hints ---- */
+
+void db_listen(struct db *db, void (*heard)(void *subject, str word), void *subject)
+{
+    ASSERT(db && heard);
+    if (db->driver->listen)
+        db->driver->listen(db, heard, subject);
+}
+
+void db_unlisten(struct db *db)
+{
+    ASSERT(db);
+    if (db->driver->unlisten)
+        db->driver->unlisten(db);
+}
+
+void db_tell(struct db *db, str word)
+{
+    ASSERT(db && word.len > 0);
+    if (db->driver->tell)
+        db->driver->tell(db, word);
+}
+
 /* ---- the rest ---- */
 
 void db_maintain(struct db *db)

@@ -84,6 +84,9 @@ struct db_config {
                         simulator) */
     void (*on_fatal)(
         const char *what); /* a failed fsync, a damaged file: must not return; NULL: panic */
+    /* All that is written may be written twice: where it is not known whether a commit was done,
+     * the batch runs again, and no mark is left to tell by (PostgreSQL). */
+    bool repeatable;
     /* PostgreSQL's, in milliseconds; 0: DB_STATEMENT_TIMEOUT_MS, DB_LOCK_TIMEOUT_MS. */
     int64_t statement_timeout_ms, lock_timeout_ms;
 };
@@ -219,6 +222,23 @@ void db_backup_end(struct db_backup *backup);
 /* Reads all of it and looks whether pages, indexes and references agree. Fails with DB_CORRUPT,
  * saying what does not. */
 err db_check(struct db *db, struct arena *arena);
+
+/* ---- hints between the processes that work on one database ---- */
+
+enum { DB_WORD_MAX = 60 };
+#define DB_HINTS_LOST "lost"
+
+/* Listens to what other processes tell of their commits: `heard` is told each word, on a thread of
+ * its own, and DB_HINTS_LOST where words may have been missed. They are hints: they may be lost,
+ * come late, and come twice; whoever needs to know looks at the tables from time to time. Nothing
+ * happens where a database has one process only. Once; db_unlisten before db_close. */
+void db_listen(struct db *db, void (*heard)(void *subject, str word), void *subject);
+void db_unlisten(struct db *db);
+
+/* Tells the others a word of lower-case letters, digits, ':' and '-', at most DB_WORD_MAX bytes.
+ * Words that gather go out together, after the commits that they tell of; where nobody else was
+ * heard of lately nothing is sent. Never waits; any thread. */
+void db_tell(struct db *db, str word);
 
 /* For metrics. */
 struct db_stats {

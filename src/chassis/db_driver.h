@@ -82,6 +82,11 @@ struct db_driver {
     void (*rollback)(struct db *db);
     bool (*is_gone)(struct db *db);
 
+    /* See db_listen; NULL: nobody else works on it. */
+    void (*listen)(struct db *db, void (*heard)(void *subject, str word), void *subject);
+    void (*unlisten)(struct db *db);
+    void (*tell)(struct db *db, str word);
+
     void (*maintain)(struct db *db);
     bool (*forget)(struct db *db); /* true when done; NULL: there is nothing to do */
     err (*backup_begin)(struct db *db, struct arena *arena, struct db_backup **out);

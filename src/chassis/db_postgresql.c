@@ -100,6 +100,7 @@ static err check_session(struct db_postgresql *self, struct arena *arena, struct
 static void postgresql_close(struct db *db)
 {
     struct db_postgresql *self = of(db);
+    ASSERT(!self->listener);
     postgresql_disconnect(self->writer);
     for (struct db_connection *reader = self->readers_free; reader; reader = reader->next)
         postgresql_disconnect(reader);
@@ -118,6 +119,7 @@ static err prepare_self(struct arena *arena, const struct db_config *config,
     self->db.on_fatal = config->on_fatal;
     self->arena = life;
     self->durable = config->durable;
+    self->repeatable = config->repeatable;
     self->readers_max = config->readers_max;
     self->statement_timeout_ms =
         config->statement_timeout_ms ? config->statement_timeout_ms : DB_STATEMENT_TIMEOUT_MS;
@@ -318,6 +320,8 @@ static err send_transaction(struct db_postgresql *self, struct arena *arena)
 {
     struct db_connection *writer = self->writer;
     TRY(postgresql_step(writer, arena, STEP_BEGIN));
+    if (self->repeatable)
+        return OK;
     TRY(postgresql_step(writer, arena, STEP_TRANSACTION));
     struct tx tx = tx_on(self, arena);
     struct sql_writer_mark_save mark = { .id = self->writer_id,
@@ -390,7 +394,7 @@ static err postgresql_commit(struct db *db, struct arena *arena)
 {
     struct db_postgresql *self = of(db);
     struct db_connection *writer = self->writer;
-    if (writer->transaction == 0)
+    if (writer->transaction == 0 && !self->repeatable)
         TRY(postgresql_drain(writer, arena)); /* so that its fate can be asked for */
     if (!writer->handle || writer->has_failed)
         return fail(arena, writer->handle ? DB_FAILED : DB_UNAVAILABLE,
@@ -400,7 +404,7 @@ static err postgresql_commit(struct db *db, struct arena *arena)
     err error = postgresql_drain(writer, arena);
     if (error == OK)
         writer->in_transaction = false;
-    if (err_is(error, DB_UNAVAILABLE))
+    if (err_is(error, DB_UNAVAILABLE) && !self->repeatable)
         return find_fate(self, arena, transaction);
     return error;
 }
@@ -484,6 +488,9 @@ const struct db_driver db_postgresql_driver = {
     .commit = &postgresql_commit,
     .rollback = &postgresql_rollback,
     .is_gone = &postgresql_is_gone,
+    .listen = &postgresql_listen,
+    .unlisten = &postgresql_unlisten,
+    .tell = &postgresql_tell,
     .maintain = &postgresql_maintain,
     .backup_begin = &postgresql_backup_begin,
     .backup_run = &postgresql_backup_run,

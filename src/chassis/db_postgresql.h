@@ -71,6 +71,8 @@ struct db_connection {
     struct db_connection *next;
 };
 
+struct db_listener;
+
 struct db_postgresql {
     struct db db;
     struct arena *arena;  /* lives as long as this */
@@ -78,12 +80,14 @@ struct db_postgresql {
     const char *conninfo; /* the same, with what we add */
     const char *place;    /* host and database, for errors */
     int64_t statement_timeout_ms, lock_timeout_ms;
-    bool durable;
+    bool durable, repeatable;
     struct db_connection *writer;
     struct uuid writer_id; /* with `batch` the mark of each transaction: see writer_mark_save */
     int64_t batch;
     int64_t retry_at_us;   /* a server that was away is not asked before */
     int64_t retry_wait_us; /* doubles */
+
+    struct db_listener *listener; /* or NULL */
 
     struct lock pool_lock;
     struct cond pool_changed;
@@ -156,6 +160,14 @@ err postgresql_take(struct db_connection *connection, struct arena *arena,
 /* Readies a reading connection, and begins a snapshot on it, unless the read that comes is alone:
  * sent, not waited for. */
 err postgresql_begin_snapshot(struct db_connection *connection, struct arena *arena);
+
+/* ---- db_postgresql_listen.c: one connection more, which listens ---- */
+
+/* The driver's `listen`, `unlisten` and `tell`: words travel by NOTIFY on the channel of the
+ * service. A connection that breaks is opened again, with longer and longer waits. */
+void postgresql_listen(struct db *db, void (*heard)(void *subject, str word), void *subject);
+void postgresql_unlisten(struct db *db);
+void postgresql_tell(struct db *db, str word);
 
 /* ---- db_postgresql_migrate.c ---- */
 

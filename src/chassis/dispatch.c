@@ -9,6 +9,7 @@
 #include "chassis/audit.h"
 #include "chassis/binding.h"
 #include "chassis/grpc.h"
+#include "chassis/hints.h"
 #include "chassis/once.h"
 #include "chassis/service_inside.h"
 #include "os/clock.h"
@@ -218,16 +219,21 @@ static void tell_answer_made(struct task *task)
 
 /* ---- waiting for the subject to settle ---- */
 
-static void wait_for(struct task *task, struct uuid subject, bool on_disk)
+static struct waiter waiter_of(const struct task *task, struct uuid subject, bool on_disk)
 {
-    task->waiter =
-        (struct waiter){ .subject = subject,
-                         .until_us = clock_mono_us() + task->call.wait_ms * INT64_C(1000),
-                         .on_disk = on_disk };
-    waiters_add(&task->service->waiters, &task->waiter);
-    if (request_is_left(task->request)) /* looked at when it can be found: no leaving is missed */
-        (void)waiters_hurry(&task->service->waiters, &task->waiter);
-    timers_watch_waiters(task->service->timers);
+    return (struct waiter){ .subject = subject,
+                            .until_us = clock_mono_us() + task->call.wait_ms * INT64_C(1000),
+                            .on_disk = on_disk };
+}
+
+/* The task may be gone afterwards, if its write is on disk. */
+static void begin_to_wait(struct task *task)
+{
+    struct service *service = task->service;
+    if (request_is_left(task->request))
+        task->waiter.until_us = 0;
+    waiters_add(&service->waiters, &task->waiter);
+    timers_watch_waiters(service->timers);
 }
 
 /* The client has gone: what is queued is not begun, and nobody waits for what was handed over. On
@@ -256,6 +262,7 @@ void dispatch_committed(struct service *service, const struct write *write)
 {
     if (uuid_is_nil(write->answers_subject) || !write->answer_won)
         return;
+    hint_settled(service, write->answers_subject);
     struct waiter *waiter = waiters_take(&service->waiters, write->answers_subject);
     while (waiter) {
         struct task *task = task_of_waiter(waiter);
@@ -279,6 +286,44 @@ static void phase_read_standing(struct task *task)
         answer_error_now(task, error);
     else
         answer_kept(task, &task->settled);
+}
+
+/* Registered first, then looked at once more: an answer fixed in between is not missed. */
+static void wait_on(struct task *task)
+{
+    struct service *service = task->service;
+    struct uuid subject = task->waiter.subject;
+    begin_to_wait(task);
+    if (once_is_answered(service->db, subject) &&
+        waiters_drop(&service->waiters, subject, &task->waiter))
+        resume(task, phase_read_standing);
+}
+
+/* It is said to have settled on another replica; where that was said too soon, it waits on. */
+static void phase_look(struct task *task)
+{
+    struct db_reader *reader;
+    err error = call_reader(&task->call, &reader);
+    if (error == OK)
+        error = once_find_subject(reader, task->call.arena, task->waiter.subject, &task->settled);
+    if (error == OK && task->settled.known) {
+        answer_kept(task, &task->settled);
+        return;
+    }
+    call_read_end(&task->call);
+    arena_guard(task->call.arena, NULL);
+    task->waiter.called = false;
+    wait_on(task);
+}
+
+void dispatch_settled_elsewhere(struct service *service, struct uuid subject)
+{
+    struct waiter *waiter = waiters_call(&service->waiters, subject);
+    while (waiter) {
+        struct task *task = task_of_waiter(waiter);
+        waiter = waiter->next;
+        resume(task, phase_look);
+    }
 }
 
 static void time_up_done(struct write *write, enum write_end end, err outcome)
@@ -355,9 +400,10 @@ static void write_done(struct write *write, enum write_end end, err outcome)
         resume(task, phase_run);
     else if (outcome != OK)
         resume(task, phase_fail);
-    else if (waits)
-        waiters_on_disk(&service->waiters, &task->waiter);
-    else if (task->request->response.status != 0) {
+    else if (waits) {
+        if (waiters_on_disk(&service->waiters, &task->waiter))
+            resume(task, phase_look);
+    } else if (task->request->response.status != 0) {
         count_call(task, OK);
         respond(task);
     } else
@@ -393,9 +439,12 @@ static void hand_over(struct task *task)
     write->owner = task;
     write->done = write_done;
     write->make_answer = make_answer;
-    if (settles && call->wait_ms > 0)
-        wait_for(task, call->settles, false);
-    else if (!call->answer_view)
+    if (settles && call->wait_ms > 0) {
+        task->waiter = waiter_of(task, call->settles, false);
+        begin_to_wait(task);
+        if (request_is_left(task->request)) /* it can be found now: no leaving is missed */
+            (void)waiters_hurry(&task->service->waiters, &task->waiter);
+    } else if (!call->answer_view)
         binding_answer(call, task->request, call->answer, call->answer_status);
     arena_guard(call->arena, NULL);
     writer_submit(task->service->writer, write);
@@ -461,30 +510,14 @@ static void phase_run(struct task *task)
 
 /* ---- repeats ---- */
 
-/* Whatever the answer is, also where it is an error. */
-static void mark_replayed(struct task *task)
-{
-    struct request *request = task->request;
-    for (int i = 0; i < request->extra_count; i++)
-        if (str_equal(request->extra[i].name, STR("idempotent-replayed")))
-            return;
-    ASSERT(request->extra_count < (int)(sizeof request->extra / sizeof request->extra[0]));
-    request->extra[request->extra_count++] =
-        (struct header){ STR("idempotent-replayed"), STR("true") };
-}
-
-/* The first call is still at work, or its process ended: waits as the first does. Registered first,
- * then looked at once more: an answer fixed in between is not missed. */
+/* The first call is still at work, or its process ended: waits as the first does. */
 static void wait_with_first(struct task *task, struct uuid subject)
 {
-    struct service *service = task->service;
     call_read_end(&task->call);
-    mark_replayed(task);
+    service_mark_replayed(task->request);
     arena_guard(task->call.arena, NULL);
-    wait_for(task, subject, true);
-    if (once_is_answered(service->db, subject) &&
-        waiters_drop(&service->waiters, subject, &task->waiter))
-        resume(task, phase_read_standing);
+    task->waiter = waiter_of(task, subject, true);
+    wait_on(task);
 }
 
 static err find_repeat(struct task *task, enum once_found *found, struct answer *answer,
@@ -507,7 +540,7 @@ static void follow_first(struct task *task, enum once_found found, const struct 
         wait_with_first(task, subject);
     } else {
         ASSERT(found == ONCE_ANSWERED);
-        mark_replayed(task);
+        service_mark_replayed(task->request);
         answer_kept(task, answer);
     }
 }
@@ -621,23 +654,6 @@ static void phase_begin(struct task *task)
     phase_run(task);
 }
 
-static void refuse_route(struct request *request, unsigned allow)
-{
-    request->route = "none";
-    if (request->grpc) {
-        response_problem(request,
-                         fail(request->arena, RPC_UNKNOWN, "there is no call of this name"));
-    } else if (allow == 0) {
-        response_problem(request, fail(request->arena, ROUTE_UNKNOWN, "no such path"));
-    } else {
-        response_problem(request,
-                         fail(request->arena, METHOD_NOT_ALLOWED, "this path does not take %" STR_F,
-                              STR_A(request->method_text)));
-        response_add(&request->response, STR("allow"), router_allow_text(request->arena, allow));
-    }
-    request_respond(request);
-}
-
 static void submit(struct task *task)
 {
     const struct house *house = task->service->config.house;
@@ -678,34 +694,11 @@ struct route_match dispatch_match(struct service *service, const struct request 
     return router_match(&service->router, request);
 }
 
-/* Fills the response with an answer that is ready, and not older than it may be at `now_us`. */
-static bool fill_from_cache(struct service *service, struct request *request,
-                            const struct call_spec *spec, int64_t now_us)
-{
-    if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr ||
-        request->grpc)
-        return false;
-    const struct cached *cached = cache_find(service->cache, request->path);
-    if (!cached)
-        return false;
-    arena_defer(request->arena, cache_release, (void *)(uintptr_t)cached);
-    if (cached->until_us < now_us)
-        return false;
-    bool known = binding_is_known(request, cached->etag);
-    request->response.status = known ? 304 : 200;
-    request->response.body = known ? STR_NONE : cached->body;
-    request->response.content_type = known ? STR_NONE : cached->content_type;
-    response_add(&request->response, STR("Cache-Control"), STR("no-cache"));
-    response_add(&request->response, STR("etag"), cached->etag);
-    request->route = spec->short_name;
-    return true;
-}
-
 /* A public read whose answer is ready costs no worker and no database. */
 static bool answer_from_cache(struct service *service, struct request *request,
                               const struct call_spec *spec)
 {
-    if (!fill_from_cache(service, request, spec, clock_mono_us()))
+    if (!service_fill_from_cache(service, request, spec, clock_mono_us()))
         return false;
     series_add(service->calls_ok[spec->index], 1);
     request_respond(request);
@@ -716,7 +709,7 @@ static bool answer_from_cache(struct service *service, struct request *request,
 static bool answer_old(struct task *task, err error)
 {
     if (!err_is(error, DB_UNAVAILABLE) ||
-        !fill_from_cache(task->service, task->request, task->call.spec, INT64_MIN))
+        !service_fill_from_cache(task->service, task->request, task->call.spec, INT64_MIN))
         return false;
     call_read_end(&task->call);
     count_call(task, OK);
@@ -764,7 +757,7 @@ void service_handle(struct service *service, struct request *request)
     ASSERT(service && request && request->arena);
     struct route_match match = dispatch_match(service, request);
     if (!match.spec) {
-        refuse_route(request, match.allow);
+        service_refuse_route(request, match.allow);
         return;
     }
     if (answer_from_cache(service, request, match.spec))

@@ -240,6 +240,46 @@ bool once_is_answered(struct db *db, struct uuid subject)
     return answer.known;
 }
 
+/* An answer is as large as its order; so many fit into the arena. */
+enum { LOOKED_UP_AT_ONCE = 64 };
+
+static err find_answered(struct db_reader *reader, struct arena *arena, const struct uuid *subjects,
+                         size_t count, bool *answered)
+{
+    struct sql_once_by_subject *asked = arena_array(arena, struct sql_once_by_subject, count);
+    struct sql_once_by_subject_row *rows =
+        arena_array(arena, struct sql_once_by_subject_row, count);
+    for (size_t i = 0; i < count; i++)
+        asked[i].subject = subjects[i];
+    TRY(sql_once_by_subject_each(reader, arena, asked, count, rows, answered));
+    for (size_t i = 0; i < count; i++)
+        answered[i] = answered[i] && rows[i].answered_at != 0;
+    return OK;
+}
+
+size_t once_keep_answered(struct db *db, struct uuid *subjects, size_t count)
+{
+    ASSERT(db && (subjects || count == 0));
+    struct arena *arena = arena_open(LOOK_BYTES_MAX);
+    size_t kept = 0;
+    for (size_t at = 0; at < count; at += LOOKED_UP_AT_ONCE) {
+        size_t some = count - at < LOOKED_UP_AT_ONCE ? count - at : LOOKED_UP_AT_ONCE;
+        struct db_reader *reader;
+        bool answered[LOOKED_UP_AT_ONCE];
+        arena_reset(arena);
+        if (db_read_begin(db, arena, &reader) != OK)
+            break;
+        db_read_alone(reader);
+        err error = find_answered(reader, arena, subjects + at, some, answered);
+        db_read_end(reader);
+        for (size_t i = 0; error == OK && i < some; i++)
+            if (answered[i])
+                subjects[kept++] = subjects[at + i];
+    }
+    arena_close(arena);
+    return kept;
+}
+
 err once_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
     ASSERT(tx && rows_max > 0 && dropped);

@@ -14,9 +14,10 @@ select name from once where position($1 in answer) > 0 limit $2;
 
 -- inbox_head_insert: run
 -- topic text, key text, number int64, ended int64, at time
--- `ended` is the time, so that a head that moves has no index to go with it.
+-- `ended` is the time, so that a head that moves has no index to go with it. Where another replica was first it fails, and the batch
+-- runs again in halves: an `on conflict` would cost each row as much again.
 insert into inbox_heads (topic, key, number, ended, at)
-values ($1, $2, $3, case when $4 = 1 then $5 else 0 end, $5) on conflict (topic, key) do nothing;
+values ($1, $2, $3, case when $4 = 1 then $5 else 0 end, $5);
 
 -- inbox_head_save: run
 -- topic text, key text, number_before int64, number int64, ended int64, at time

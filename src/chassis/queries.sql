@@ -61,7 +61,7 @@ where subject = $1 and answered_at is null;
 -- name bytes -> body_hash bytes, subject uuid?, status int32, problem bool, answer bytes, answered_at time?
 select body_hash, subject, status, problem, answer, answered_at from once where name = $1;
 
--- once_by_subject: maybe
+-- once_by_subject: maybe each
 -- subject uuid -> status int32, problem bool, answer bytes, answered_at time?
 -- A subject is claimed by one key: by the call that made it.
 select status, problem, answer, answered_at from once where subject = $1;

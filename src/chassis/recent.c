@@ -8,20 +8,24 @@ struct kept {
     struct uuid id;
     int64_t since_us;
     size_t len; /* 0: nothing is kept here */
-    char bytes[RECENT_BYTES_MAX];
+    alignas(max_align_t) char bytes[];
 };
 
 struct recent {
     struct arena *arena;
     struct lock lock;
-    struct kept *slots[RECENT_COUNT_MAX]; /* by the id's hash; made when first used */
+    struct recent_limits limits;
+    struct kept **slots; /* by the id's hash; made when first used */
 };
 
-struct recent *recent_open(void)
+struct recent *recent_open(struct recent_limits limits)
 {
+    ASSERT(limits.count_max > 0 && limits.bytes_max > 0 && limits.age_us_max > 0);
     struct arena *arena = arena_open(SIZE_MAX);
     struct recent *recent = arena_new(arena, struct recent);
     recent->arena = arena;
+    recent->limits = limits;
+    recent->slots = arena_array(arena, struct kept *, limits.count_max);
     lock_init(&recent->lock);
     return recent;
 }
@@ -36,7 +40,7 @@ void recent_close(struct recent *recent)
 
 static struct kept **slot_of(struct recent *recent, struct uuid id)
 {
-    return &recent->slots[str_hash(str_of(id.bytes, sizeof id.bytes)) % RECENT_COUNT_MAX];
+    return &recent->slots[str_hash(str_of(id.bytes, sizeof id.bytes)) % recent->limits.count_max];
 }
 
 void recent_put(struct recent *recent, struct uuid id, const void *bytes, size_t len)
@@ -45,31 +49,42 @@ void recent_put(struct recent *recent, struct uuid id, const void *bytes, size_t
     lock_take(&recent->lock);
     struct kept **slot = slot_of(recent, id);
     if (!*slot)
-        *slot = arena_alloc(recent->arena, sizeof **slot, alignof(max_align_t));
+        *slot = arena_alloc(recent->arena, sizeof **slot + recent->limits.bytes_max,
+                            alignof(max_align_t));
     struct kept *kept = *slot;
     kept->id = id;
     kept->since_us = clock_mono_us();
-    kept->len = len <= RECENT_BYTES_MAX ? len : 0;
+    kept->len = len <= recent->limits.bytes_max ? len : 0;
     if (kept->len > 0)
         memcpy(kept->bytes, bytes, len);
     lock_drop(&recent->lock);
 }
 
-str recent_take(struct recent *recent, struct arena *arena, struct uuid id)
+static str find(struct recent *recent, struct arena *arena, struct uuid id, bool stays)
 {
     ASSERT(recent && arena);
     /* Before the lock: an arena that is full leaves by a jump. */
-    char *bytes = arena_alloc(arena, RECENT_BYTES_MAX, alignof(max_align_t));
-    str taken = STR_NONE;
+    char *bytes = arena_alloc(arena, recent->limits.bytes_max, alignof(max_align_t));
+    str found = STR_NONE;
     lock_take(&recent->lock);
     struct kept *kept = *slot_of(recent, id);
     if (kept && kept->len > 0 && uuid_equal(kept->id, id)) {
-        if (clock_mono_us() - kept->since_us <= RECENT_AGE_US) {
+        if (clock_mono_us() - kept->since_us <= recent->limits.age_us_max) {
             memcpy(bytes, kept->bytes, kept->len);
-            taken = str_of(bytes, kept->len);
+            found = str_of(bytes, kept->len);
         }
-        kept->len = 0;
+        kept->len = stays ? kept->len : 0;
     }
     lock_drop(&recent->lock);
-    return taken;
+    return found;
+}
+
+str recent_take(struct recent *recent, struct arena *arena, struct uuid id)
+{
+    return find(recent, arena, id, false);
+}
+
+str recent_look(struct recent *recent, struct arena *arena, struct uuid id)
+{
+    return find(recent, arena, id, true);
 }

@@ -6,24 +6,31 @@
  * changed the row meanwhile, what is taken is old; decisions ride on its version, so that costs a
  * second run, which finds nothing here and reads the database. Nobody answers a person from here.
  *
- * Bounded: one may push out another, large ones are not kept, and none is believed after
- * RECENT_AGE_US. Any thread. */
+ * Bounded: one may push out another, large ones are not kept, and none is believed for longer than
+ * its owner says. Any thread. */
 #pragma once
 #include "base/arena.h"
 #include "base/uuid.h"
 
-enum { RECENT_COUNT_MAX = 2048, RECENT_BYTES_MAX = 2048, RECENT_AGE_US = 2 * 1000 * 1000 };
-
 struct recent;
 
-/* An empty one. Its owner closes it. Memory is taken as it fills: at most RECENT_COUNT_MAX times
- * RECENT_BYTES_MAX. */
-struct recent *recent_open(void);
+/* How many are kept, how large one may be, and for how long it is believed. */
+struct recent_limits {
+    size_t count_max, bytes_max;
+    int64_t age_us_max;
+};
+
+/* An empty one. Its owner closes it. Memory is taken as it fills: at most `count_max` times
+ * `bytes_max`. */
+struct recent *recent_open(struct recent_limits limits);
 void recent_close(struct recent *recent); /* accepts NULL */
 
-/* Keeps a copy in the place of an older one. More than RECENT_BYTES_MAX, or nothing, is not kept,
- * and neither is the older one. */
+/* Keeps a copy in the place of an older one. More than `bytes_max`, or nothing, is not kept, and
+ * neither is the older one. */
 void recent_put(struct recent *recent, struct uuid id, const void *bytes, size_t len);
 
 /* Takes it out into the arena, aligned for any type; absent where it is not here, or too old. */
 str recent_take(struct recent *recent, struct arena *arena, struct uuid id);
+
+/* The same, and it stays. */
+str recent_look(struct recent *recent, struct arena *arena, struct uuid id);

@@ -39,6 +39,7 @@ struct relay {
     int64_t after;         /* the last position taken in this pass */
     int64_t drop_after_us; /* a deletion that failed rests until then */
     bool poked, stopping;
+    bool sends;  /* this replica does; atomic */
     bool unsure; /* the outbox could not be read: something may be unsent */
 };
 
@@ -115,6 +116,11 @@ void relay_poke(struct relay *relay)
     relay->poked = true;
     cond_wake_one(&relay->wake);
     lock_drop(&relay->lock);
+}
+
+bool relay_sends(const struct relay *relay)
+{
+    return __atomic_load_n(&relay->sends, __ATOMIC_RELAXED);
 }
 
 int64_t relay_backlog(struct relay *relay)
@@ -284,6 +290,7 @@ static void relay_run(void *subject)
     bool is_shared = db_is_shared(relay->service->db);
     while (!relay->stopping) {
         bool sends = !is_shared || may_send(relay);
+        __atomic_store_n(&relay->sends, sends, __ATOMIC_RELAXED);
         bool scans = relay->under_way_count > 0 || relay->unsure || (is_shared && sends);
         if (scans || relay->poked)
             scan_again(relay, &scan_us);

@@ -1,4 +1,5 @@
-#include "chassis/service_inside.h"
+#include "chassis/binding.h"
+#include "chassis/hints.h"
 #include "chassis/sweeper.h"
 #include "os/clock.h"
 #include "os/random.h"
@@ -96,7 +97,9 @@ static err retry_held(void *subject, struct call *call)
 
 static void changed(void *subject, struct uuid what)
 {
-    cache_drop(((struct service *)subject)->cache, what);
+    struct service *service = subject;
+    cache_drop(service->cache, what);
+    hint_changed(service, what);
 }
 
 static void committed(void *subject, bool announced)
@@ -104,6 +107,8 @@ static void committed(void *subject, bool announced)
     struct service *service = subject;
     if (announced)
         relay_poke(service->relay);
+    if (announced && !relay_sends(service->relay))
+        hint_outbox(service);
     timers_stir(service->timers);
 }
 
@@ -162,6 +167,7 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     service->relay = relay_open(service);
     service->consumer = consumer_open(service);
     service->timers = timers_open(service);
+    service->hints_heard = metric_series(METRIC_HINTS_HEARD, service->spec->name, NULL, NULL);
     open_series(service);
     service->writer = writer_open(service->db, service->spec->name, committed, service);
     writer_limit(service->writer, (int)conf_int(conf, CONF_WRITE_BATCH_MAX));
@@ -202,6 +208,7 @@ void service_start(struct service *service)
     if (service->config.house->bus)
         relay_start(service->relay);
     timers_start(service->timers);
+    hints_start(service);
 }
 
 void service_stop(struct service *service)
@@ -209,6 +216,7 @@ void service_stop(struct service *service)
     if (!service || !service->started)
         return;
     service->started = false;
+    hints_stop(service);
     timers_stop(service->timers);
     dispatch_stop(service);
     relay_stop(service->relay);
@@ -304,6 +312,57 @@ err job_write(struct call *call, struct write *write)
     if (end == WRITE_DONE && outcome == OK)
         dispatch_committed(call->service, write);
     return outcome;
+}
+
+/* ---- what needs no worker ---- */
+
+void service_refuse_route(struct request *request, unsigned allow)
+{
+    request->route = "none";
+    if (request->grpc) {
+        response_problem(request,
+                         fail(request->arena, RPC_UNKNOWN, "there is no call of this name"));
+    } else if (allow == 0) {
+        response_problem(request, fail(request->arena, ROUTE_UNKNOWN, "no such path"));
+    } else {
+        response_problem(request,
+                         fail(request->arena, METHOD_NOT_ALLOWED, "this path does not take %" STR_F,
+                              STR_A(request->method_text)));
+        response_add(&request->response, STR("allow"), router_allow_text(request->arena, allow));
+    }
+    request_respond(request);
+}
+
+bool service_fill_from_cache(struct service *service, struct request *request,
+                             const struct call_spec *spec, int64_t now_us)
+{
+    if (spec->access != ACCESS_ANYONE || spec->method != HTTP_GET || request->query.ptr ||
+        request->grpc)
+        return false;
+    const struct cached *cached = cache_find(service->cache, request->path);
+    if (!cached)
+        return false;
+    arena_defer(request->arena, cache_release, (void *)(uintptr_t)cached);
+    if (cached->until_us < now_us)
+        return false;
+    bool known = binding_is_known(request, cached->etag);
+    request->response.status = known ? 304 : 200;
+    request->response.body = known ? STR_NONE : cached->body;
+    request->response.content_type = known ? STR_NONE : cached->content_type;
+    response_add(&request->response, STR("Cache-Control"), STR("no-cache"));
+    response_add(&request->response, STR("etag"), cached->etag);
+    request->route = spec->short_name;
+    return true;
+}
+
+void service_mark_replayed(struct request *request)
+{
+    for (int i = 0; i < request->extra_count; i++)
+        if (str_equal(request->extra[i].name, STR("idempotent-replayed")))
+            return;
+    ASSERT(request->extra_count < (int)(sizeof request->extra / sizeof request->extra[0]));
+    request->extra[request->extra_count++] =
+        (struct header){ STR("idempotent-replayed"), STR("true") };
 }
 
 /* ---- questions ---- */

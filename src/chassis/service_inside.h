@@ -28,12 +28,26 @@ struct service {
     struct consumer *consumer;
     struct timers *timers;
     struct sweeper *sweeper;
+    struct series *hints_heard;
     /* By index of the call. */
     struct series **calls_ok, **calls_refused, **calls_failed, **calls_time;
     bool started;
     int calls_under_way; /* requests that were not answered yet; atomic */
     bool stopping;       /* none is accepted any more; atomic */
 };
+
+/* ---- service.c ---- */
+
+/* Answers what is no call: `allow` are the methods that the path takes. */
+void service_refuse_route(struct request *request, unsigned allow);
+
+/* Marks the answer as one to a repeat, whatever it is, also where it is an error. */
+void service_mark_replayed(struct request *request);
+
+/* Fills the response to a public read with an answer that is ready, and not older than it may be at
+ * `now_us`; false: there is none. */
+bool service_fill_from_cache(struct service *service, struct request *request,
+                             const struct call_spec *spec, int64_t now_us);
 
 /* ---- dispatch.c ---- */
 
@@ -49,6 +63,9 @@ void dispatch_leave(struct service *service);
  * fixed the answer. On any thread. */
 void dispatch_committed(struct service *service, const struct write *write);
 
+/* Another replica says that the subject has settled: calls that wait for it look. */
+void dispatch_settled_elsewhere(struct service *service, struct uuid subject);
+
 /* Gives calls whose time is up to a worker, which fixes and sends the answer as it stands. */
 void dispatch_due(struct service *service, int64_t now_us);
 
@@ -61,8 +78,9 @@ void dispatch_stop(struct service *service);
 /* Opened with the service; it sends between start and stop. */
 struct relay *relay_open(struct service *service);
 void relay_start(struct relay *relay);
-void relay_poke(struct relay *relay);       /* something was committed */
-int64_t relay_backlog(struct relay *relay); /* events taken from the outbox and not deleted yet */
+void relay_poke(struct relay *relay);        /* something was committed */
+bool relay_sends(const struct relay *relay); /* it is this replica that sends; any thread */
+int64_t relay_backlog(struct relay *relay);  /* events taken from the outbox and not deleted yet */
 void relay_stop(struct relay *relay);
 void relay_close(struct relay *relay); /* accepts NULL */
 

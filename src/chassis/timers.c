@@ -1,9 +1,9 @@
 /* A service's timers: one thread that runs its jobs in turn and watches the time of waiting calls.
  */
-#include "chassis/service_inside.h"
+#include "chassis/hints.h"
 #include "os/clock.h"
 
-enum { TIMERS_MAX = 16, WAITERS_TICK_US = 20000 };
+enum { TIMERS_MAX = 16, WAITERS_TICK_US = 20000, LOOK_US = 1000000 };
 
 struct timer {
     struct timers *timers;
@@ -22,8 +22,9 @@ struct timers {
     struct timer timers[TIMERS_MAX];
     int count;
     bool stopping, watching;
-    int64_t stirs; /* atomic */
-    bool resting;  /* some timer is; atomic */
+    int64_t look_us; /* the thread's */
+    int64_t stirs;   /* atomic */
+    bool resting;    /* some timer is; atomic */
 };
 
 struct timers *timers_open(struct service *service)
@@ -168,6 +169,10 @@ static void watch_waiters(struct timers *timers, int64_t now_us)
     timers->watching = false;
     lock_drop(&timers->lock);
     dispatch_due(timers->service, now_us);
+    if (now_us >= timers->look_us) { /* what replicas tell each other may be lost */
+        hints_look(timers->service);
+        timers->look_us = clock_mono_us() + LOOK_US;
+    }
     int left = waiters_count(&timers->service->waiters);
     lock_take(&timers->lock);
     timers->watching = timers->watching || left > 0;

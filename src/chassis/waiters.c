@@ -33,13 +33,6 @@ void waiters_add(struct waiters *waiters, struct waiter *waiter)
     lock_drop(&waiters->lock);
 }
 
-void waiters_on_disk(struct waiters *waiters, struct waiter *waiter)
-{
-    lock_take(&waiters->lock);
-    waiter->on_disk = true;
-    lock_drop(&waiters->lock);
-}
-
 /* Unlinks *link and gives it. */
 static struct waiter *unlink_at(struct waiters *waiters, struct waiter **link)
 {
@@ -51,27 +44,43 @@ static struct waiter *unlink_at(struct waiters *waiters, struct waiter **link)
     return waiter;
 }
 
+/* With the lock held. */
+static bool drop(struct waiters *waiters, struct uuid subject, const struct waiter *waiter)
+{
+    for (struct waiter **link = bucket_of(waiters, subject); *link; link = &(*link)->next)
+        if (*link == waiter) {
+            unlink_at(waiters, link);
+            return true;
+        }
+    return false;
+}
+
 bool waiters_drop(struct waiters *waiters, struct uuid subject, const struct waiter *waiter)
 {
-    bool dropped = false;
     lock_take(&waiters->lock);
-    for (struct waiter **link = bucket_of(waiters, subject); *link && !dropped;) {
-        dropped = *link == waiter;
-        if (dropped)
-            unlink_at(waiters, link);
-        else
-            link = &(*link)->next;
-    }
+    bool dropped = drop(waiters, subject, waiter);
     lock_drop(&waiters->lock);
     return dropped;
 }
 
-struct waiter *waiters_take(struct waiters *waiters, struct uuid subject)
+bool waiters_on_disk(struct waiters *waiters, struct waiter *waiter)
+{
+    lock_take(&waiters->lock);
+    waiter->on_disk = true;
+    bool called = waiter->called && drop(waiters, waiter->subject, waiter);
+    lock_drop(&waiters->lock);
+    return called;
+}
+
+/* `all`, or those only whose write is on disk. */
+static struct waiter *take(struct waiters *waiters, struct uuid subject, bool all)
 {
     struct waiter *taken = NULL;
     lock_take(&waiters->lock);
     for (struct waiter **link = bucket_of(waiters, subject); *link;) {
-        if (!uuid_equal((*link)->subject, subject)) {
+        bool is_of_it = uuid_equal((*link)->subject, subject);
+        if (!is_of_it || (!all && !(*link)->on_disk)) {
+            (*link)->called = (*link)->called || is_of_it;
             link = &(*link)->next;
             continue;
         }
@@ -81,6 +90,28 @@ struct waiter *waiters_take(struct waiters *waiters, struct uuid subject)
     }
     lock_drop(&waiters->lock);
     return taken;
+}
+
+struct waiter *waiters_take(struct waiters *waiters, struct uuid subject)
+{
+    return take(waiters, subject, true);
+}
+
+struct waiter *waiters_call(struct waiters *waiters, struct uuid subject)
+{
+    return take(waiters, subject, false);
+}
+
+size_t waiters_subjects(struct waiters *waiters, struct uuid *subjects, size_t max)
+{
+    size_t count = 0;
+    lock_take(&waiters->lock);
+    for (int i = 0; waiters->count > 0 && i < WAITERS_BUCKETS; i++)
+        for (const struct waiter *one = waiters->buckets[i]; one && count < max; one = one->next)
+            if (one->on_disk)
+                subjects[count++] = one->subject;
+    lock_drop(&waiters->lock);
+    return count;
 }
 
 struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us)

@@ -12,6 +12,7 @@ struct waiter {
     int64_t until_us; /* monotonic */
     bool on_disk;     /* its own write is committed (or it has none) */
     bool waiting;     /* in the table */
+    bool called;      /* elsewhere its subject was said to have settled before it was on disk */
     struct waiter *next;
 };
 
@@ -30,14 +31,21 @@ void waiters_done(struct waiters *waiters);
 /* Puts a waiter in. Several may wait for one subject. */
 void waiters_add(struct waiters *waiters, struct waiter *waiter);
 
-/* Its write is on disk: it may run out of time from now on. */
-void waiters_on_disk(struct waiters *waiters, struct waiter *waiter);
+/* Its write is on disk: it may run out of time from now on. Where it was called before, it is taken
+ * out: true. */
+bool waiters_on_disk(struct waiters *waiters, struct waiter *waiter);
 
 /* Takes one waiter out; false if somebody else did: then it may be gone, and is not looked at. */
 bool waiters_drop(struct waiters *waiters, struct uuid subject, const struct waiter *waiter);
 
 /* Takes out all that wait for the subject, linked by `next`. */
 struct waiter *waiters_take(struct waiters *waiters, struct uuid subject);
+
+/* The same for those whose write is on disk; the others are noted as called. */
+struct waiter *waiters_call(struct waiters *waiters, struct uuid subject);
+
+/* The subjects of those whose write is on disk, at most `max`; gives how many. */
+size_t waiters_subjects(struct waiters *waiters, struct uuid *subjects, size_t max);
 
 /* Takes out all whose time is up (all, with INT64_MAX), linked by `next`. */
 struct waiter *waiters_take_due(struct waiters *waiters, int64_t now_us);

@@ -168,6 +168,10 @@ err once_find_subject(struct db_reader *reader, struct arena *arena, struct uuid
 /* Whether it is fixed by now, in memory of its own: for who must not touch a call's. */
 bool once_is_answered(struct db *db, struct uuid subject);
 
+/* The same for many in one statement: keeps those subjects whose answer is fixed, and gives how
+ * many these are. */
+size_t once_keep_answered(struct db *db, struct uuid *subjects, size_t count);
+
 /* Kept answers that hold `text` (the id of somebody who is to be forgotten), at most `rows_max`:
  * their names, for once_forget. Reads the whole table. */
 err once_find_about(struct db_reader *reader, struct arena *arena, str text, int32_t rows_max,

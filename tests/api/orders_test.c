@@ -1,4 +1,5 @@
 /* Placing, and its answers. */
+#include "os/clock.h"
 #include "tests/api/orders_shop.h"
 
 #define MUG(n) "{\"sku\":\"mug\",\"quantity\":" #n "}"
@@ -155,6 +156,44 @@ TEST(lines_tokens_providers_and_totals_that_do_not_fit_are_refused_by_name)
             "k5", "wait=10"),
         201);
     orders_shop_stock(shop, "mug", 5, 1);
+}
+
+static void reprice(struct orders_shop *shop, const char *sku, int amount)
+{
+    struct test *t = shop->t;
+    struct arena *arena = t->arena;
+    struct answer_seen seen =
+        inline_get(&shop->catalog, str_z(arena, str_format(arena, "/products/%s", sku)));
+    CHECK_STATUS(seen, 200);
+    str id = inline_text(t, &seen, "/id"), tag = inline_header(&seen, "etag");
+    const char *headers[] = { str_z(arena, str_format(arena, "if-match: %" STR_F, STR_A(tag))),
+                              NULL };
+    str body = str_format(
+        arena, "{\"variants\":[{\"sku\":\"%s\",\"price\":{\"amount\":%d,\"currency\":\"EUR\"}}]}",
+        sku, amount);
+    const char *target = str_z(arena, str_format(arena, "/products/%" STR_F, STR_A(id)));
+    CHECK_STATUS(inline_request(&shop->catalog, "PATCH", target, headers, body), 200);
+}
+
+/* The first order leaves the price in memory. */
+TEST(an_order_has_the_price_of_now_also_where_another_was_read_before)
+{
+    struct orders_shop *shop = orders_shop_open(t, NULL);
+    orders_shop_sell(shop, "mug", 50);
+    str manual = STR("{\"lines\":[" MUG(1) "],\"payment\":{\"provider\":\"manual\"}}");
+    CHECK_STATUS(orders_shop_post(&shop->shopper, "/orders", manual, "k1", "wait=10"), 201);
+    CHECK_STATUS(orders_shop_post(&shop->shopper, "/orders", manual, "k2", "wait=10"), 201);
+    reprice(shop, "mug", 500);
+    const char *total = "450";
+    for (int i = 0; i < 500 && strcmp(total, "450") == 0; i++) {
+        const char *key = str_z(t->arena, str_format(t->arena, "again-%d", i));
+        struct answer_seen answer =
+            orders_shop_post(&shop->shopper, "/orders", manual, key, "respond-async");
+        CHECK_STATUS(answer, 202);
+        total = str_z(t->arena, str_copy(t->arena, inline_text(t, &answer, "/total/amount")));
+        sleep_until(clock_mono_us() + 10000);
+    }
+    CHECK_STR(str_of_z(total), "500");
 }
 
 TEST(respond_async_answers_202_and_the_order_settles_by_itself)

@@ -4,6 +4,7 @@
 #include "gen/products_client.h"
 #include "gen/users.h"
 #include "gen/users_client.h"
+#include "services/orders/flat.h"
 #include "services/orders/inside.h"
 
 enum { PAGE_STANDARD = 20 };
@@ -73,19 +74,51 @@ static err quote_unknown(struct orders *self, struct call *call, const str *skus
     return OK;
 }
 
+/* Prices that were read before: true where all of these are at hand. */
+static bool recall_prices(struct orders *self, struct call *call, const str *skus, size_t count,
+                          struct price *prices)
+{
+    for (size_t i = 0; i < count; i++) {
+        str flat = recent_look(self->prices, call->arena, store_price_id(skus[i]));
+        if (flat.len == 0)
+            return false;
+        prices[i] = price_unflatten(flat);
+        if (!str_equal(prices[i].sku, skus[i]))
+            return false;
+    }
+    return true;
+}
+
+static void keep_prices(struct orders *self, const struct price *prices, size_t count)
+{
+    alignas(max_align_t) char flat[PRICE_BYTES_MAX];
+    for (size_t i = 0; i < count; i++)
+        if (prices[i].known)
+            recent_put(self->prices, store_price_id(prices[i].sku), flat,
+                       price_flatten(&prices[i], flat, sizeof flat));
+}
+
 /* Our own copy of the prices, fed by Products' events: an order can be placed while Products is
- * away. */
+ * away. Those that come from memory are held against the table when the order is written. */
 static err price_lines(struct orders *self, struct call *call, const Orders__CreateOrderRequest *in,
-                       struct order_line **lines)
+                       struct order_save *save, struct order_line **lines)
 {
     struct db_reader *reader;
-    str *skus = arena_array(call->arena, str, in->n_lines);
-    struct price *prices = arena_array(call->arena, struct price, in->n_lines);
-    for (size_t i = 0; i < in->n_lines; i++)
+    size_t count = in->n_lines;
+    str *skus = arena_array(call->arena, str, count);
+    struct price *prices = arena_array(call->arena, struct price, count);
+    for (size_t i = 0; i < count; i++)
         skus[i] = text_of(in->lines[i]->sku);
+    if (recall_prices(self, call, skus, count, prices)) {
+        save->prices = prices;
+        save->prices_count = count;
+        save->prices_kept = self->prices;
+        return view_lines(call->arena, in, prices, lines);
+    }
     TRY(call_reader(call, &reader));
-    TRY(store_find_prices(reader, call->arena, skus, in->n_lines, prices));
-    TRY(quote_unknown(self, call, skus, in->n_lines, prices));
+    TRY(store_find_prices(reader, call->arena, skus, count, prices));
+    keep_prices(self, prices, count);
+    TRY(quote_unknown(self, call, skus, count, prices));
     return view_lines(call->arena, in, prices, lines);
 }
 
@@ -152,7 +185,7 @@ err orders_create_order(struct orders *self, struct call *call,
     if (self->needs_verified_email && !call->who.email_verified)
         return fail(call->arena, EMAIL_UNVERIFIED, "this shop takes orders of verified addresses");
     TRY(check_payment(self, call, in->payment));
-    TRY(price_lines(self, call, in, &lines));
+    TRY(price_lines(self, call, in, save, &lines));
     TRY(order_place(call->arena, call_new_id(call), call->who.user, lines, in->n_lines, call->now,
                     order));
     TRY(check_total(call, in, order));

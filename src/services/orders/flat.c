@@ -74,3 +74,32 @@ struct order order_unflatten(str flat)
     for_each_text(&order, get_text, &room);
     return order;
 }
+
+static void for_each_text_of_price(struct price *price, void (*visit)(void *subject, str *text),
+                                   void *subject)
+{
+    visit(subject, &price->sku);
+    visit(subject, &price->title);
+    visit(subject, &price->variant_title);
+}
+
+size_t price_flatten(const struct price *price, char *out, size_t cap)
+{
+    ASSERT(price && out);
+    struct room room = { .at = out, .cap = cap };
+    struct price copy = *price, *flat = take(&room, sizeof *flat);
+    for_each_text_of_price(&copy, put_text, &room);
+    if (!room.is_full)
+        memcpy(flat, &copy, sizeof *flat);
+    return room.is_full ? 0 : room.used;
+}
+
+struct price price_unflatten(str flat)
+{
+    struct room room = { .at = (char *)(uintptr_t)flat.ptr, .cap = flat.len };
+    const struct price *kept = take(&room, sizeof *kept);
+    ASSERT(kept);
+    struct price price = *kept;
+    for_each_text_of_price(&price, get_text, &room);
+    return price;
+}

@@ -8,7 +8,11 @@
 #include "services/orders/service.h"
 #include "services/orders/store.h"
 
-enum { PROVIDERS_MAX = 4 };
+enum {
+    PROVIDERS_MAX = 4,
+    ORDER_BYTES_MAX = 2048, /* of an order, and of a price, that is kept in memory */
+    PRICE_BYTES_MAX = 512,
+};
 
 struct orders {
     struct arena *arena;
@@ -18,7 +22,8 @@ struct orders {
     struct provider providers[PROVIDERS_MAX];
     int providers_count;
     struct simulator *simulator;
-    struct recent *recent;
+    struct recent *recent; /* orders that were saved last */
+    struct recent *prices; /* that were read last */
     struct lanes *lanes;
     struct timer *payments;
     int64_t hold_us, payment_timeout_us, forget_again_us, return_us;

@@ -70,6 +70,10 @@ select id, carrier, tracking, lines, created_at from fulfilments where order_id 
 -- sku text -> sku text, number int64, product_id uuid, title text, variant_title text, unit_minor int64, currency currency, for_sale bool
 select sku, number, product_id, title, variant_title, unit_minor, currency, for_sale from prices where sku = $1;
 
+-- price_number: maybe each
+-- sku text -> number int64
+select number from prices where sku = $1;
+
 -- price_save: run
 -- sku text, number int64, product_id uuid, title text, variant_title text, unit_minor int64, currency currency, for_sale bool
 insert into prices (sku, number, product_id, title, variant_title, unit_minor, currency, for_sale)

@@ -7,7 +7,11 @@ enum {
     PAYMENTS_TICK_MS = 250,
     HOLDS_TICK_MS = 500,
     CALLBACKS_TICK_MS = 250,
-    ERASURES_TICK_MS = 2000
+    ERASURES_TICK_MS = 2000,
+    ORDERS_KEPT = 2048,
+    ORDER_AGE_US = 2 * 1000 * 1000,
+    PRICES_KEPT = 4096,
+    PRICE_AGE_US = 60 * 1000 * 1000
 };
 
 /* ---- what the entry points share ---- */
@@ -115,7 +119,7 @@ static void keep_recent(struct orders *self, const struct order_save *save)
     if (!is_moved_soon || save->order.steps_count == 0)
         return;
     struct order now = save->order;
-    alignas(max_align_t) char flat[RECENT_BYTES_MAX];
+    alignas(max_align_t) char flat[ORDER_BYTES_MAX];
     now.version++;
     recent_put(self->recent, now.id, flat, order_flatten(&now, flat, sizeof flat));
 }
@@ -256,7 +260,10 @@ static err open_parts(struct orders *self, struct arena *arena, const struct con
                                      .standing = standing };
     TRY(service_open(arena, &config, &self->service));
     TRY(open_providers(self, arena, conf));
-    self->recent = recent_open();
+    self->recent =
+        recent_open((struct recent_limits){ ORDERS_KEPT, ORDER_BYTES_MAX, ORDER_AGE_US });
+    self->prices =
+        recent_open((struct recent_limits){ PRICES_KEPT, PRICE_BYTES_MAX, PRICE_AGE_US });
     self->lanes = lanes_open(self->service, "payments", orders_run_payment);
     open_timers(self, conf);
     open_sweeping(self, conf);
@@ -301,6 +308,7 @@ void orders_close(struct orders *self)
         return;
     lanes_close(self->lanes);
     recent_close(self->recent);
+    recent_close(self->prices);
     service_close(self->service);
     simulator_close(self->simulator);
     client_close(self->users);

@@ -321,19 +321,73 @@ static struct sql_order_insert order_row_of(const struct order *order)
                                       .created_at = order->created_at };
 }
 
+struct uuid store_price_id(str sku)
+{
+    struct uuid id = { { 0 } };
+    uint64_t hash = str_hash(sku), len = sku.len;
+    memcpy(id.bytes, &hash, sizeof hash);
+    memcpy(id.bytes + sizeof hash, &len, sizeof len);
+    return id;
+}
+
+/* The numbers that the prices of all these orders have now, one after the other; 0: none. */
+static err find_numbers(struct tx *tx, struct write *const *writes, size_t writes_count,
+                        int64_t **numbers)
+{
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i < writes_count; i++)
+        count += ((const struct order_save *)writes[i]->subject)->prices_count;
+    struct sql_price_number *asked = arena_array(tx->arena, struct sql_price_number, count);
+    struct sql_price_number_row *rows = arena_array(tx->arena, struct sql_price_number_row, count);
+    bool *found = arena_array(tx->arena, bool, count);
+    *numbers = arena_array(tx->arena, int64_t, count);
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct order_save *save = writes[i]->subject;
+        for (size_t j = 0; j < save->prices_count; j++)
+            asked[at++] = (struct sql_price_number){ save->prices[j].sku };
+    }
+    TRY(sql_tx_price_number_each(tx, asked, count, rows, found));
+    for (size_t i = 0; i < count; i++)
+        (*numbers)[i] = found[i] ? rows[i].number : 0;
+    return OK;
+}
+
+/* An order that was priced from memory stands where these are the prices still; else its call runs
+ * again, and reads them. */
+static err check_prices(struct tx *tx, struct write *const *writes, size_t writes_count,
+                        err *outcomes)
+{
+    int64_t *number;
+    TRY(find_numbers(tx, writes, writes_count, &number));
+    for (size_t i = 0; i < writes_count; i++) {
+        const struct order_save *save = writes[i]->subject;
+        outcomes[i] = OK;
+        for (size_t j = 0; j < save->prices_count; j++, number++) {
+            if (*number == save->prices[j].number)
+                continue;
+            recent_put(save->prices_kept, store_price_id(save->prices[j].sku), NULL, 0);
+            outcomes[i] = fail(writes[i]->arena, VERSION_CONFLICT, "a price has changed");
+        }
+    }
+    return OK;
+}
+
 err store_place_orders(struct tx *tx, struct write *const *writes, size_t writes_count,
                        err *outcomes)
 {
     struct sql_order_insert *orders = arena_array(tx->arena, struct sql_order_insert, writes_count);
     struct added_rows rows = rows_for(tx, writes, writes_count);
+    size_t count = 0;
+    TRY(check_prices(tx, writes, writes_count, outcomes));
     for (size_t i = 0; i < writes_count; i++) {
         const struct order_save *save = writes[i]->subject;
-        orders[i] = order_row_of(&save->order);
+        if (outcomes[i] != OK)
+            continue;
+        orders[count++] = order_row_of(&save->order);
         add_lines(&rows, &save->order);
         add_steps(&rows, &save->order, 1, tx->now);
-        outcomes[i] = OK;
     }
-    TRY(sql_order_insert_many(tx, orders, writes_count, NULL));
+    TRY(sql_order_insert_many(tx, orders, count, NULL));
     TRY(sql_line_insert_many(tx, rows.lines, rows.lines_count, NULL));
     return sql_step_insert_many(tx, rows.steps, rows.steps_count, NULL);
 }

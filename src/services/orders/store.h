@@ -1,6 +1,7 @@
 /* Orders to rows and back: reads on a snapshot, writes as batch functions. */
 #pragma once
 #include "chassis/call.h"
+#include "chassis/recent.h"
 #include "services/orders/view.h"
 
 enum {
@@ -24,7 +25,15 @@ struct order_save {
     const struct order_short *shorts;    /* why stock was refused */
     size_t shorts_count;
     str event_provider, event_id; /* the callback that told it: taken once; none else */
+    /* Of one that is placed: prices that come from memory, to be held against the table; those that
+     * have changed are dropped from there. */
+    const struct price *prices;
+    size_t prices_count;
+    struct recent *prices_kept;
 };
+
+/* Under which a price is kept; another SKU may have the same. */
+struct uuid store_price_id(str sku);
 
 /* Fails with NOT_FOUND. */
 err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid id,

@@ -260,6 +260,171 @@ TEST(a_lock_that_is_not_to_be_had_is_busy)
     CHECK_INT(shelf_sum(shelf), 2);
 }
 
+enum { BATCH = 8 };
+
+/* A batch of writes, each adding one to a counter of its own and announcing it. */
+struct batch_of {
+    struct told told[BATCH];
+    struct sql_counter_add rows[BATCH];
+    struct write *writes[BATCH];
+};
+
+static struct batch_of *batch_of(struct shelf *shelf, const char *odd)
+{
+    struct arena *arena = shelf->t->arena;
+    struct batch_of *batch = arena_new(arena, struct batch_of);
+    for (int i = 0; i < BATCH; i++) {
+        str name = odd && i == BATCH / 2 ? str_of_z(odd) : str_format(arena, "cup%d", i);
+        batch->rows[i] = (struct sql_counter_add){ name, 1 };
+        batch->writes[i] = shelf_write(shelf, shelf_add, &batch->rows[i], &batch->told[i]);
+        shelf_announce(batch->writes[i], str_z(arena, name), 1);
+    }
+    return batch;
+}
+
+/* Runs it; gives how many were told that it is on disk. The others hear that it is busy. */
+static int run_batch(struct shelf *shelf, struct batch_of *batch)
+{
+    int good = 0;
+    shelf_submit_all(shelf, batch->writes, BATCH);
+    for (int i = 0; i < BATCH; i++) {
+        good += batch->told[i].outcome == OK;
+        if (batch->told[i].outcome != OK)
+            CHECK_ERR(batch->told[i].outcome, DB_BUSY);
+    }
+    return good;
+}
+
+/* A session of somebody else, in the middle of a transaction. */
+static PGconn *other_session(struct shelf *shelf, const char *sql)
+{
+    PGconn *other = PQconnectdb(str_z(shelf->t->arena, shelf->url));
+    PGresult *result = PQexec(other, sql);
+    CHECK_INT(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    return other;
+}
+
+static bool is_done(PGconn *other, const char *sql)
+{
+    PGresult *result = PQexec(other, sql);
+    bool done = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    return done;
+}
+
+struct deadlock {
+    struct shelf *shelf;
+    bool holds; /* atomic */
+    bool got_through;
+};
+
+/* Holds the batch's last row, waits until the batch waits for it, and then wants its first. */
+static void close_the_ring(void *subject)
+{
+    struct deadlock *ring = subject;
+    PGconn *watch = other_session(ring->shelf, "set application_name = 'watches'");
+    PGconn *other =
+        other_session(ring->shelf, "begin; set local deadlock_timeout = '5s';"
+                                   " update counters set value = value + 100 where name = 'cup7'");
+    __atomic_store_n(&ring->holds, true, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 2000; i++) {
+        PGresult *waits = PQexec(watch, "select 1 from pg_stat_activity where datname ="
+                                        " current_database() and wait_event_type = 'Lock'");
+        bool is_there = PQntuples(waits) > 0;
+        PQclear(waits);
+        if (is_there)
+            break;
+        sleep_until(clock_mono_us() + 5000);
+    }
+    ring->got_through =
+        is_done(other, "update counters set value = value + 100 where name = 'cup0'") &&
+        is_done(other, "commit");
+    PQfinish(other);
+    PQfinish(watch);
+}
+
+/* Where the server chose the other one, nothing was shown: once more. */
+TEST(a_batch_that_loses_a_deadlock_runs_again_in_halves_and_nobodys_write_is_lost)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct deadlock ring = { .shelf = shelf };
+    int64_t sum = 0;
+    shelf_start(shelf);
+    CHECK_INT(run_batch(shelf, batch_of(shelf, NULL)), BATCH);
+    sum += BATCH;
+    for (int i = 0; i < 5 && !ring.got_through; i++) {
+        __atomic_store_n(&ring.holds, false, __ATOMIC_SEQ_CST);
+        struct thread *other = thread_start("other", close_the_ring, &ring);
+        while (!__atomic_load_n(&ring.holds, __ATOMIC_SEQ_CST))
+            sleep_until(clock_mono_us() + 1000);
+        CHECK_INT(run_batch(shelf, batch_of(shelf, NULL)), BATCH);
+        thread_join(other);
+        sum += BATCH + (ring.got_through ? 200 : 0);
+        CHECK_INT(shelf_sum(shelf), sum);
+        CHECK_INT(shelf_outbox_count(shelf), (i + 2) * BATCH);
+    }
+    CHECK(ring.got_through);
+}
+
+/* The server refuses a row by the name of "odd" so many times, as it would a transaction that
+ * cannot be put in line with others. */
+static void refuse_odd(struct shelf *shelf, int times)
+{
+    str sql = str_format(
+        shelf->t->arena,
+        "create sequence tries; create function refuse_odd() returns trigger language plpgsql as"
+        " $$ begin if new.name = 'odd' and nextval('tries') <= %d then"
+        " raise exception 'not in line' using errcode = '40001'; end if; return new; end $$;"
+        " create trigger refuse before insert on counters for each row execute function"
+        " refuse_odd()",
+        times);
+    test_postgresql_run(shelf->t, shelf->url, str_z(shelf->t->arena, sql));
+}
+
+TEST(a_batch_that_cannot_be_put_in_line_is_split_and_each_member_takes_effect_once)
+{
+    struct shelf *shelf = shelf_open(t);
+    refuse_odd(shelf, 2);
+    shelf_start(shelf);
+    CHECK_INT(run_batch(shelf, batch_of(shelf, "odd")), BATCH);
+    CHECK_INT(shelf_sum(shelf), BATCH);
+    CHECK_INT(shelf_outbox_count(shelf), BATCH);
+}
+
+TEST(a_member_that_never_gets_in_line_hears_so_alone_and_leaves_nothing)
+{
+    struct shelf *shelf = shelf_open(t);
+    refuse_odd(shelf, 1000);
+    shelf_start(shelf);
+    CHECK_INT(run_batch(shelf, batch_of(shelf, "odd")), BATCH - 1);
+    CHECK_INT(shelf_counter(shelf, "odd"), -1);
+    CHECK_INT(shelf_sum(shelf), BATCH - 1);
+    CHECK_INT(shelf_outbox_count(shelf), BATCH - 1);
+}
+
+TEST(a_member_whose_lock_is_not_to_be_had_hears_so_alone_and_later_gets_it)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct db_config config = { .url = shelf->url, .readers_max = 1, .lock_timeout_ms = 50 };
+    struct db *hasty;
+    CHECK_OK(db_open(t->arena, &config, &shelf_schema, &hasty));
+    shelf->writer = writer_open(hasty, "shelf", NULL, NULL);
+    CHECK_INT(run_batch(shelf, batch_of(shelf, NULL)), BATCH);
+    PGconn *other =
+        other_session(shelf, "begin; update counters set value = value + 100 where name = 'cup3'");
+    CHECK_INT(run_batch(shelf, batch_of(shelf, NULL)), BATCH - 1);
+    CHECK_INT(shelf_counter(shelf, "cup3"), 1);
+    CHECK(is_done(other, "commit"));
+    PQfinish(other);
+    CHECK_INT(run_batch(shelf, batch_of(shelf, NULL)), BATCH);
+    CHECK_INT(shelf_counter(shelf, "cup3"), 102);
+    CHECK_INT(shelf_sum(shelf), 3 * BATCH - 1 + 100);
+    CHECK_INT(shelf_outbox_count(shelf), 3 * BATCH - 1);
+    shelf_stop(shelf);
+    db_close(hasty);
+}
+
 TEST(a_snapshot_does_not_see_what_is_committed_after_its_first_read)
 {
     struct shelf *shelf = shelf_open(t);

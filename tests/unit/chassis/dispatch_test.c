@@ -411,15 +411,18 @@ TEST(a_repeat_hears_the_first_answer_and_does_nothing)
     CHECK_STR(inline_header(&again, "etag"), "\"v1\"");
 }
 
-/* It may be the repeat of a call that did what it is refused for now. */
 TEST(a_refusal_is_not_told_where_nobody_knows_whether_the_key_has_its_answer)
 {
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
     const char *refused = counter_body(counter, 5, "fail");
-    db_fail_at(service_db(counter->service), DB_STEP_READ, 1, DB_FAULT_FAILED);
-    CHECK_STATUS(counter_post(&user, "/counters/mug", "key", refused), 500);
+    int status = 409;
+    for (int i = 0; i < 100 && status == 409; i++) { /* the relay and timers read as well */
+        db_fail_at(service_db(counter->service), DB_STEP_READ, 1, DB_FAULT_FAILED);
+        status = counter_post(&user, "/counters/mug", "key", refused).status;
+    }
     CHECK_PROBLEM(counter_post(&user, "/counters/mug", "key", refused), 409, "stock.conflict");
+    CHECK_INT(status, 500);
 }
 
 TEST(a_repeat_hears_what_was_decided_under_the_lock)

@@ -3,11 +3,18 @@
 #include "tests/lib/test.h"
 #include <string.h>
 
+enum {
+    RECENT_COUNT_MAX = 2048,
+    RECENT_BYTES_MAX = 2048,
+    RECENT_AGE_US = 2 * 1000 * 1000,
+};
+
 static void close_recent(void *subject) { recent_close(subject); }
 
 static struct recent *recent_of(struct test *t)
 {
-    struct recent *recent = recent_open();
+    struct recent *recent =
+        recent_open((struct recent_limits){ RECENT_COUNT_MAX, RECENT_BYTES_MAX, RECENT_AGE_US });
     arena_defer(t->arena, close_recent, recent);
     return recent;
 }
@@ -27,6 +34,17 @@ TEST(what_was_put_is_taken_once_as_it_was_put_last)
     CHECK_STR(recent_take(recent, t->arena, id_of(1)), "later on");
     CHECK_INT(recent_take(recent, t->arena, id_of(1)).len, 0);
     CHECK_INT(recent_take(recent, t->arena, id_of(2)).len, 0);
+}
+
+TEST(what_is_looked_at_stays_until_it_is_taken)
+{
+    struct recent *recent = recent_of(t);
+    recent_put(recent, id_of(1), "price", 5);
+    CHECK_STR(recent_look(recent, t->arena, id_of(1)), "price");
+    CHECK_STR(recent_look(recent, t->arena, id_of(1)), "price");
+    CHECK_INT(recent_look(recent, t->arena, id_of(2)).len, 0);
+    CHECK_STR(recent_take(recent, t->arena, id_of(1)), "price");
+    CHECK_INT(recent_look(recent, t->arena, id_of(1)).len, 0);
 }
 
 TEST(what_is_too_large_is_not_kept_and_leaves_nothing_older_behind)

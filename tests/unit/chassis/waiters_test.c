@@ -68,10 +68,27 @@ TEST(time_runs_out_only_for_those_whose_write_is_on_disk)
     struct waiter *waiter = wait_from(t, waiters, subject, 100);
     CHECK(!waiters_take_due(waiters, 1000));
     CHECK(!waiters_take_due(waiters, INT64_MAX));
-    waiters_on_disk(waiters, waiter);
+    CHECK(!waiters_on_disk(waiters, waiter));
     CHECK(!waiters_take_due(waiters, 99));
     CHECK(waiters_take_due(waiters, 100) == waiter);
     CHECK(!waiters_take_due(waiters, INT64_MAX));
+}
+
+TEST(who_is_called_before_its_write_is_on_disk_is_taken_out_when_it_is)
+{
+    struct waiters *waiters = waiters_of(t);
+    struct uuid subject = id_new(), seen[2];
+    struct waiter *waiter = wait_from(t, waiters, subject, 100);
+    struct waiter *other = wait_from(t, waiters, id_new(), 100);
+    CHECK_INT(waiters_subjects(waiters, seen, 2), 0);
+    CHECK(!waiters_call(waiters, subject));
+    CHECK(!waiters_on_disk(waiters, other));
+    CHECK(waiters_on_disk(waiters, waiter));
+    CHECK(!waiter->waiting && other->waiting);
+    CHECK_INT(waiters_subjects(waiters, seen, 2), 1);
+    CHECK(uuid_equal(seen[0], other->subject));
+    CHECK(waiters_call(waiters, other->subject) == other);
+    CHECK_INT(waiters_count(waiters), 0);
 }
 
 TEST(all_that_are_due_are_taken_and_the_others_stay)

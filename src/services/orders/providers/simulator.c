@@ -444,6 +444,7 @@ err simulator_open(struct arena *arena, str database_url, str secret, struct sim
      * cut. A server may crash without us, and must have kept what we were told. */
     struct db_config config = { .url = database_url,
                                 .readers_max = 2,
+                                .repeatable = true, /* as a call to a provider is */
                                 .durable = !str_starts(database_url, STR("sqlite:")) };
     err error = db_open(arena, &config, &orders_simulator_schema, &self->db);
     if (error != OK) {

@@ -66,3 +66,26 @@ TEST(an_order_is_written_into_exactly_the_room_it_needs_and_not_into_less)
         CHECK_INT(order_flatten(order, flat, cap), 0);
     CHECK_INT(order_flatten(order_of(t, ORDER_LINES_MAX), flat, ROOM), 0);
 }
+
+TEST(a_price_comes_back_as_it_was_and_not_from_less_room)
+{
+    struct price price = { .sku = STR("mug-blue"),
+                           .title = STR("A mug"),
+                           .product = { { 3 } },
+                           .unit = { 450, EUR },
+                           .number = 12,
+                           .known = true };
+    char *flat = arena_alloc(t->arena, ROOM, alignof(max_align_t));
+    size_t len = price_flatten(&price, flat, ROOM);
+    CHECK(len > 0);
+    struct price back = price_unflatten(str_of(flat, len));
+    CHECK_STR(back.sku, "mug-blue");
+    CHECK_STR(back.title, "A mug");
+    CHECK_STR(back.variant_title, "");
+    CHECK(uuid_equal(back.product, price.product));
+    CHECK_MONEY(back.unit, ((struct money){ 450, EUR }));
+    CHECK_INT(back.number, 12);
+    CHECK(back.known && !back.for_sale);
+    for (size_t cap = 0; cap < len; cap++)
+        CHECK_INT(price_flatten(&price, flat, cap), 0);
+}

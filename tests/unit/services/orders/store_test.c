@@ -496,6 +496,41 @@ TEST(of_prices_the_last_number_wins_and_what_is_not_there_is_not_known)
     CHECK_INT(prices[1].number, 6);
 }
 
+/* Places an order whose price of a mug came from memory with that number. */
+static err place_with(struct shelf *shelf, struct recent *kept, int64_t number, struct uuid *id)
+{
+    struct price *price = arena_new(shelf->t->arena, struct price);
+    struct order *order = new_order(shelf->t, (struct uuid){ { 9 } }, 1000);
+    struct order_save *save = save_of(shelf->t, order);
+    *price = (struct price){ .sku = STR("mug"), .number = number, .known = true };
+    recent_put(kept, store_price_id(price->sku), "a price", 7);
+    save->prices = price;
+    save->prices_count = 1;
+    save->prices_kept = kept;
+    *id = order->id;
+    return write_one(shelf, store_place_orders, save);
+}
+
+TEST(an_order_priced_from_memory_stands_only_where_that_is_the_price_still)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct recent *kept = recent_open((struct recent_limits){ 16, 64, 60 * TIME_SECOND });
+    struct uuid good, old, unknown;
+    bool found;
+    save_price(shelf, "mug", 5, 500);
+    CHECK_OK(place_with(shelf, kept, 5, &good));
+    CHECK(recent_look(kept, t->arena, store_price_id(STR("mug"))).len > 0);
+    save_price(shelf, "mug", 6, 600);
+    CHECK_ERR(place_with(shelf, kept, 5, &old), VERSION_CONFLICT);
+    CHECK_INT(recent_look(kept, t->arena, store_price_id(STR("mug"))).len, 0);
+    READ(shelf, store_has_order(reader, t->arena, good, &found));
+    CHECK(found);
+    READ(shelf, store_has_order(reader, t->arena, old, &found));
+    CHECK(!found);
+    CHECK_OK(place_with(shelf, kept, 6, &unknown));
+    recent_close(kept);
+}
+
 /* ---- pages ---- */
 
 TEST(pages_go_through_all_orders_newest_first_and_none_twice)
