@@ -7,7 +7,7 @@ import zlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from shop import Person, Shop, accepted, new_email, new_key, pages, refused, until
+from shop import Person, Shop, accepted, new_email, new_key, one_process, pages, refused, until
 
 ALL = ("products_read", "products_write", "stock_read", "stock_write", "orders_read", "orders_write", "orders_fulfil", "users_read")
 
@@ -230,6 +230,7 @@ def test_each_key_has_a_rate_limit_of_its_own(new_shop):
     accepted(other.get("/orders", **asked))
 
 
+@one_process("restore fills one DATA_DIR; apart each is restored by itself (test_apart.py)")
 def test_keys_are_in_a_backup_and_a_shop_has_at_most_256(new_shop, tmp_path):
     shop = new_shop().start()
     key = shop.new_api_key("orders_read")
