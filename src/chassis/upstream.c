@@ -48,7 +48,7 @@ void upstream_look(struct upstream *upstream)
         send_waiting(upstream);
         upstream_connect(upstream);
         send_waiting(upstream);
-        if (upstream->waiting && !upstream_is_hopeful(upstream))
+        if (upstream->waiting && !upstream_is_hopeful(upstream) && !upstream_ask_paused(upstream))
             fail_waiting(upstream);
     } while (upstream->look_again);
     upstream->looking = false;

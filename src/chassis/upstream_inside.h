@@ -27,6 +27,8 @@ struct upstream_peer {
     bool is_named; /* by DNS, when it was asked last */
     bool is_used;
     struct breaker breaker;
+    int64_t asked_ms; /* when it was connected to last */
+    int64_t took_ms;  /* to hear that it could not be, that time; 0: it could */
     struct upstream_link links[UPSTREAM_LINKS_MAX];
 };
 
@@ -97,6 +99,12 @@ void upstream_connect(struct upstream *upstream);
 
 /* Somebody may still come: a name is asked for, a connection is being made, or is only full. */
 bool upstream_is_hopeful(const struct upstream *upstream);
+
+/* Where something waits and every address is left alone for a while: connects all the same to the
+ * one that was not tried for longest, so that a replica that is back is not left alone for what it
+ * was before (a rolling change). Not to one where hearing that nobody is there takes its time.
+ * Tells whether it does. */
+bool upstream_ask_paused(struct upstream *upstream);
 
 /* A call with that address went well; failed for a reason that lies there. */
 void upstream_peer_did_well(struct upstream_peer *peer);

@@ -177,6 +177,7 @@ static void on_opened(void *subject)
     struct upstream *upstream = link->peer->upstream;
 
     link->is_open = true;
+    link->peer->took_ms = 0;
     series_add(upstream->connected, 1);
     if (link->peer->breaker.failures == 0 && link->peer->breaker.tried)
         breaker_succeed(&link->peer->breaker); /* it was only that nobody listened */
@@ -214,6 +215,7 @@ static void on_closed(void *subject, const char *why)
         LOG(LOG_WARN, "upstream.not_connected",
             LOG_TEXT("upstream", str_of_z(upstream->config.name)),
             LOG_TEXT("address", str_of_z(peer->address.text)), LOG_TEXT("reason", str_of_z(why)));
+        peer->took_ms = loop_now_ms(upstream->loop) - peer->asked_ms;
         pause_peer(peer, PAUSE_MS_MIN);
     }
     peer_let_go(peer);
@@ -239,6 +241,7 @@ static void link_open(struct upstream_peer *peer, struct upstream_link *link)
     const char *why;
 
     breaker_ask(&peer->breaker);
+    peer->asked_ms = loop_now_ms(upstream->loop);
     *link = (struct upstream_link){ .peer = peer };
     link->client = http2_client_open(&config, &events, link, &why);
     if (!link->client)
@@ -302,6 +305,26 @@ bool upstream_is_hopeful(const struct upstream *upstream)
         }
     }
     return false;
+}
+
+bool upstream_ask_paused(struct upstream *upstream)
+{
+    enum { ASKED_PART = 10 /* at most this part of the time goes into it */ };
+    ASSERT(upstream);
+    struct upstream_peer *longest = NULL;
+    int64_t now_ms = loop_now_ms(upstream->loop);
+
+    for (int i = 0; i < upstream->peers_end; i++) {
+        struct upstream_peer *peer = &upstream->peers[i];
+        if (peer->is_used && peer->is_named && links_count(peer) == 0 &&
+            now_ms - peer->asked_ms >= PAUSE_MS_MIN + ASKED_PART * peer->took_ms &&
+            (!longest || peer->asked_ms < longest->asked_ms))
+            longest = peer;
+    }
+    if (!longest)
+        return false;
+    link_open(longest, &longest->links[0]);
+    return true;
 }
 
 /* ---- Choosing ---- */

@@ -101,7 +101,7 @@ static void keep_prices(struct orders *self, const struct price *prices, size_t 
 /* Our own copy of the prices, fed by Products' events: an order can be placed while Products is
  * away. Those that come from memory are held against the table when the order is written. */
 static err price_lines(struct orders *self, struct call *call, const Orders__CreateOrderRequest *in,
-                       struct order_save *save, struct order_line **lines)
+                       bool from_memory, struct order_save *save, struct order_line **lines)
 {
     struct db_reader *reader;
     size_t count = in->n_lines;
@@ -109,7 +109,8 @@ static err price_lines(struct orders *self, struct call *call, const Orders__Cre
     struct price *prices = arena_array(call->arena, struct price, count);
     for (size_t i = 0; i < count; i++)
         skus[i] = text_of(in->lines[i]->sku);
-    if (recall_prices(self, call, skus, count, prices)) {
+    save->prices_count = 0;
+    if (from_memory && recall_prices(self, call, skus, count, prices)) {
         save->prices = prices;
         save->prices_count = count;
         save->prices_kept = self->prices;
@@ -176,19 +177,33 @@ static err check_total(struct call *call, const Orders__CreateOrderRequest *in,
                       order->total.currency.letters);
 }
 
+static err price_order(struct orders *self, struct call *call, const Orders__CreateOrderRequest *in,
+                       bool from_memory, struct order_save *save)
+{
+    struct order_line *lines;
+    TRY(price_lines(self, call, in, from_memory, save, &lines));
+    TRY(order_place(call->arena, call_new_id(call), call->who.user, lines, in->n_lines, call->now,
+                    &save->order));
+    return check_total(call, in, &save->order);
+}
+
+/* What memory would refuse, the table decides: memory may be of before a price changed. */
+static err price_order_now(struct orders *self, struct call *call,
+                           const Orders__CreateOrderRequest *in, struct order_save *save)
+{
+    err error = price_order(self, call, in, true, save);
+    return error != OK && save->prices_count > 0 ? price_order(self, call, in, false, save) : error;
+}
+
 err orders_create_order(struct orders *self, struct call *call,
                         const Orders__CreateOrderRequest *in)
 {
-    struct order_line *lines;
     struct order_save *save = arena_new(call->arena, struct order_save);
     struct order *order = &save->order;
     if (self->needs_verified_email && !call->who.email_verified)
         return fail(call->arena, EMAIL_UNVERIFIED, "this shop takes orders of verified addresses");
     TRY(check_payment(self, call, in->payment));
-    TRY(price_lines(self, call, in, save, &lines));
-    TRY(order_place(call->arena, call_new_id(call), call->who.user, lines, in->n_lines, call->now,
-                    order));
-    TRY(check_total(call, in, order));
+    TRY(price_order_now(self, call, in, save));
     TRY(find_address(self, call, in, &order->address));
     order->provider = text_of(in->payment->provider);
     order->payment_token = text_of(in->payment->token);

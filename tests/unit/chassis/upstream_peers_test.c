@@ -50,6 +50,23 @@ TEST(an_address_where_nobody_listens_is_left_out)
     fixture_close(a);
 }
 
+TEST(one_that_is_back_is_not_left_alone_for_as_long_as_it_was_away)
+{
+    const char *url = str_z(t->arena, str_format(t->arena, "unix:%s/back.sock", test_folder(t)));
+    struct gate *gate = gate_open(t, url, NULL);
+    for (int i = 0; i < 8; i++) { /* its pause has grown to seconds */
+        CHECK_INT(gate_ask(gate_request(gate, "GET", "/echo")), 503);
+        sleep_until(clock_mono_us() + 110 * TIME_MS);
+    }
+    struct fixture *fixture = fixture_of(t);
+    fixture->config.address = str_of_z(url);
+    fixture_start(fixture);
+    sleep_until(clock_mono_us() + 110 * TIME_MS);
+    CHECK_INT(gate_ask(gate_request(gate, "GET", "/echo")), 200);
+    gate_close(gate);
+    fixture_close(fixture);
+}
+
 TEST(more_requests_than_a_connection_takes_open_another)
 {
     struct fixture *fixture = fixture_open(t);
