@@ -233,6 +233,8 @@ def test_each_key_has_a_rate_limit_of_its_own(new_shop):
 @one_process("restore fills one DATA_DIR; apart each is restored by itself (test_apart.py)")
 def test_keys_are_in_a_backup_and_a_shop_has_at_most_256(new_shop, tmp_path):
     shop = new_shop().start()
+    if shop.database_prefix:
+        pytest.skip("dukactl backs up SQLite; on PostgreSQL pg_dump does")
     key = shop.new_api_key("orders_read")
     shop.dukactl("backup", str(tmp_path / "backup.tar"))
     shop.stop()

@@ -21,7 +21,7 @@ KILLS = 20 if WHOLE else 3
 OF_THEMSELVES = ["test_apart.py", "test_printed_lines.py"]
 
 # What reads the files of SQLite, or floods more than its readers take (as in scripts/lib/stages.py).
-NOT_FOR_POSTGRESQL = ["test_dukactl.py", "test_http2.py", "test_retention.py"]
+NOT_FOR_POSTGRESQL = ["test_dukactl.py", "test_http2.py", "test_install.py", "test_retention.py"]
 
 # Every topology of the README, on a whole run; RabbitMQ on either store in a bounded one.
 BROKERS = ["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole), pytest.param("Elasticmq", marks=pytest.mark.whole)]
