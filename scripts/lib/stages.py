@@ -224,8 +224,8 @@ def fuzz_programs(word):
     return judged + [Program(name, [sys.executable, "-B", script, "sample", name]) for name in names if word in name]
 
 
-# Modules of the wire in which something is away.
-AWAY = ("failures", "limits")
+# Modules of the wire that go beside those of the brokers: where something is away, and PostgreSQL's.
+AWAY = ("failures", "limits", "move", "postgresql_faults", "postgresql_setup", "wake")
 
 
 def wire_programs(word):
