@@ -784,8 +784,7 @@ void service_handle(struct service *service, struct request *request)
                   .deadline_us = request->received_us + match.spec->deadline_ms * INT64_C(1000),
                   .cursor_life_us =
                       conf_int(service->config.house->conf, CONF_CURSOR_TTL) * TIME_MS,
-                  .traceparent = str_format(request->arena, "00-%s-%s-01", request->trace_id,
-                                            request->span_id) },
+                  .traceparent = request_traceparent(request->arena, request) },
     };
     request->left_subject = task;
     request->left = on_left;

@@ -34,18 +34,6 @@ static void add_given(struct list *list, const struct header *header)
     add(list, str_lower(list->arena, header->name), clean(list->arena, header->value));
 }
 
-static str traceparent_of(struct arena *arena, const struct request *request)
-{
-    struct text out = text_init(arena, 56);
-
-    text_add(&out, STR("00-"));
-    text_add(&out, str_of(request->trace_id, sizeof(request->trace_id) - 1));
-    text_add_byte(&out, '-');
-    text_add(&out, str_of(request->span_id, sizeof(request->span_id) - 1));
-    text_add(&out, STR("-01"));
-    return text_str(&out);
-}
-
 /* A call of gRPC that brought both knows them: they are the longest fields of its answer. */
 static void add_ids(struct list *list, const struct request *request)
 {
@@ -54,7 +42,7 @@ static void add_ids(struct list *list, const struct request *request)
     if (request->request_id[0])
         add(list, STR("x-request-id"), str_of_z(request->request_id));
     if (request->trace_id[0])
-        add(list, STR("traceparent"), traceparent_of(list->arena, request));
+        add(list, STR("traceparent"), request_traceparent(list->arena, request));
 }
 
 static str number_text(struct arena *arena, int64_t number)

@@ -137,6 +137,19 @@ void request_identify(struct request *request)
     }
 }
 
+str request_traceparent(struct arena *arena, const struct request *request)
+{
+    ASSERT(arena && request);
+    struct text out = text_init(arena, 56);
+
+    text_add(&out, STR("00-"));
+    text_add(&out, str_of_z(request->trace_id));
+    text_add_byte(&out, '-');
+    text_add(&out, str_of_z(request->span_id));
+    text_add(&out, STR("-01"));
+    return text_str(&out);
+}
+
 /* ---- Answers ---- */
 
 void response_add(struct response *response, str name, str value)

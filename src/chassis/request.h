@@ -126,6 +126,9 @@ void request_header_drop(struct request *request, str name);
  * makes one. The transport tells both in every answer. */
 void request_identify(struct request *request);
 
+/* The W3C traceparent by which what follows from the request knows it: "00-<trace>-<span>-01". */
+str request_traceparent(struct arena *arena, const struct request *request);
+
 /* Adds a header to the response. The strings are borrowed. */
 void response_add(struct response *response, str name, str value);
 

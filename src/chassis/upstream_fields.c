@@ -96,19 +96,6 @@ static str target_of(struct arena *arena, const struct request *request)
     return str_format(arena, "%" STR_F "?%" STR_F, STR_A(request->path), STR_A(request->query));
 }
 
-/* "00-<trace>-<span>-01" */
-static str traceparent_of(struct arena *arena, const struct request *request)
-{
-    struct text out = text_init(arena, 56);
-
-    text_add(&out, STR("00-"));
-    text_add(&out, str_of(request->trace_id, sizeof(request->trace_id) - 1));
-    text_add_byte(&out, '-');
-    text_add(&out, str_of(request->span_id, sizeof(request->span_id) - 1));
-    text_add(&out, STR("-01"));
-    return text_str(&out);
-}
-
 static void add_own(struct list *list, struct arena *arena, const struct request *request,
                     int64_t left_us)
 {
@@ -117,7 +104,7 @@ static void add_own(struct list *list, struct arena *arena, const struct request
     if (length.ptr && !request->grpc)
         add(list, STR("content-length"), length);
     if (request->trace_id[0])
-        add(list, STR("traceparent"), traceparent_of(arena, request));
+        add(list, STR("traceparent"), request_traceparent(arena, request));
     if (request->request_id[0])
         add(list, STR("x-request-id"), str_of_z(request->request_id));
     if (request->grpc) {

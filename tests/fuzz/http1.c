@@ -56,14 +56,7 @@ static void check_told(str told, int asked)
 
 static void finish(struct net_connection *connection)
 {
-    net_fake_turn(loop);
-    net_fake_end(connection, true);
-    net_fake_turn(loop);
-    while (world_answer_held())
-        net_fake_turn(loop);
-    net_fake_turn(loop);
-    FUZZ_CHECK(net_fake_is_closed(connection));
-    net_fake_drop(connection);
+    world_end(loop, connection);
     world_check_empty();
 }
 

@@ -13,14 +13,7 @@ void fuzz_begin(void) { loop = world_begin(); }
 
 static void finish(struct net_connection *connection)
 {
-    net_fake_turn(loop);
-    net_fake_end(connection, true);
-    net_fake_turn(loop);
-    while (world_answer_held())
-        net_fake_turn(loop);
-    net_fake_turn(loop);
-    FUZZ_CHECK(net_fake_is_closed(connection));
-    net_fake_drop(connection);
+    world_end(loop, connection);
     net_fake_pass(loop, 1000); /* talks that watch are told that their peer has gone */
     world_check_empty();
 }

@@ -255,6 +255,18 @@ void world_forget(void)
     world.requests_before = http_stats_of(world.server).requests;
 }
 
+void world_end(struct loop *loop, struct net_connection *connection)
+{
+    net_fake_turn(loop);
+    net_fake_end(connection, true);
+    net_fake_turn(loop);
+    while (world_answer_held())
+        net_fake_turn(loop);
+    net_fake_turn(loop);
+    FUZZ_CHECK(net_fake_is_closed(connection));
+    net_fake_drop(connection);
+}
+
 void world_check_empty(void)
 {
     FUZZ_CHECK(http_stats_of(world.server).connections == 0);

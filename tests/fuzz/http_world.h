@@ -25,5 +25,8 @@ void world_forget(void);
 /* Answers the oldest request that is held; false where none is. */
 bool world_answer_held(void);
 
+/* The client sends no more; what is held is answered, and the server closes. */
+void world_end(struct loop *loop, struct net_connection *connection);
+
 /* Nothing is open and nothing is owed; the server counts no connection. */
 void world_check_empty(void);
