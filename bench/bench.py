@@ -93,7 +93,7 @@ def bench_product(folder, options):
         finally:
             nginx.stop()
         print(f"memory of the whole shop after it: {pss_kib(duka.process.pid) / 1024:.1f} MiB")
-        return report("product read / nginx", ours, theirs, 2.5)
+        return report("product read / nginx", ours, theirs, 2)
     finally:
         duka.stop()
 
@@ -145,7 +145,7 @@ def order_against_go(folder, options, duka, name, connections, at_most):
         go.stop()
 
 
-def bench_order(folder, options, connections=256, at_most=1 / 3):
+def bench_order(folder, options, connections=256, at_most=1 / 5):
     """A placed order, two lines, signed in, fsync on, to `confirmed`, against the Go reference on PostgreSQL."""
     duka = Duka(Path(folder) / "order", SERVER_CORE)
     return order_against_go(folder, options, duka, f"order, {connections} connections / Go on PostgreSQL", connections, at_most)
@@ -569,8 +569,8 @@ def bench_million(_, options):
     """Each read and an order where there are 10^6 products and 10^6 orders, against 10^3 of each. The cache of ready answers
     is off on both sides, for it would hide the tables; what it does is measured by `product`."""
     large = options.million
-    small_shop, small_tokens = grown(options, 1000, 3960)
-    large_shop, large_tokens = grown(options, large, 3970)
+    small_shop, small_tokens = grown(options, 1000, PORT + 60)
+    large_shop, large_tokens = grown(options, large, PORT + 70)
     sizes = ((small_shop, 1000, small_tokens), (large_shop, large, large_tokens))
     try:
         good = []

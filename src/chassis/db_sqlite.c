@@ -254,15 +254,25 @@ static err sqlite_migrate_file(struct arena *arena, const struct db_config *conf
 
 /* ---- readers ---- */
 
+/* Nobody reads, for the log is folded in: as long as the disk takes, and no reader shortens it. */
+static bool log_has_all(const struct db_sqlite *self)
+{
+    return self->readers_paused && self->readers_busy == 0;
+}
+
 /* A free connection, or a new one that is not open yet; NULL if none came in time. Locked. */
 static struct db_connection *reader_take(struct db_sqlite *self)
 {
     int64_t deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;
     while (self->readers_paused ||
            (!self->readers_free && self->readers_open == self->readers_max)) {
-        if (!cond_wait_until(&self->pool_changed, &self->pool_lock, deadline_us) &&
-            clock_mono_us() >= deadline_us)
+        if (log_has_all(self)) {
+            cond_wait(&self->pool_changed, &self->pool_lock);
+            deadline_us = clock_mono_us() + SQLITE_READER_WAIT_US;
+        } else if (!cond_wait_until(&self->pool_changed, &self->pool_lock, deadline_us) &&
+                   clock_mono_us() >= deadline_us && !log_has_all(self)) {
             return NULL;
+        }
     }
 
     struct db_connection *reader = self->readers_free;

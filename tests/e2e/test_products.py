@@ -149,6 +149,17 @@ def test_handles_and_skus_are_taken_once(staff):
     refused(staff.post("/products", json=shirt(options=[], variants=variants)), 409, "sku.taken")
 
 
+@pytest.mark.parametrize("name", ["categories", "imports", "export", "stock", "audit"])
+def test_a_handle_is_no_word_that_means_something_else_in_a_path(staff, anonymous, name):
+    refused(staff.post("/products", json=shirt(handle=name)), 422, "product.invalid", "/handle")
+    product = accepted(staff.post("/products", json=shirt()), 201)
+    refused(change(staff, product, handle=name), 422, "product.invalid", "/handle")
+    assert accepted(anonymous.get(f"/products/{product['handle']}")) == product
+    other = f"{name}-{word()}"
+    accepted(change(staff, product, handle=other))
+    assert accepted(anonymous.get(f"/products/{other}"))["id"] == product["id"]
+
+
 def test_drafts_are_seen_by_staff_only(staff, customer, anonymous):
     draft = accepted(staff.post("/products", json=shirt(status="draft")), 201)
     path = f"/products/{draft['handle']}"

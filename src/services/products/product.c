@@ -82,7 +82,7 @@ str product_handle_of(struct arena *arena, str title)
 static bool is_reserved(str handle)
 {
     static const str RESERVED[] = {
-        { "categories", 10 }, { "imports", 7 }, { "export", 6 }, { "stock", 5 }
+        { "categories", 10 }, { "imports", 7 }, { "export", 6 }, { "stock", 5 }, { "audit", 5 }
     };
 
     return has_text(RESERVED, sizeof(RESERVED) / sizeof(RESERVED[0]), handle);
@@ -102,8 +102,9 @@ static err complete_handle(struct arena *arena, struct product *product)
                           "give a handle: the title has no letters to make one of");
     if (uuid_parse(product->handle, &id) || is_reserved(product->handle))
         return fail_field(arena, PRODUCT_INVALID, STR("/handle"),
-                          "\"%" STR_F "\" cannot be a handle: it means something else in a path",
-                          STR_A(product->handle));
+                          "\"%" STR_F "\" cannot be a handle: it means something else in a path; "
+                          "give another, \"%" STR_F "-1\" for one",
+                          STR_A(product->handle), STR_A(product->handle));
     return OK;
 }
 

@@ -1,3 +1,4 @@
+#include "chassis/db_sqlite.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
@@ -209,6 +210,86 @@ TEST(who_waits_for_a_reader_gets_the_one_that_is_given_back)
     CHECK(late == readers[2]);
     for (int i = 0; i < 4; i++)
         db_read_end(readers[i]);
+}
+
+/* SQLite's own disk, but a sync of the database takes as long as `hold` is set: `reached` once it
+ * waits. */
+static struct {
+    sqlite3_vfs vfs, *real;
+    sqlite3_io_methods methods;
+    int (*sync)(sqlite3_file *, int);
+    bool hold, reached;
+} slow_disk;
+
+static int slow_sync(sqlite3_file *file, int flags)
+{
+    while (__atomic_load_n(&slow_disk.hold, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&slow_disk.reached, true, __ATOMIC_RELEASE);
+        sleep_until(clock_mono_us() + 1000);
+    }
+    return slow_disk.sync(file, flags);
+}
+
+static int slow_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *given)
+{
+    (void)vfs;
+    int code = slow_disk.real->xOpen(slow_disk.real, name, file, flags, given);
+    if (code != SQLITE_OK || !(flags & SQLITE_OPEN_MAIN_DB))
+        return code;
+    if (!slow_disk.sync) {
+        slow_disk.methods = *file->pMethods;
+        slow_disk.sync = file->pMethods->xSync;
+        slow_disk.methods.xSync = slow_sync;
+    }
+    file->pMethods = &slow_disk.methods;
+    return code;
+}
+
+static void slow_disk_begin(void)
+{
+    slow_disk.real = sqlite3_vfs_find(NULL);
+    slow_disk.vfs = *slow_disk.real;
+    slow_disk.vfs.zName = "slow";
+    slow_disk.vfs.xOpen = slow_open;
+    sqlite3_vfs_register(&slow_disk.vfs, 1);
+}
+
+static void slow_disk_end(void)
+{
+    sqlite3_vfs_register(slow_disk.real, 1);
+    sqlite3_vfs_unregister(&slow_disk.vfs);
+}
+
+static void maintain(void *subject) { db_maintain(subject); }
+
+static void let_go_later(void *subject)
+{
+    (void)subject;
+    sleep_until(clock_mono_us() + 3 * SQLITE_READER_WAIT_US);
+    __atomic_store_n(&slow_disk.hold, false, __ATOMIC_RELEASE);
+}
+
+TEST(who_comes_while_the_log_is_folded_in_waits_for_as_long_as_the_disk_takes)
+{
+    struct db_reader *reader = NULL;
+    slow_disk_begin();
+    struct shelf *shelf = shelf_open(t);
+    shelf_reopen(shelf, true);
+    add_cups(shelf, 1);
+    db_maintain(shelf->db); /* the first, in whose way no reader is */
+    add_cups(shelf, 1);
+    db_forget(shelf->db);
+    __atomic_store_n(&slow_disk.hold, true, __ATOMIC_RELEASE);
+    struct thread *writer = thread_start("maintain", maintain, shelf->db);
+    while (!__atomic_load_n(&slow_disk.reached, __ATOMIC_ACQUIRE))
+        sleep_until(clock_mono_us() + 1000);
+    struct thread *timer = thread_start("let-go", let_go_later, NULL);
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK(!__atomic_load_n(&slow_disk.hold, __ATOMIC_ACQUIRE));
+    db_read_end(reader);
+    thread_join(timer);
+    thread_join(writer);
+    slow_disk_end();
 }
 
 static err put_thing(struct tx *tx, void *subject)
