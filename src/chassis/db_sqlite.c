@@ -16,7 +16,7 @@ static const char *const WRITER_PRAGMAS[] = {
 };
 
 static const char *const READER_PRAGMAS[] = {
-    "pragma query_only=on", "pragma temp_store=memory",  "pragma cache_size=-1024",
+    "pragma query_only=on", "pragma temp_store=memory",  "pragma cache_size=-4096",
     "pragma mmap_size=0",   "pragma trusted_schema=off",
 };
 

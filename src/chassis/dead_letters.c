@@ -94,6 +94,13 @@ struct write *dead_letter_skip(struct arena *arena, struct dead_letter_place pla
     return write;
 }
 
+err events_forget(struct tx *tx, str text)
+{
+    ASSERT(tx && text.len > 0);
+    TRY(sql_dead_letters_forget(tx, &(struct sql_dead_letters_forget){ text }, NULL));
+    return sql_inbox_held_forget(tx, &(struct sql_inbox_held_forget){ text }, NULL);
+}
+
 err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
     ASSERT(tx && rows_max > 0 && dropped);

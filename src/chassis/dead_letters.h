@@ -58,6 +58,12 @@ err dead_letters_backlog(struct db_reader *reader, struct arena *arena, struct b
 /* Drops letters that were skipped before that time, at most `rows_max`. */
 err dead_letters_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
 
+/* Drops events that were put aside, and those that came early, where their payload holds `text`: a
+ * person's id, once the person is erased. Only for a service all whose events about people have
+ * keys of their own: under a key with more events those after it would wait for ever. Reads both
+ * tables. */
+err events_forget(struct tx *tx, str text);
+
 /* What a service knows of a key, for the operator: events that wait in its outbox ("outbox"), that
  * came early ("held"), that were put aside ("dead", "requeued", "skipped"), and the last number
  * that took effect ("applied"). */

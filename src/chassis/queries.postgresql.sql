@@ -12,6 +12,14 @@ where leases.holder = excluded.holder or leases.until < (extract(epoch from cloc
 -- text bytes, rows_max int32 -> name bytes
 select name from once where position($1 in answer) > 0 limit $2;
 
+-- dead_letters_forget: run
+-- text bytes
+delete from dead_letters where position($1 in payload) > 0;
+
+-- inbox_held_forget: run
+-- text bytes
+delete from inbox_held where position($1 in payload) > 0;
+
 -- inbox_head_insert: run
 -- topic text, key text, number int64, ended int64, at time
 -- `ended` is the time, so that a head that moves has no index to go with it. Where another replica was first it fails, and the batch

@@ -178,6 +178,15 @@ where dead_letters.state <> 'skipped';
 -- topic text, key text, number int64
 delete from dead_letters where topic = $1 and key = $2 and number = $3;
 
+-- dead_letters_forget: run
+-- text bytes
+-- Those that speak of somebody, by an id.
+delete from dead_letters where instr(payload, $1) > 0;
+
+-- inbox_held_forget: run
+-- text bytes
+delete from inbox_held where instr(payload, $1) > 0;
+
 -- dead_letters_list: many
 -- topic text, key text, number int64, rows_max int32 -> topic text, key text, number int64,
 -- event_id uuid, type text, payload bytes, traceparent text?, event_at time, error text,

@@ -1,7 +1,10 @@
 """A person who leaves: gone from every table of every service and from the files beneath them; the books stay."""
 
+import re
+import sqlite3
 import subprocess
 import time
+import uuid
 
 import postgresql
 import pytest
@@ -137,6 +140,51 @@ def test_a_kept_answer_about_a_person_is_forgotten_and_does_nothing_again(shop, 
     wait_forgotten(shop, planted.values())
     refused(staff.fulfil(order, key=key), 404, "not_found")
     assert staff.levels(sku)[0] == 99
+
+
+def change(shop, service, sql):
+    """Changes a database of a shop that does not run, as no program of ours would. Bytes stand as X'…'."""
+    assert shop.process is None
+    url = shop.environment().get(f"DATABASE_URL_{service.upper()}", "")
+    if url.startswith("postgresql:"):
+        sql = re.sub("X'([0-9a-f]{32})'", r"'\1'", sql)  # a UUID
+        sql = re.sub("X'([0-9a-f]*)'", r"'\\x\1'", sql)
+        subprocess.run([str(postgresql.BINARIES / "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", url], input=sql, text=True, check=True)
+        return
+    with sqlite3.connect(shop.data / f"{service}.db") as database:
+        database.executescript(sql)
+    database.close()
+
+
+def news(customer, text):
+    """An OrderNews of somebody, in hexadecimal: news_id, number, order_id, customer_id, a kind, a reason."""
+    fields = ((1, f"{uuid.uuid4()}.rejected"), (3, str(uuid.uuid4())), (4, customer), (7, text))
+    return (b"".join(bytes([i << 3 | 2, len(value)]) + value.encode() for i, value in fields) + b"\x10\x01\x28\x02").hex()
+
+
+def test_events_about_a_person_that_wait_or_were_put_aside_go_with_them(new_shop):
+    shop = new_shop(**SETTINGS).start()
+    planted = {**marks("waits"), "letter": "letter-planted", "why": "error-planted", "held": "held-planted"}
+    person = join(shop, planted)
+    stays = {"letter": "letter-of-another"}
+    other = str(uuid.uuid4())
+    shop.stop()
+    event = ("'orders-news.v1', '{key}', {number}, X'" + "00" * 16 + "', 'orders.v1.OrderNews', X'{payload}', 1")
+    letter = "insert into dead_letters (topic, key, number, event_id, type, payload, event_at, error, tries, state, at)"
+    held = "insert into inbox_held (topic, key, number, event_id, type, payload, event_at, at)"
+    change(shop, "users", "\n".join((
+        f"{letter} values ({event.format(key='a', number=1, payload=news(person.id, planted['letter']))}, '{planted['why']}', 1, 'dead', 1);",
+        f"{letter} values ({event.format(key='b', number=1, payload=news(other, stays['letter']))}, 'other', 1, 'dead', 1);",
+        f"{held} values ({event.format(key='c', number=2, payload=news(person.id, planted['held']))}, 1);",
+    )))
+    shop.start()
+    texts = [planted[name] for name in ("email", "letter", "why", "held")]
+    assert {text for _, text in found_in_files(shop, texts)} == set(texts)
+    person.log_in()
+    assert person.delete("/users/me").status_code == 204
+    wait_forgotten(shop, texts)
+    assert found_in_files(shop, stays.values()), "what is about others stays until a person decides"
+    shop.close()
 
 
 @pytest.mark.parametrize("who", ["staff", "admin"])

@@ -1,4 +1,5 @@
 /* An account goes, with all that belongs to it. */
+#include "chassis/dead_letters.h"
 #include "gen/users.sql.h"
 #include "services/users/store.h"
 
@@ -10,6 +11,7 @@ static err erase(struct tx *tx, const struct user *user)
     TRY(sql_addresses_erase(tx, &(struct sql_addresses_erase){ user->id }, NULL));
     TRY(sql_mail_tokens_erase(tx, &(struct sql_mail_tokens_erase){ user->id }, NULL));
     TRY(sql_mails_erase(tx, &(struct sql_mails_erase){ user->id, user->email_key }, NULL));
+    TRY(events_forget(tx, uuid_text(tx->arena, user->id))); /* news of orders that waited */
     TRY(sql_user_erase(tx, &(struct sql_user_erase){ user->id }, NULL));
     struct sql_revocation_insert revocation = { .user_id = user->id,
                                                 .version_min = user->version + 1,

@@ -119,6 +119,39 @@ TEST(parked_keys_are_listed_by_page)
     db_read_end(reader);
 }
 
+static err forget_sevens(struct tx *tx, void *subject)
+{
+    (void)subject;
+    return events_forget(tx, STR("the-seventh"));
+}
+
+TEST(what_waits_and_speaks_of_a_person_is_forgotten_and_no_other)
+{
+    struct shelf *shelf = shelf_open(t);
+    shelf_start(shelf);
+    struct dead_letter about = { .event = event_of("7", 1), .error = STR("why"), .tries = 1 };
+    about.event.payload = STR("\x0a\x0bthe-seventh\x12\x03mug");
+    CHECK_OK(hand_over(shelf, dead_letter_put, &about));
+    put(shelf, "8", 1, "the-seventh is not in its payload");
+    struct bus_event early = event_of("9", 2), other = event_of("10", 2);
+    early.payload = about.event.payload;
+    CHECK_OK(hand_over(shelf, inbox_hold, &early));
+    CHECK_OK(hand_over(shelf, inbox_hold, &other));
+    shelf_stop(shelf);
+
+    shelf_do(shelf, forget_sevens, NULL);
+    size_t count;
+    struct dead_letter *left = list(shelf, (struct dead_letter_place){ .topic = STR("") }, &count);
+    CHECK_INT(count, 1);
+    CHECK_STR(left[0].event.key, "8");
+    struct db_reader *reader;
+    struct backlog backlog;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK_OK(inbox_held_backlog(reader, t->arena, &backlog));
+    CHECK_INT(backlog.rows_count, 1);
+    db_read_end(reader);
+}
+
 TEST(an_event_that_was_held_is_held_no_more_when_it_dies)
 {
     struct shelf *shelf = shelf_open(t);
