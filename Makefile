@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh test-package test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh test-package test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -40,6 +40,8 @@ sim-mutants: ## plant bugs one by one and count the seeds until the simulation f
 	@scripts/sim-mutants
 saga:       ## every interleaving of one to three orders; what make test does up to a limit
 	@scripts/bootstrap test && scripts/build asan tests/sim-saga && SAGA=whole build/asan/tests/sim-saga
+levels:     ## a hundred thousand orders over months of a clock that moves on: bookkeeping levels off in every table
+	@scripts/bootstrap test && scripts/build sim tests/api-shop && build/sim/tests/api-shop hundred_thousand
 fuzz:       ## libFuzzer over all that reads foreign bytes; T=json for one, MINUTES=10 of processor time each, JOBS=2
 	@MINUTES='$(MINUTES)' JOBS='$(JOBS)' scripts/fuzz run $(T)
 crash:      ## the tests that kill the shop at every step
