@@ -277,6 +277,7 @@ def test_a_body_that_is_too_large_or_of_another_type_is_refused(world, route):
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 def test_a_query_that_a_call_does_not_know_is_refused(world, route):
     call = Call(world, *route)
+    before = quiet(world)
     for query in (
         "?surprise=1",
         "?is_admin=true",
@@ -287,6 +288,7 @@ def test_a_query_that_a_call_does_not_know_is_refused(world, route):
         "?a=%zz",
     ):
         refused(call.send(query=query), 400, "query.malformed")
+    assert everything(world) == before
     call.is_allowed()
 
 
