@@ -87,6 +87,18 @@ err audit_put(struct tx *tx, const struct audit_entry *const *entries, size_t co
     return sql_audit_insert_many(tx, rows, count, NULL);
 }
 
+err audit_put_setting(struct tx *tx, struct uuid id, const char *setting, str subject)
+{
+    ASSERT(tx && setting);
+    struct sql_audit_insert row = { .id = id,
+                                    .at = tx->now,
+                                    .actor = STR("operator"),
+                                    .call = str_of_z(setting),
+                                    .subject = subject,
+                                    .request_id = STR("") };
+    return sql_audit_insert_many(tx, &row, 1, NULL);
+}
+
 err audit_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped)
 {
     ASSERT(tx && rows_max > 0 && dropped);

@@ -23,6 +23,10 @@ void audit_mark(struct call *call, const void *in);
 /* Writes the rows of a batch. */
 err audit_put(struct tx *tx, const struct audit_entry *const *entries, size_t count);
 
+/* Writes a row of what a setting has done: the operator's deed, by the setting's name instead of a
+ * call's. */
+err audit_put_setting(struct tx *tx, struct uuid id, const char *setting, str subject);
+
 /* Drops rows older than `before`, at most `rows_max` of them, the oldest first. */
 err audit_sweep(struct tx *tx, time_us before, int32_t rows_max, int64_t *dropped);
 

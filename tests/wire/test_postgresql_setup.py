@@ -1,5 +1,6 @@
 """A PostgreSQL that the shop cannot work with: each is told in one sentence that names the setting and what to do."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -104,6 +105,29 @@ def test_replicas_that_share_their_keys_know_each_others_tokens(urls, tmp_path):
     (keys / "1").write_text("A" * 43)
     with Shop(tmp_path / "a", KEYS_DIR=keys, **urls) as one, Shop(tmp_path / "b", KEYS_DIR=keys, **urls) as other:
         assert one.customer().at(other.url).get("/users/me").status_code == 200
+
+
+def test_of_replicas_that_start_together_one_makes_the_first_admin(postgres, tmp_path):
+    made = postgres.prepare("admin_", password=PASSWORD)
+    Shop(tmp_path / "migrate", **made).dukactl("migrate")
+    keys, word = tmp_path / "keys", "the first word, spoken once"
+    keys.mkdir()
+    (keys / "1").write_text("C" * 42 + "A")
+    first = {"BOOTSTRAP_ADMIN_EMAIL": "root@example.com", "BOOTSTRAP_ADMIN_PASSWORD": word}
+    shops = [Shop(tmp_path / f"{i}", KEYS_DIR=keys, **first, **made) for i in range(3)]
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(shops)) as pool:
+            list(pool.map(Shop.start, shops))
+        made_by = [e for shop in shops for e in shop.log_entries() if e["event"] == "admin.made"]
+        assert len(made_by) == 1, made_by
+        for shop in shops:
+            tokens = accepted(shop.anonymous().post("/users/login", json={"email": first["BOOTSTRAP_ADMIN_EMAIL"], "password": word}))
+            everyone = accepted(shop.anonymous().get("/users", headers={"Authorization": "Bearer " + tokens["access_token"]}))["items"]
+            assert [one["roles"] for one in everyone] == [["admin"]]
+            assert shop.faults() == [] and word not in shop.log()
+    finally:
+        for shop in shops:
+            shop.kill()
 
 
 def test_what_one_replica_changes_the_other_shows_within_a_second_and_never_sells_by_what_it_remembers(urls, tmp_path):

@@ -8,7 +8,7 @@
 #include "services/users/store.h"
 #include "services/users/view.h"
 
-enum { PAGE_STANDARD = 20, PAGE_MAX = 100, SALT_BYTES = 16 };
+enum { PAGE_STANDARD = 20, PAGE_MAX = 100 };
 
 /* ---- what several calls do ---- */
 
@@ -43,7 +43,7 @@ static err hash_password(struct users *self, struct call *call, ProtobufCBinaryD
     str password = password_normal(call->arena, text_of(field));
     TRY(password_check(call->arena, password, email_key, roles, &self->policy));
 
-    uint8_t salt[SALT_BYTES];
+    uint8_t salt[PASSWORD_SALT_BYTES];
     call_random(call, salt, sizeof salt);
     call_read_end(call); /* nobody else waits for its connection meanwhile */
     return password_hash(call->arena, password, salt, out);

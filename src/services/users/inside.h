@@ -9,6 +9,14 @@
 #include "services/users/store.h"
 #include "services/users/user.h"
 
+/* The account that is made while the shop has no admin. */
+struct first_admin {
+    struct email email; /* none: nobody is made */
+    str password;       /* in normal form */
+    bool is_settled;    /* there is an admin; the timer's own */
+    bool was_told;      /* that somebody else has the address */
+};
+
 struct users {
     struct arena *arena;
     struct service *service;
@@ -24,6 +32,7 @@ struct users {
     time_us link_ttl[MAIL_KINDS_COUNT]; /* of what has a link; 0: has none */
     bool sends[MAIL_KINDS_COUNT];       /* what the shop wants to be sent */
     time_us mail_pause, mail_keep;
+    struct first_admin first_admin;
     struct throttle *throttle;
     struct throttle_rule mails_rule;    /* of one address */
     struct throttle_rule failures_rule; /* wrong passwords of one account */

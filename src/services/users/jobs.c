@@ -65,6 +65,61 @@ err users_reload_keys(void *subject, struct call *call)
     return OK;
 }
 
+/* ---- the first admin ---- */
+
+static err add_first_admin(const struct first_admin *admin, struct call *call)
+{
+    uint8_t salt[PASSWORD_SALT_BYTES];
+    str hash;
+    call_random(call, salt, sizeof salt);
+    call_read_end(call); /* nobody else waits for its connection meanwhile */
+    TRY(password_hash(call->arena, admin->password, salt, &hash));
+
+    struct user user = user_make(&(struct user_new){ .id = call_new_id(call),
+                                                     .email = admin->email,
+                                                     .name = STR(""),
+                                                     .phone = STR(""),
+                                                     .roles = ROLE_BIT_ADMIN,
+                                                     .password_hash = hash,
+                                                     .is_verified = true },
+                                 call->now);
+    struct first_admin_adding adding = { .adding = { .user = &user, .what = STR("created") },
+                                         .audit = call_new_id(call) };
+    TRY(job_write(call, write_new(call->arena, store_add_first_admins, &adding)));
+    LOG(LOG_INFO, "admin.made", LOG_TEXT("user", uuid_text(call->arena, user.id)));
+    return OK;
+}
+
+static void tell_address_is_taken(struct first_admin *admin)
+{
+    if (!admin->was_told)
+        LOG(LOG_WARN, "admin.address_taken", LOG_TEXT("setting", STR("BOOTSTRAP_ADMIN_EMAIL")),
+            LOG_TEXT("words", STR("an account that is no admin has this address: name another, or "
+                                  "make an admin by dukactl users create --role admin")));
+    admin->was_told = true;
+}
+
+err users_make_first_admin(void *subject, struct call *call)
+{
+    struct users *self = subject;
+    struct first_admin *admin = &self->first_admin;
+    struct user taken;
+    bool found = false;
+    if (!admin->is_settled)
+        TRY(store_has_admin(call, &admin->is_settled));
+    if (!admin->is_settled)
+        TRY(store_find_user_by_email(call, admin->email.key, &taken, &found));
+    if (found)
+        tell_address_is_taken(admin);
+    if (admin->is_settled || found) {
+        job_rest(call, INT64_MAX);
+        return OK;
+    }
+    err error = add_first_admin(admin, call);
+    bool was_another = err_is(error, USER_STATE) || err_is(error, EMAIL_TAKEN);
+    return was_another ? OK : error; /* a replica's, maybe: the next look tells */
+}
+
 /* ---- mails ---- */
 
 struct mail_job *users_new_mail(struct call *call, enum mail_kind kind)

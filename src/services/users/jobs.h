@@ -5,6 +5,7 @@
 enum {
     FOLLOW_TICK_MS = 1000,
     KEYS_TICK_MS = 5000,
+    FIRST_ADMIN_TICK_MS = 1000,
     MAILS_TICK_MS = 1000,
 };
 
@@ -20,6 +21,10 @@ err users_follow(void *self, struct call *call);
 
 /* Writes down which API keys were used, as far as this process checks them. */
 err users_note_key_uses(void *self, struct call *call);
+
+/* Makes the admin of BOOTSTRAP_ADMIN_EMAIL, where there is no admin. Of replicas that start
+ * together one makes it. */
+err users_make_first_admin(void *self, struct call *call);
 
 /* Reads the folder of the keys again, and removes those that are not needed any more. */
 err users_reload_keys(void *self, struct call *call);

@@ -60,6 +60,35 @@ err users_rotate_keys(struct users *self, struct arena *arena, bool drops_others
     return OK;
 }
 
+/* ---- the first admin ---- */
+
+static err fail_bootstrap(struct arena *arena, const char *setting, err error)
+{
+    return fail_over(arena, SETTING_INVALID, error, "%s: %" STR_F, setting, STR_A(error->detail));
+}
+
+/* What is wrong with it stops the start, also where there is an admin already: a mistake is found
+ * on the day that it is made. */
+static err read_first_admin(struct arena *arena, struct users *self, const struct conf *conf)
+{
+    struct first_admin *admin = &self->first_admin;
+    str email = conf_text(conf, CONF_BOOTSTRAP_ADMIN_EMAIL);
+    str password = conf_text(conf, CONF_BOOTSTRAP_ADMIN_PASSWORD);
+    if (email.len == 0 && password.len == 0)
+        return OK;
+    if (email.len == 0 || password.len == 0)
+        return fail(arena, SETTING_INVALID,
+                    "BOOTSTRAP_ADMIN_EMAIL and BOOTSTRAP_ADMIN_PASSWORD belong together; set both "
+                    "(the second as BOOTSTRAP_ADMIN_PASSWORD_FILE), or none");
+
+    err error = email_parse(self->arena, email, &admin->email);
+    if (error != OK)
+        return fail_bootstrap(arena, "BOOTSTRAP_ADMIN_EMAIL", error);
+    admin->password = password_normal(self->arena, password);
+    error = password_check(arena, admin->password, admin->email.key, ROLE_BIT_ADMIN, &self->policy);
+    return error == OK ? OK : fail_bootstrap(arena, "BOOTSTRAP_ADMIN_PASSWORD", error);
+}
+
 /* ---- mails ---- */
 
 static err read_templates(struct arena *arena, struct users *self, const struct conf *conf)
@@ -135,6 +164,9 @@ static err open_service(struct arena *arena, struct users *self, const struct co
     service_sweeps(self->service, &room);
     service_every(self->service, "users.key_uses", KEYS_TICK_MS, users_note_key_uses);
     service_every(self->service, "users.mails", MAILS_TICK_MS, users_give_due_mails);
+    if (self->first_admin.email.text.len > 0)
+        service_every(self->service, "users.first_admin", FIRST_ADMIN_TICK_MS,
+                      users_make_first_admin);
     self->mail_lanes = lanes_open(self->service, "mail", users_run_mail);
     return OK;
 }
@@ -158,6 +190,8 @@ err users_open(struct arena *arena, const struct house *house, struct users **ou
     };
     err error = open_keys(arena, self, conf);
     if (error == OK)
+        error = read_first_admin(arena, self, conf);
+    if (error == OK)
         error = open_mails(arena, self, conf);
     if (error == OK)
         error = open_service(arena, self, conf);
@@ -175,20 +209,24 @@ struct service *users_service(struct users *self)
     return self->service;
 }
 
-/* What was revoked before the restart is refused from the first request on. */
-static void follow_first(struct users *self)
+/* What a timer does, done once before the first request. Where it fails, the timer tries again. */
+static void do_first(struct users *self, const char *name, const char *failed,
+                     err (*run)(void *self, struct call *call))
 {
-    struct call *call = service_job_open(self->service, "users.follow");
-    err error = users_follow(self, call);
+    struct call *call = service_job_open(self->service, name);
+    err error = run(self, call);
     if (error != OK)
-        LOG(LOG_ERROR, "users.follow_failed", LOG_TEXT("error", err_describe(call->arena, error)));
+        LOG(LOG_ERROR, failed, LOG_TEXT("error", err_describe(call->arena, error)));
     service_job_close(call);
 }
 
 void users_start(struct users *self)
 {
     ASSERT(self);
-    follow_first(self);
+    /* What was revoked before the restart is refused from the first request on. */
+    do_first(self, "users.follow", "users.follow_failed", users_follow);
+    if (self->first_admin.email.text.len > 0)
+        do_first(self, "users.first_admin", "admin.not_made", users_make_first_admin);
     service_start(self->service);
     lanes_start(self->mail_lanes, (int)conf_int(self->house->conf, CONF_MAIL_LANES));
 }

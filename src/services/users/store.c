@@ -1,4 +1,5 @@
 #include "services/users/store.h"
+#include "chassis/audit.h"
 #include "chassis/token.h"
 #include "gen/users.sql.h"
 
@@ -51,6 +52,17 @@ err store_find_user_by_email(struct call *call, str email_key, struct user *out,
                           found));
     if (*found)
         *out = USER_OF_ROW(&row);
+    return OK;
+}
+
+err store_has_admin(struct call *call, bool *out)
+{
+    struct db_reader *reader;
+    struct sql_admins_besides_row row;
+    struct sql_admins_besides nobody = { { { 0 } } };
+    TRY(call_reader(call, &reader));
+    TRY(sql_admins_besides(reader, call->arena, &nobody, &row));
+    *out = row.admins > 0;
     return OK;
 }
 
@@ -227,6 +239,29 @@ err store_add_users(struct tx *tx, struct write *const *writes, size_t count, er
                                                            .reason = STR("") };
     }
     return sql_user_log_insert_many(tx, logs, logs_count, NULL);
+}
+
+static err add_first_admin(struct tx *tx, struct write *write, err *outcome)
+{
+    const struct first_admin_adding *first = write->subject;
+    struct sql_admins_besides_row row;
+    struct uuid nobody = { { 0 } };
+    TRY(sql_tx_admins_besides(tx, &(struct sql_admins_besides){ nobody }, &row));
+    if (row.admins > 0) {
+        *outcome = fail(write->arena, USER_STATE, "the shop has an admin");
+        return OK;
+    }
+    TRY(store_add_users(tx, &write, 1, outcome));
+    return *outcome == OK ? audit_put_setting(tx, first->audit, "BOOTSTRAP_ADMIN_EMAIL",
+                                              uuid_text(tx->arena, first->adding.user->id))
+                          : OK;
+}
+
+err store_add_first_admins(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
+{
+    for (size_t i = 0; i < count; i++)
+        TRY(add_first_admin(tx, writes[i], &outcomes[i]));
+    return OK;
 }
 
 /* Under the lock: two admins who suspend each other at the same time cannot both. */

@@ -15,6 +15,9 @@
 err store_find_user(struct call *call, struct uuid id, struct user *out);
 err store_find_user_by_email(struct call *call, str email_key, struct user *out, bool *found);
 
+/* Whether there is an admin who can log in. */
+err store_has_admin(struct call *call, bool *out);
+
 /* What happened to an account, newest first, at most ACCOUNT_STEPS_MAX. */
 enum { ACCOUNT_STEPS_MAX = 1000 };
 err store_list_account_steps(struct call *call, struct uuid user, struct account_step **out,
@@ -64,6 +67,13 @@ struct user_adding {
     const struct mail_job *mail; /* to the new account; NULL: none */
 };
 err store_add_users(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
+
+/* The first admin of a shop; USER_STATE where it has one. `audit` is its row's id. */
+struct first_admin_adding {
+    struct user_adding adding; /* first, for store_add_users */
+    struct uuid audit;
+};
+err store_add_first_admins(struct tx *tx, struct write *const *writes, size_t count, err *outcomes);
 
 /* A changed account over the one of the version before; VERSION_CONFLICT where it has changed
  * meanwhile. */
