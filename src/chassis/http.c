@@ -41,6 +41,7 @@ static uint32_t timeout_ms(const struct http_server *server, enum http_wait wait
     case HTTP_WAIT_WRITE: return server->config.write_timeout_ms;
     case HTTP_WAIT_LINGER: return HTTP_LINGER_MS;
     case HTTP_WAIT_HALF: return HTTP_HALF_MS;
+    case HTTP_WAIT_REST: return HTTP_REST_MS;
     case HTTP_WAIT_WORK:
     case HTTP_WAITS_COUNT: break;
     }
@@ -258,6 +259,7 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     server->listener = NULL;
     close_all(server, HTTP_WAIT_HANDSHAKE);
     close_all(server, HTTP_WAIT_IDLE);
+    close_all(server, HTTP_WAIT_REST);
     close_all(server, HTTP_WAIT_LINGER);
     drain_all(server);
     loop_timer_start(server->grace, grace_ms, 0);

@@ -77,13 +77,27 @@ static void resume(struct http_connection *connection);
 
 static bool answer_goes_on(struct http_connection *connection);
 
+/* A peer that repeats at once what was refused because there is no time takes the time of all: it
+ * is read again a little later. Once is nothing, for others may share the connection (a proxy). */
+static bool is_to_rest(struct http_connection *connection, int status)
+{
+    connection->shed_in_a_row = status == 503 ? connection->shed_in_a_row + 1 : 0;
+    return connection->shed_in_a_row >= HTTP_SHED_IN_A_ROW && !connection->server->closing;
+}
+
 static void answer_written(struct http_connection *connection)
 {
     if (answer_goes_on(connection))
         return;
+    bool rests = is_to_rest(connection, connection->exchange->request.response.status);
     http_exchange_close(connection->exchange);
     if (connection->ends) {
         http_connection_end(connection);
+        return;
+    }
+    if (rests) {
+        net_pause(connection->net);
+        http_wait_set(connection, HTTP_WAIT_REST);
         return;
     }
     http_wait_set(connection, HTTP_WAIT_IDLE);
@@ -380,7 +394,8 @@ static void read_on(struct http_connection *connection, const char *bytes, size_
         used = feed(connection, bytes, len);
     if (!connection->net || used == len)
         return;
-    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE)
+    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE ||
+        connection->wait == HTTP_WAIT_REST)
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -491,6 +506,12 @@ static void hurry(struct http_connection *connection)
     request_leave(&connection->exchange->request);
 }
 
+static void rested(struct http_connection *connection)
+{
+    http_wait_set(connection, HTTP_WAIT_IDLE);
+    resume(connection);
+}
+
 void http_connection_expire(struct http_connection *connection)
 {
     if (connection->http2.session && connection->wait != HTTP_WAIT_LINGER)
@@ -501,6 +522,8 @@ void http_connection_expire(struct http_connection *connection)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_HALF)
         hurry(connection);
+    else if (connection->wait == HTTP_WAIT_REST)
+        rested(connection);
     else
         http_connection_close(connection);
 }

@@ -14,7 +14,9 @@ enum {
     HTTP_LINGER_MS = 2000,      /* for a refused peer to read why */
     HTTP_HALF_MS = 1000, /* an answer may take from a peer that has ended its half: hardly one of
                             them still listens, and what waits for long would be held for nobody */
-    HTTP_LINGER_BYTES_MAX = 1024 * 1024
+    HTTP_LINGER_BYTES_MAX = 1024 * 1024,
+    HTTP_SHED_IN_A_ROW = 2, /* answers of 503, after which a connection rests */
+    HTTP_REST_MS = 100
 };
 
 /* What a connection waits for; each wait has a list in the order of its deadlines. */
@@ -27,6 +29,7 @@ enum http_wait {
     HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
+    HTTP_WAIT_REST, /* until it is read again: it was told to come back later, and came at once */
     HTTP_WAITS_COUNT
 };
 
@@ -94,6 +97,7 @@ struct http_connection {
     bool unread;     /* the peer may still be sending what nobody will read */
     bool read_ended; /* the peer will send no more, but may be listening */
     bool turned_away;
+    int shed_in_a_row;  /* answers of 503 */
     bool is_known;      /* which version of HTTP it speaks */
     size_t preface_len; /* until then: how many bytes came, all like HTTP/2's preface */
     struct http2 http2;

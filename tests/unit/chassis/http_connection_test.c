@@ -42,6 +42,54 @@ TEST(a_connection_serves_many_requests)
     fixture_close(fixture);
 }
 
+/* The loop counts whole milliseconds, from the beginning of its turn. */
+enum { REST_US_MIN = (HTTP_REST_MS - 10) * 1000 };
+
+static int ask_again(struct test *t, int fd, const char *bytes)
+{
+    client_send(fd, str_of_z(bytes));
+    return answer_status(client_read_answer(t->arena, fd, true));
+}
+
+TEST(who_comes_again_at_once_after_being_shed_is_read_a_little_later)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port);
+
+    CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+    int64_t began_us = clock_mono_us();
+    CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK(clock_mono_us() - began_us >= REST_US_MIN);
+
+    /* What was sent meanwhile is not lost; a server that closes does not wait for the rest. */
+    began_us = clock_mono_us();
+    client_send(fd, STR(GET("/shed") GET("/shed") GET("/echo") GET("/shed")));
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 200);
+    CHECK(clock_mono_us() - began_us >= REST_US_MIN);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+    fixture_close(fixture);
+    close(fd);
+}
+
+TEST(who_is_shed_once_is_read_at_once)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port), pairs = 100;
+
+    int64_t began_us = clock_mono_us();
+    for (int i = 0; i < pairs; i++) {
+        CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+        CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    }
+    CHECK(clock_mono_us() - began_us < pairs * HTTP_REST_MS * 1000);
+    close(fd);
+    fixture_close(fixture);
+}
+
 TEST(pipelined_requests_are_answered_in_order_whoever_answers_them)
 {
     struct fixture *fixture = fixture_open(t);

@@ -235,6 +235,9 @@ static void handle(void *self, struct request *request)
     } else if (str_equal(request->path, STR("/pieces")) ||
                str_equal(request->path, STR("/broken"))) {
         answer_pieces(fixture, request);
+    } else if (str_equal(request->path, STR("/shed"))) {
+        response_problem(request, fail(request->arena, CALL_OVERLOADED, "no time"));
+        request_respond(request);
     } else if (str_equal(request->path, STR("/none"))) {
         request->response = (struct response){ .status = 204 };
         request_respond(request);
