@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 
-from shop import ROOT, free_port, until
+from shop import ROOT, free_port, take_port, until
 
 JARS = ROOT / "build" / "brokers"
 
@@ -26,13 +26,8 @@ def free_ports(count):
     """The first of `count` free ports in a row."""
     for _ in range(200):
         first = free_port()
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            continue
-        return first
+        if all(take_port(port) for port in range(first + 1, first + count)):
+            return first
     raise AssertionError("no free ports")
 
 

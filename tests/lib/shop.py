@@ -8,6 +8,7 @@ newest of build/{asan,release} is taken. With SHOP_APART=1 each service is a pro
 import contextlib
 import email
 import email.policy
+import fcntl
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import time
 import uuid
 
@@ -39,8 +41,8 @@ ADDRESS = {
     "country": "KE",
 }
 
-# The public door's alone; between the services of a test nobody listens.
-PUBLIC_DOOR = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "TLS_CLIENT_NAMES")
+# The public door's alone; between the services of a test nobody listens, and the service manager has one main program.
+PUBLIC_DOOR = ("NOTIFY_SOCKET", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "TLS_CLIENT_NAMES")
 
 # No test waits for a limit that it does not ask for.
 FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0", "LOG_FORMAT": "json"}
@@ -79,21 +81,32 @@ def patiently(send, seconds=20.0):
         time.sleep(0.1)
 
 
+# A byte for each port, locked by the process that it was given to, until that ends. Tests run in several processes at once:
+# where two shops took one port for operators, the second ended, and its test saw the first one's readiness.
 _ports_given = set()
+_ports_file = open(pathlib.Path(tempfile.gettempdir()) / f"duka-test-ports-{os.getuid()}", "ab")
+
+
+def take_port(port):
+    """Whether the port is free and now this process's."""
+    if port in _ports_given:
+        return False
+    try:
+        fcntl.lockf(_ports_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    _ports_given.add(port)
+    return True
 
 
 def free_port():
-    """A port that nobody listens at, and that was not given before. Below those that the kernel gives to connections,
+    """A port that nobody listens at, and that was given to no test. Below those that the kernel gives to connections,
     one of which could take it before it is used."""
     while True:
         port = random.SystemRandom().randrange(15000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in _ports_given:
-            _ports_given.add(port)
+        if take_port(port):
             return port
 
 
@@ -674,8 +687,8 @@ class Shop:
         made = accepted(self.admin.post("/users/api-keys", json=body), 201)
         key = Person(self.http, self.url)
         key.id, key.token = made["id"], made["secret"]
-        for door, path in self.key_probes():
-            until(lambda: key.at(door).get(path).status_code != 401, 5, f"the new key is known at {door}")
+        for door, path in self.key_probes():  # a busy program answers 503, whether it knows the key or not
+            until(lambda: key.at(door).get(path).status_code in (200, 403), 20, f"the new key is known at {door}")
         return key
 
     def key_probes(self):

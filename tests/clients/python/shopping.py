@@ -195,6 +195,7 @@ def pack(staff, order_id):
     order = next(one for one in waiting.items if str(one.id) == order_id)
     sku = order.lines[0].sku
     before = products_get_stock.sync(sku, client=staff)
+    assert not isinstance(before, Problem), before
     parcel = CreateFulfilmentRequest(carrier="Bodaboda", tracking="B-1")
     shipped = orders_create_fulfilment.sync(
         order_id, client=staff, body=parcel, idempotency_key=key()
