@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh test-package test-wire postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh test-package test-wire test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -24,6 +24,8 @@ test-package: ## the package in a bare Debian that boots systemd: each line of d
 	@scripts/test-package
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
+test-observe: ## traces and logs of the whole shop by a real Jaeger and Zipkin, and while the collector is away
+	@scripts/observe-tools; OBSERVE=whole scripts/test --word '$(T)' --stage observe
 bench:      ## measure the release build
 	@scripts/bench
 conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats

@@ -3,6 +3,7 @@
 #include "apps/doors.h"
 #include "base/crypto.h"
 #include "chassis/obs.h"
+#include "chassis/observe.h"
 #include "chassis/version.h"
 #include "os/disk.h"
 #include "os/process.h"
@@ -27,6 +28,7 @@ struct running {
     struct arena *arena;
     const struct conf *conf;
     struct disk_lock *lock;
+    struct observe *observe;
     struct loop *loop;
     struct shop *shop;
     struct doors *doors;
@@ -199,6 +201,7 @@ static err prepare(struct running *self, int argc, char *const *argv)
 
 static err open_all(struct running *self)
 {
+    TRY(observe_open(self->arena, self->conf, &self->observe));
     struct shop_config config = { .conf = self->conf,
                                   .members = self->program->members,
                                   .members_count = self->program->members_count,
@@ -256,6 +259,7 @@ static int run(struct running *self)
     block_signals();
     doors_free(self->doors);
     shop_close(self->shop);
+    observe_close(self->observe);
     loop_timer_close(self->timer);
     loop_close(self->loop);
     if (error)

@@ -476,10 +476,13 @@ err auth_identify(struct auth *auth, struct request *request, str audience, time
                   struct identity *who)
 {
     ASSERT(auth && request && who);
-    if (is_vouched_for(auth, request, audience, now, who))
-        return OK;
-    return auth_check(auth, request->arena, request_header(request, STR("authorization")), now,
-                      who);
+    err error = is_vouched_for(auth, request, audience, now, who)
+                    ? OK
+                    : auth_check(auth, request->arena,
+                                 request_header(request, STR("authorization")), now, who);
+    if (who->known && !who->neighbour && !request->user_hash[0])
+        request_note_user(request, who->user);
+    return error;
 }
 
 bool auth_vouches(const struct auth *auth)

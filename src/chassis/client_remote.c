@@ -3,6 +3,7 @@
 #include "chassis/client_inside.h"
 #include "chassis/grpc.h"
 #include "chassis/grpc_status.h"
+#include "chassis/service.h"
 #include "chassis/upstream.h"
 #include "chassis/write.h"
 #include "os/clock.h"
@@ -168,7 +169,9 @@ static void identify(struct request *request, const struct call *caller)
     if (trace.len >= SPAN_AT + SPAN_LEN) {
         memcpy(request->trace_id, trace.ptr + TRACE_AT, TRACE_LEN);
         memcpy(request->span_id, trace.ptr + SPAN_AT, SPAN_LEN);
+        request->sampled = str_ends(trace, STR("1"));
     }
+    request->teller = caller->service ? service_name(caller->service) : NULL; /* the follower's */
     if (caller->request)
         memcpy(request->request_id, caller->request->request_id, sizeof(request->request_id));
 }

@@ -9,7 +9,11 @@
 #include "base/planted.h"
 #include "chassis/dead_letters.h"
 #include "chassis/service_inside.h"
+#include "chassis/trace_call.h"
 #include "os/clock.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { EVENT_ARENA_BYTES = 4 * 1024 * 1024, HELD_A_TICK = 100 };
 
@@ -33,6 +37,7 @@ struct delivery {
     int runs;
     enum write_end end;
     err outcome;
+    struct trace_place place; /* of this run */
 };
 
 struct consumer {
@@ -139,13 +144,46 @@ static void begin_call(struct delivery *delivery)
     struct service *service = delivery->consumer->service;
     arena_reset(delivery->arena);
     delivery->call = arena_new(delivery->arena, struct call);
-    *delivery->call =
-        (struct call){ .arena = delivery->arena,
-                       .service = service,
-                       .reaction = delivery->reaction,
-                       .now = clock_wall_us(),
-                       .deadline_us = INT64_MAX,
-                       .traceparent = str_copy(delivery->arena, delivery->event->traceparent) };
+    *delivery->call = (struct call){ .arena = delivery->arena,
+                                     .service = service,
+                                     .reaction = delivery->reaction,
+                                     .now = clock_wall_us(),
+                                     .deadline_us = INT64_MAX };
+    str traceparent = str_copy(delivery->arena, delivery->event->traceparent);
+    delivery->call->traceparent = trace_begin_part(&delivery->place, delivery->arena, traceparent);
+}
+
+/* Each run is a span: with its outcome, and the reason where it comes again. */
+static void tell_run(const struct delivery *delivery, const char *outcome, err error)
+{
+    enum { NAME_BYTES = 128 };
+    const struct bus_event *event = delivery->event;
+    char name[NAME_BYTES], id[UUID_TEXT_LEN];
+    struct span span;
+    bool failed = delivery->fate == FATE_FAILED || strcmp(outcome, "dead") == 0;
+    if (!delivery->reaction ||
+        !span_is_kept(&delivery->place.here, delivery->place.since_us, failed))
+        return;
+    int len = snprintf(name, sizeof name, "process %" STR_F, STR_A(event->type));
+    uuid_write(event->id, id);
+    span_begin_late(&span, &delivery->place.here, delivery->place.parent_id, SPAN_CONSUMER,
+                    delivery->consumer->service->spec->name,
+                    str_of(name, len < NAME_BYTES ? (size_t)len : (size_t)NAME_BYTES - 1),
+                    delivery->place.since_us, failed);
+    span_text(&span, "messaging.operation.type", STR("process"));
+    span_text(&span, "messaging.destination.name", event->topic);
+    span_text(&span, "messaging.message.id", str_of(id, sizeof id));
+    span_text(&span, "duka.event.key", event->key);
+    span_number(&span, "duka.event.number", event->number);
+    span_text(&span, "duka.reaction", str_of_z(delivery->reaction->short_name));
+    span_text(&span, "duka.outcome", str_of_z(outcome));
+    if (delivery->runs > 1)
+        span_number(&span, "duka.run", delivery->runs);
+    if (error != OK && failed)
+        span_fail(&span, err_word(error->code));
+    else if (error != OK)
+        span_text(&span, "duka.reason", err_word(error->code));
+    span_end(&span);
 }
 
 static err react(struct delivery *delivery)
@@ -175,6 +213,8 @@ static err run_reaction(struct delivery *delivery)
     panic_context(delivery->reaction ? delivery->reaction->short_name : "event");
     jmp_buf guard;
     err error;
+    struct trace_here before =
+        trace_enter(&delivery->place.here, delivery->consumer->service->spec->name);
     if (setjmp(guard) == 0) {
         arena_guard(delivery->arena, &guard);
         error = react(delivery);
@@ -183,6 +223,7 @@ static err run_reaction(struct delivery *delivery)
         arena_raise(delivery->arena, ARENA_CHUNK_BYTES); /* for its dead letter */
         error = &too_large;
     }
+    trace_leave(before);
     arena_guard(delivery->arena, NULL);
     panic_context(NULL);
     return error;
@@ -268,21 +309,27 @@ static bool is_worth_another_run(const struct delivery *delivery, err error)
 static void judge(struct delivery *delivery, err error)
 {
     struct consumer *consumer = delivery->consumer;
+    const char *outcome = "dead";
     if (error == OK) {
+        outcome = delivery->end == WRITE_REPEATED ? "repeated" : "ok";
         count(delivery, delivery->end == WRITE_REPEATED ? consumer->repeated : consumer->ok);
         if (delivery->end != WRITE_REPEATED && delivery->event->at > 0)
             series_time(consumer->delay, clock_wall_us() - delivery->event->at);
         delivery->fate = FATE_TAKEN;
     } else if (is_worth_another_run(delivery, error)) {
+        outcome = "again";
         delivery->fate = FATE_AGAIN;
     } else if (err_is(error, TRANSITION_NOT_YET)) {
+        outcome = "held";
         hold(delivery);
     } else if (is_passing(error)) {
+        outcome = "retried";
         count(delivery, consumer->retried);
         delivery->fate = FATE_FAILED;
     } else {
         bury(delivery, error);
     }
+    tell_run(delivery, outcome, error);
 }
 
 /* ---- rounds ---- */

@@ -1,6 +1,7 @@
 #include "chassis/db.h"
 
 #include "chassis/db_driver.h"
+#include "chassis/trace.h"
 
 /* ---- opening ---- */
 
@@ -157,6 +158,31 @@ static inline err step(struct db *db, struct arena *arena, enum db_step kind, si
     return OK;
 }
 
+/* ---- spans ---- */
+
+/* By the name in queries.sql; never a value. */
+static void begin_statement(struct span *span, const struct db *db, const char *name, size_t count)
+{
+    span->recorded = false;
+    if (count > 0) /* else the database hears nothing */
+        span_begin_here(span, SPAN_CLIENT, str_of_z(name));
+    if (!span->recorded)
+        return;
+    span_text(span, "db.system.name", str_of_z(db->driver->name));
+    span_text(span, "db.namespace", str_of_z(db->schema->service));
+    span_text(span, "db.query.summary", str_of_z(name));
+    if (count > 1)
+        span_number(span, "db.operation.batch.size", (int64_t)count);
+}
+
+static err end_statement(struct span *span, err error)
+{
+    if (span->recorded && error != OK)
+        span_fail(span, err_word(error->code));
+    span_end(span);
+    return error;
+}
+
 /* ---- reading ---- */
 
 err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out)
@@ -198,14 +224,17 @@ static err begin_read(struct db_reader *reader, struct arena *arena, const struc
 static err read_snapshot(struct db_reader *reader, struct arena *arena, const struct query *query,
                          const void *params, struct db_rows *rows)
 {
-    TRY(begin_read(reader, arena, query, params));
-    return reader->db->driver->read(reader->connection, arena, query, params, rows);
+    struct span span;
+    begin_statement(&span, reader->db, query->name, 1);
+    err error = begin_read(reader, arena, query, params);
+    if (error == OK)
+        error = reader->db->driver->read(reader->connection, arena, query, params, rows);
+    return end_statement(&span, error);
 }
 
-/* All rows of all params into one array. */
-static err read_each(struct db *db, struct db_connection *connection, struct arena *arena,
-                     const struct query *query, const void *params, size_t count,
-                     struct db_rows *rows, size_t *counts)
+static err run_each(struct db *db, struct db_connection *connection, struct arena *arena,
+                    const struct query *query, const void *params, size_t count,
+                    struct db_rows *rows, size_t *counts)
 {
     if (db->driver->read_each)
         return db->driver->read_each(connection, arena, query, params, count, rows, counts);
@@ -216,6 +245,17 @@ static err read_each(struct db *db, struct db_connection *connection, struct are
         counts[i] = rows->count - before;
     }
     return OK;
+}
+
+/* All rows of all params into one array. */
+static err read_each(struct db *db, struct db_connection *connection, struct arena *arena,
+                     const struct query *query, const void *params, size_t count,
+                     struct db_rows *rows, size_t *counts)
+{
+    struct span span;
+    begin_statement(&span, db, query->name, count);
+    return end_statement(&span,
+                         run_each(db, connection, arena, query, params, count, rows, counts));
 }
 
 /* The rows that were found, each at the place of its params. */
@@ -299,7 +339,10 @@ static err read_tx(struct tx *tx, const struct query *query, const void *params,
     ASSERT(tx && query && query->columns_count > 0);
     ASSERT(params || query->params_count == 0);
     TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, 1));
-    return tx->db->driver->read(tx->connection, tx->arena, query, params, rows);
+    struct span span;
+    begin_statement(&span, tx->db, query->name, 1);
+    return end_statement(&span,
+                         tx->db->driver->read(tx->connection, tx->arena, query, params, rows));
 }
 
 err tx_one(struct tx *tx, const struct query *query, const void *params, void *row)
@@ -375,7 +418,10 @@ err tx_run_many(struct tx *tx, const struct query *query, const void *params, si
     ASSERT(tx && query && query->columns_count == 0 && query->writes);
     ASSERT(params || query->params_count == 0 || count == 0);
     TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, count));
-    return tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed);
+    struct span span;
+    begin_statement(&span, tx->db, query->name, count);
+    return end_statement(
+        &span, tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed));
 }
 
 err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out)
@@ -394,7 +440,9 @@ err tx_commit(struct tx *tx)
 {
     ASSERT(tx && tx->db);
     TRY(step(tx->db, tx->arena, DB_STEP_COMMIT, 1));
-    TRY(tx->db->driver->commit(tx->db, tx->arena));
+    struct span span;
+    begin_statement(&span, tx->db, "commit", 1);
+    TRY(end_statement(&span, tx->db->driver->commit(tx->db, tx->arena)));
     __atomic_fetch_add(&tx->db->commits, 1, __ATOMIC_RELAXED);
     return OK;
 }

@@ -53,7 +53,8 @@ static inline void db_count_statements(struct db *db, int64_t count)
 }
 
 struct db_driver {
-    bool is_shared; /* several processes may work on one database */
+    const char *name; /* "sqlite", "postgresql": OpenTelemetry's db.system.name */
+    bool is_shared;   /* several processes may work on one database */
     /* `place` is what follows the scheme of the URL. */
     err (*open)(struct arena *arena, const struct db_config *config, str place,
                 const struct db_schema *schema, struct db **out);

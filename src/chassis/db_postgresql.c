@@ -474,6 +474,7 @@ static void postgresql_limit_bytes(struct db *db, int64_t bytes_max)
 }
 
 const struct db_driver db_postgresql_driver = {
+    .name = "postgresql",
     .is_shared = true,
     .open = &postgresql_open,
     .migrate = &postgresql_migrate_url,

@@ -541,6 +541,7 @@ static void sqlite_limit_bytes(struct db *db, int64_t bytes_max)
 }
 
 const struct db_driver db_sqlite_driver = {
+    .name = "sqlite",
     .open = &sqlite_open,
     .migrate = &sqlite_migrate_file,
     .close = &sqlite_close,

@@ -12,6 +12,7 @@
 #include "chassis/hints.h"
 #include "chassis/once.h"
 #include "chassis/service_inside.h"
+#include "chassis/trace_call.h"
 #include "os/clock.h"
 #include <stdio.h>
 
@@ -32,6 +33,7 @@ struct task {
     err failure;            /* outcome of the write */
     int runs;
     bool is_on_disk; /* its write, and the answer is not told yet */
+    struct trace_place place;
     void (*phase)(struct task *task);
 };
 
@@ -60,6 +62,7 @@ static void count_call(struct task *task, err error)
     struct series **calls = ours ? service->calls_failed : service->calls_refused;
     series_add((error ? calls : service->calls_ok)[spec->index], 1);
     series_time(service->calls_time[spec->index], clock_mono_us() - task->request->received_us);
+    trace_tell_call(&task->place, service->spec->name, spec, task->request, error);
     if (!ours)
         return;
     bool is_theirs = task->request->grpc && error->code == CALL_DEADLINE; /* grpc-timeout */
@@ -169,6 +172,7 @@ static void run_phase(struct work *work)
     snprintf(context, sizeof(context), "%s trace_id=%s", task->call.spec->short_name,
              task->request->trace_id);
     panic_context(context);
+    struct trace_here before = trace_enter(&task->place.here, task->service->spec->name);
     jmp_buf guard;
     if (setjmp(guard) == 0) {
         arena_guard(task->call.arena, &guard);
@@ -185,6 +189,7 @@ static void run_phase(struct work *work)
         clear_response(task);
         answer_error_now(task, &too_large);
     }
+    trace_leave(before);
     panic_context(NULL);
 }
 
@@ -641,6 +646,7 @@ static err admit(struct task *task)
 
 static void phase_begin(struct task *task)
 {
+    trace_tell_wait("wait for a worker", task->request->received_us);
     task->call.spool = spool_of(task->request);
     err error = task->request->failure;
     if (error == OK)
@@ -770,6 +776,7 @@ void service_handle(struct service *service, struct request *request)
     }
     struct task *task = arena_new(request->arena, struct task);
     request->route = match.spec->short_name;
+    request->route_path = match.spec->path;
     request->call = task;
     *task = (struct task){
         .work.run = run_phase,
@@ -783,9 +790,9 @@ void service_handle(struct service *service, struct request *request)
                   .request = request,
                   .deadline_us = request->received_us + match.spec->deadline_ms * INT64_C(1000),
                   .cursor_life_us =
-                      conf_int(service->config.house->conf, CONF_CURSOR_TTL) * TIME_MS,
-                  .traceparent = request_traceparent(request->arena, request) },
+                      conf_int(service->config.house->conf, CONF_CURSOR_TTL) * TIME_MS },
     };
+    task->call.traceparent = trace_begin_call(&task->place, request);
     request->left_subject = task;
     request->left = on_left;
     begin(task);

@@ -87,7 +87,7 @@ static void ids_add(struct text *out, const struct request *request)
         text_add(out, str_of(request->trace_id, 32));
         text_add_byte(out, '-');
         text_add(out, str_of(request->span_id, 16));
-        text_add(out, STR("-01\r\n"));
+        text_add(out, request->sampled ? STR("-01\r\n") : STR("-00\r\n"));
     }
 }
 

@@ -96,3 +96,24 @@ void protobuf_add_bytes(struct text *out, uint32_t field, str bytes)
     varint_add(out, bytes.len);
     text_add(out, bytes);
 }
+
+/* Little-endian, whatever the machine is. */
+static void fixed_add(struct text *out, uint64_t number, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        text_add_byte(out, (char)(number >> (8 * i)));
+}
+
+void protobuf_add_fixed64(struct text *out, uint32_t field, uint64_t number)
+{
+    ASSERT(out && field > 0);
+    varint_add(out, (uint64_t)field << TYPE_BITS | TYPE_FIXED64);
+    fixed_add(out, number, 8);
+}
+
+void protobuf_add_fixed32(struct text *out, uint32_t field, uint32_t number)
+{
+    ASSERT(out && field > 0);
+    varint_add(out, (uint64_t)field << TYPE_BITS | TYPE_FIXED32);
+    fixed_add(out, number, 4);
+}

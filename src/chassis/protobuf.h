@@ -25,3 +25,5 @@ bool protobuf_find(str message, uint32_t number, str *out);
 /* Adds a field to a message. */
 void protobuf_add_number(struct text *out, uint32_t field, uint64_t number);
 void protobuf_add_bytes(struct text *out, uint32_t field, str bytes);
+void protobuf_add_fixed64(struct text *out, uint32_t field, uint64_t number);
+void protobuf_add_fixed32(struct text *out, uint32_t field, uint32_t number);

@@ -13,7 +13,10 @@
 #include "chassis/lease.h"
 #include "chassis/outbox.h"
 #include "chassis/service_inside.h"
+#include "chassis/trace_call.h"
 #include "os/clock.h"
+
+#include <stdio.h>
 
 enum {
     TAKE_MAX = BUS_BATCH_MAX,
@@ -214,6 +217,46 @@ static size_t mark_new(struct relay *relay, struct bus_event *events, size_t cou
     return fresh;
 }
 
+/* What follows from an event follows from its being sent. Gives where each of them is in its trace,
+ * or NULL where none is recorded. */
+static struct trace_place *begin_sending(struct relay *relay, struct bus_event *events,
+                                         size_t count)
+{
+    if (!trace_is_on() || count == 0)
+        return NULL;
+    struct trace_place *places = arena_array(relay->arena, struct trace_place, count);
+    for (size_t i = 0; i < count; i++)
+        events[i].traceparent = trace_begin_part(&places[i], relay->arena, events[i].traceparent);
+    return places;
+}
+
+/* From its commit until the bus has it: how long it lay in the outbox. */
+static void tell_sent(const struct relay *relay, const struct trace_place *places,
+                      const struct bus_event *events, size_t count)
+{
+    enum { NAME_BYTES = 128 };
+    int64_t wall_us = clock_wall_us() - clock_mono_us();
+    for (size_t i = 0; places && i < count; i++) {
+        char name[NAME_BYTES], id[UUID_TEXT_LEN];
+        struct span span;
+        if (!places[i].here.sampled)
+            continue;
+        int len = snprintf(name, sizeof name, "send %" STR_F, STR_A(events[i].type));
+        uuid_write(events[i].id, id);
+        span_begin_late(&span, &places[i].here, places[i].parent_id, SPAN_PRODUCER,
+                        relay->service->spec->name,
+                        str_of(name, len < NAME_BYTES ? (size_t)len : (size_t)NAME_BYTES - 1),
+                        events[i].at - wall_us, false);
+        span_text(&span, "messaging.operation.type", STR("send"));
+        span_text(&span, "messaging.destination.name", events[i].topic);
+        span_text(&span, "messaging.message.id", str_of(id, sizeof id));
+        span_text(&span, "duka.event.key", events[i].key);
+        span_number(&span, "duka.event.number", events[i].number);
+        span_number(&span, "messaging.batch.message_count", (int64_t)count);
+        span_end(&span);
+    }
+}
+
 /* Takes and publishes once; true when there may be more. */
 static bool publish_some(struct relay *relay)
 {
@@ -230,8 +273,10 @@ static bool publish_some(struct relay *relay)
     bool room = has_room(relay);
     relay->poked = relay->poked || !room; /* goes on when acks make room */
     lock_drop(&relay->lock);
+    struct trace_place *places = begin_sending(relay, events, fresh);
     if (fresh > 0)
         bus_publish(relay->service->config.house->bus, events, fresh, relay_acked, relay);
+    tell_sent(relay, places, events, fresh);
     return room && count == TAKE_MAX;
 }
 

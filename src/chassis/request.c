@@ -1,14 +1,16 @@
 #include "chassis/request.h"
 
+#include "base/crypto.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "chassis/grpc.h"
+#include "chassis/trace.h"
 #include "os/random.h"
 
 #include <string.h>
 
-enum { TRACE_BYTES = 16, SPAN_BYTES = 8, TRACEPARENT_LEN = 55, REQUEST_ID_MAX = 64 };
+enum { REQUEST_ID_MAX = 64 };
 
 /* ---- Headers ---- */
 
@@ -45,52 +47,6 @@ void request_header_drop(struct request *request, str name)
 
 /* ---- Identity of the request ---- */
 
-static void hex_write(const uint8_t *bytes, size_t count, char *out)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < count; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[2 * count] = '\0';
-}
-
-/* Lower-case hexadecimal, as the standard wants it, and not all zero. */
-static bool is_trace_hex(str s)
-{
-    bool zero = true;
-
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        zero = zero && c == '0';
-    }
-    return !zero;
-}
-
-/* "00-<32 hex>-<16 hex>-<2 hex>"; a later version may say more behind another '-'. */
-static bool traceparent_read(str text, str *trace_id, str *parent_id)
-{
-    if (text.len < TRACEPARENT_LEN || text.ptr[2] != '-' || text.ptr[35] != '-' ||
-        text.ptr[52] != '-')
-        return false;
-
-    str version = str_slice(text, 0, 2), flags = str_slice(text, 53, 2);
-    bool is_first = str_equal(version, STR("00"));
-    if (!is_first && (!is_trace_hex(version) || str_equal(version, STR("ff"))))
-        return false;
-    if (text.len > TRACEPARENT_LEN && (is_first || text.ptr[TRACEPARENT_LEN] != '-'))
-        return false;
-    if (!is_trace_hex(flags) && !str_equal(flags, STR("00")))
-        return false;
-
-    *trace_id = str_slice(text, 3, (size_t)2 * TRACE_BYTES);
-    *parent_id = str_slice(text, 36, (size_t)2 * SPAN_BYTES);
-    return is_trace_hex(*trace_id) && is_trace_hex(*parent_id);
-}
-
 static bool is_request_id(str s)
 {
     if (s.len == 0 || s.len > REQUEST_ID_MAX)
@@ -107,25 +63,25 @@ static void text_copy(char *out, str s)
     out[s.len] = '\0';
 }
 
+/* Its trace is sampled as whoever sent it decided, or as the sampler of this program does. */
 void request_identify(struct request *request)
 {
     ASSERT(request);
 
-    uint8_t random[SPAN_BYTES + TRACE_BYTES];
-    str trace_id, parent_id;
-    bool is_continued =
-        request_header_count(request, STR("traceparent")) == 1 &&
-        traceparent_read(request_header(request, STR("traceparent")), &trace_id, &parent_id);
+    struct trace_context context;
+    bool is_continued = request_header_count(request, STR("traceparent")) == 1 &&
+                        trace_context_read(request_header(request, STR("traceparent")), &context);
+    uint8_t random[SPAN_ID_BYTES + TRACE_ID_BYTES];
 
-    random_bytes(random, is_continued ? SPAN_BYTES : sizeof(random));
-    hex_write(random, SPAN_BYTES, request->span_id);
-    if (is_continued) {
-        text_copy(request->trace_id, trace_id);
-        text_copy(request->parent_id, parent_id);
-    } else {
-        hex_write(random + SPAN_BYTES, TRACE_BYTES, request->trace_id);
-        request->parent_id[0] = '\0';
-    }
+    request->parent_id[0] = '\0';
+    random_bytes(random, is_continued ? SPAN_ID_BYTES : sizeof(random));
+    if (is_continued)
+        trace_hex(context.span_id, SPAN_ID_BYTES, request->parent_id);
+    else
+        memcpy(context.trace_id, random + SPAN_ID_BYTES, TRACE_ID_BYTES);
+    trace_hex(context.trace_id, TRACE_ID_BYTES, request->trace_id);
+    trace_hex(random, SPAN_ID_BYTES, request->span_id);
+    request->sampled = trace_decide(context.trace_id, is_continued, context.sampled);
 
     str id = request_header(request, STR("x-request-id"));
     request->ids_known = is_continued && is_request_id(id);
@@ -137,17 +93,37 @@ void request_identify(struct request *request)
     }
 }
 
-str request_traceparent(struct arena *arena, const struct request *request)
+static str traceparent_of(struct arena *arena, const struct request *request, const char *span_id)
 {
-    ASSERT(arena && request);
-    struct text out = text_init(arena, 56);
+    struct text out = text_init(arena, TRACEPARENT_LEN + 1);
 
     text_add(&out, STR("00-"));
     text_add(&out, str_of_z(request->trace_id));
     text_add_byte(&out, '-');
-    text_add(&out, str_of_z(request->span_id));
-    text_add(&out, STR("-01"));
+    text_add(&out, str_of_z(span_id));
+    text_add(&out, request->sampled ? STR("-01") : STR("-00"));
     return text_str(&out);
+}
+
+str request_traceparent(struct arena *arena, const struct request *request)
+{
+    ASSERT(arena && request);
+    return traceparent_of(arena, request, request->span_id);
+}
+
+str request_traceparent_asked(struct arena *arena, const struct request *request)
+{
+    ASSERT(arena && request);
+    return traceparent_of(arena, request,
+                          request->asked_span_id[0] ? request->asked_span_id : request->span_id);
+}
+
+void request_note_user(struct request *request, struct uuid user)
+{
+    ASSERT(request);
+    enum { HASH_BYTES = (sizeof request->user_hash - 1) / 2 };
+    struct sha256 hash = sha256_of(str_of((const char *)user.bytes, sizeof user.bytes));
+    trace_hex(hash.bytes, HASH_BYTES, request->user_hash);
 }
 
 /* ---- Answers ---- */

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/time.h"
+#include "base/uuid.h"
 #include "chassis/spec.h"
 #include "os/workers.h"
 
@@ -83,6 +84,10 @@ struct request {
     int64_t deadline_us;  /* monotonic: for who hands it on to another process; 0: none was said */
     bool repeatable;      /* it only reads, whatever its method says: it may be sent twice */
     char trace_id[33], span_id[17], parent_id[17]; /* W3C; hex; by request_identify */
+    bool sampled;                                  /* its trace is recorded, wherever it goes */
+    const char *teller; /* who tells of its span ("gateway"): who handles it here tells of a part;
+                           NULL: who handles it does */
+    char asked_span_id[17]; /* of the attempt to ask another process: what that one hears */
     char request_id[65];
     bool ids_known; /* both came with the request */
 
@@ -92,6 +97,7 @@ struct request {
     int extra_count;
     /* Access log: filled on the way. */
     const char *route;      /* short name of the call, or of the gateway's refusal */
+    const char *route_path; /* "/orders/{id}", where it is a call's; for spans */
     char user_hash[17];     /* 64 bits of SHA-256 of the user's id, in hex; empty for nobody */
     const char *error_code; /* word of the error that was answered, or NULL */
 
@@ -126,8 +132,16 @@ void request_header_drop(struct request *request, str name);
  * makes one. The transport tells both in every answer. */
 void request_identify(struct request *request);
 
-/* The W3C traceparent by which what follows from the request knows it: "00-<trace>-<span>-01". */
+/* The W3C traceparent by which what follows from the request knows it: "00-<trace>-<span>-01", or
+ * "-00" where it is not sampled. */
 str request_traceparent(struct arena *arena, const struct request *request);
+
+/* The same as another process hears it: by the span of the attempt to ask it, where there is one.
+ */
+str request_traceparent_asked(struct arena *arena, const struct request *request);
+
+/* Who asks, for the log and for spans: no more than a hash is kept. */
+void request_note_user(struct request *request, struct uuid user);
 
 /* Adds a header to the response. The strings are borrowed. */
 void response_add(struct response *response, str name, str value);

@@ -2,6 +2,7 @@
  * by piece. */
 #include "base/arena.h"
 #include "chassis/grpc.h"
+#include "chassis/trace_call.h"
 #include "chassis/upstream_inside.h"
 #include "os/clock.h"
 
@@ -102,6 +103,18 @@ static err error_of(struct arena *arena, enum err_code code, const char *service
     return fail(arena, code, "%s: %s", service, why);
 }
 
+/* The attempt has ended; `why` it came to nothing, or NULL. */
+static void tell_attempt(struct upstream_call *call, enum err_code code, const char *why)
+{
+    struct trace_attempt attempt = { .to = call->upstream->config.name,
+                                     .since_us = call->attempt_us,
+                                     .number = call->attempts,
+                                     .failed = why != NULL,
+                                     .word = why ? err_word(code) : STR_NONE,
+                                     .why = why };
+    trace_tell_attempt(call->request, &attempt);
+}
+
 static void count(const struct upstream *upstream, enum err_code code)
 {
     series_add(code == UPSTREAM_UNAVAILABLE ? upstream->unavailable
@@ -142,6 +155,7 @@ void upstream_call_fail(struct upstream_call *call, enum err_code code, const ch
 
     err error = error_of(request->arena, code, call->upstream->config.name, why);
     count(call->upstream, code);
+    tell_attempt(call, code, why);
     unlist(call);
     if (call->responded) {
         call->broken = true;
@@ -260,6 +274,8 @@ void upstream_call_send(struct upstream_call *call, struct upstream_link *link)
     call->head = call->ended = false;
     call->given = 0;
     call->attempts++;
+    call->attempt_us = clock_mono_us();
+    trace_begin_attempt(request);
     call->peer = link->peer;
     if (upstream->config.add_headers)
         added_count = upstream->config.add_headers(upstream->config.self, request, added);
@@ -297,8 +313,9 @@ static bool may_go_again(struct upstream_call *call, bool not_begun)
     return true;
 }
 
-static void go_again(struct upstream_call *call)
+static void go_again(struct upstream_call *call, const char *why)
 {
+    tell_attempt(call, UPSTREAM_UNAVAILABLE, why);
     call->avoid = call->peer;
     leave_peer(call);
     call->body.len = 0;
@@ -338,6 +355,7 @@ static void respond_whole(struct upstream_call *call)
         response->body = text_str(&call->body);
     if (request->method != HTTP_HEAD)
         response->head_length = 0;
+    tell_attempt(call, 0, NULL);
     unlist(call);
     request_respond(request);
 }
@@ -347,6 +365,7 @@ static void respond_in_pieces(struct upstream_call *call)
 {
     struct request *request = call->request;
 
+    tell_attempt(call, 0, NULL);
     call->responded = true;
     call->deadline_ms = INT64_MAX;
     call->answer = (struct answer_stream){ .next = next, .end = end };
@@ -383,7 +402,7 @@ static void on_head(struct http2_call *h2)
     if (!is_worth_another(call))
         return;
     http2_call_cancel(&call->h2);
-    go_again(call);
+    go_again(call, "it is away, and another is there");
 }
 
 /* It will not fit into what is sent before somebody takes it, or nobody knows. */
@@ -470,7 +489,7 @@ static void on_failed(struct http2_call *h2, enum http2_failure failure, const c
     if (call->responded)
         break_off(call, why);
     else if (failure != HTTP2_BAD_ANSWER && may_go_again(call, not_begun))
-        go_again(call);
+        go_again(call, why);
     else
         upstream_call_fail(call, not_begun ? UPSTREAM_UNAVAILABLE : UPSTREAM_FAILED, why);
 }

@@ -104,7 +104,7 @@ static void add_own(struct list *list, struct arena *arena, const struct request
     if (length.ptr && !request->grpc)
         add(list, STR("content-length"), length);
     if (request->trace_id[0])
-        add(list, STR("traceparent"), request_traceparent(arena, request));
+        add(list, STR("traceparent"), request_traceparent_asked(arena, request));
     if (request->request_id[0])
         add(list, STR("x-request-id"), str_of_z(request->request_id));
     if (request->grpc) {

@@ -19,6 +19,8 @@ str version_line(struct arena *arena)
                       DUKA_SQLITE_VERSION, compiler);
 }
 
+str version_number(void) { return STR(DUKA_VERSION); }
+
 static void member(struct text *out, bool *first, str name, const char *value)
 {
     json_add_name(out, first, name);

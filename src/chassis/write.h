@@ -103,6 +103,7 @@ struct write {
     void *after_subject;
     void *owner;        /* the caller's: the call */
     str traceparent;    /* goes with the events */
+    int64_t handed_us;  /* the writer's: when it was handed over, where spans are recorded */
     struct write *next; /* the writer's */
 };
 

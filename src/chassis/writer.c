@@ -1,5 +1,7 @@
 #include "base/arena.h"
+#include "chassis/trace.h"
 #include "chassis/writer_batch.h"
+#include "os/clock.h"
 #include "os/sync.h"
 
 #include <stdio.h>
@@ -140,11 +142,13 @@ void writer_close(struct writer *writer)
 void writer_submit_many(struct writer *writer, struct write **writes, size_t count)
 {
     ASSERT(writer && (count == 0 || writes));
+    int64_t now_us = trace_is_on() ? clock_mono_us() : 0;
     for (size_t i = 0; i < count; i++) {
         ASSERT(writes[i] && writes[i]->arena && writes[i]->events_tail);
         writes[i]->next = i + 1 < count ? writes[i + 1] : NULL;
         if (writes[i]->once)
             once_name(writes[i]->once);
+        writes[i]->handed_us = now_us;
     }
     if (count == 0)
         return;

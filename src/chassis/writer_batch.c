@@ -3,11 +3,15 @@
 #include "base/arena.h"
 #include "base/planted.h"
 #include "chassis/audit.h"
+#include "chassis/db_driver.h"
 #include "chassis/inbox.h"
 #include "chassis/once.h"
 #include "chassis/outbox.h"
+#include "chassis/trace_call.h"
 #include "os/clock.h"
 #include "os/sync.h"
+
+#include <string.h>
 
 enum { BATCH_BYTES_MAX = 64 * 1024 * 1024, RUNS_AGAIN_MAX = 5, RUN_AGAIN_US = 5000 };
 
@@ -24,6 +28,7 @@ struct member {
     struct outbox_event **events_tail;
     struct answer answer, subject_answer;
     struct uuid answers_subject;
+    struct trace_place place; /* of its write, where its trace is recorded */
 };
 
 struct batch {
@@ -403,6 +408,66 @@ static err attempt_all(struct batch *batch)
     return error;
 }
 
+/* ---- spans ---- */
+
+/* Gives the first member whose trace is recorded: what the batch does is told there, and the spans
+ * of the others are linked with it. NULL: there is none. */
+static struct member *begin_spans(struct batch_room *room, size_t count)
+{
+    struct member *first = NULL;
+    if (!trace_is_on())
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct member *member = &room->members[i];
+        struct trace_place *place = &member->place;
+        if (!trace_context_read(member->write->traceparent, &place->here) || !place->here.sampled) {
+            place->here.sampled = false;
+            continue;
+        }
+        memcpy(place->parent_id, place->here.span_id, SPAN_ID_BYTES);
+        span_new_id(&place->here);
+        first = first ? first : member;
+    }
+    return first;
+}
+
+/* From being handed over until its outcome is known; before it is told, for then it is gone. */
+static void tell_write(const struct batch_room *room, const struct member *member, err outcome)
+{
+    const struct trace_place *place = &member->place;
+    struct span span;
+    if (!place->here.sampled)
+        return;
+    const char *service = room->db->schema->service;
+    span_begin(&span, &place->here, SPAN_INTERNAL, service, STR("wait for the writer"));
+    span_began_at(&span, member->write->handed_us);
+    span_ended_at(&span, room->began_us);
+    span_end(&span);
+    span_begin_late(&span, &place->here, place->parent_id, SPAN_INTERNAL, service, STR("write"),
+                    member->write->handed_us, false);
+    span_link(&span, &room->span);
+    if (member->end == WRITE_REPEATED)
+        span_text(&span, "duka.outcome", STR("repeated"));
+    else if (outcome != OK)
+        span_text(&span, "duka.outcome", err_word(outcome->code));
+    span_end(&span);
+}
+
+static void tell_batch(const struct batch_room *room, const struct member *first, size_t count,
+                       size_t runs)
+{
+    struct span span;
+    span_begin_late(&span, &room->span, first->place.here.span_id, SPAN_INTERNAL,
+                    room->db->schema->service, STR("batch"), room->began_us, false);
+    span_number(&span, "db.operation.batch.size", (int64_t)count);
+    if (runs > 1) /* it failed as a whole, and was run again in parts */
+        span_number(&span, "duka.run", (int64_t)runs);
+    for (size_t i = 0; i < count; i++)
+        if (room->members[i].place.here.sampled && &room->members[i] != first)
+            span_link(&span, &room->members[i].place.here);
+    span_end(&span);
+}
+
 /* ---- telling ---- */
 
 /* The error in the memory of whom it is told to. */
@@ -420,12 +485,13 @@ static err copied(struct write *write, err outcome)
     return copy;
 }
 
-static void tell(const struct member *member)
+static void tell(const struct batch_room *room, const struct member *member)
 {
     struct write *write = member->write;
     err outcome = member->outcome == OK || member->outcome == &TOO_LARGE
                       ? member->outcome
                       : copied(write, member->outcome);
+    tell_write(room, member, outcome);
     if (outcome == OK && member->end == WRITE_DONE && write->after)
         write->after(write);
     if (write->done)
@@ -455,6 +521,7 @@ static void run_members(struct batch_room *room, struct member *members, size_t 
     struct batch batch = { .room = room, .members = members, .count = count };
     for (size_t i = 0; i < count; i++)
         members[i].barred = false;
+    room->runs++;
 
     err error = attempt_patiently(&batch);
     error = PLANTED(group_lost) && count > 1 ? OK : error;
@@ -469,7 +536,7 @@ static void run_members(struct batch_room *room, struct member *members, size_t 
         refuse(&members[i], WRITE_DONE, error);
     sync_yield();
     for (size_t i = 0; i < count; i++)
-        tell(&members[i]);
+        tell(room, &members[i]);
 }
 
 void batch_run(struct batch_room *room, struct write *const *writes, size_t count)
@@ -488,7 +555,19 @@ void batch_run(struct batch_room *room, struct write *const *writes, size_t coun
         };
     }
     room->announced = false;
+    room->runs = 0;
+    const struct member *first = begin_spans(room, count);
+    if (!first) {
+        run_members(room, room->members, count);
+        return;
+    }
+    room->began_us = clock_mono_us();
+    room->span = first->place.here;
+    span_new_id(&room->span);
+    struct trace_here before = trace_enter(&room->span, room->db->schema->service);
     run_members(room, room->members, count);
+    trace_leave(before);
+    tell_batch(room, first, count, room->runs);
 }
 
 /* ---- the room ---- */

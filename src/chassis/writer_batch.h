@@ -3,6 +3,7 @@
  *
  * Only writer.c includes this; it owns the queue and the thread. */
 #pragma once
+#include "chassis/trace.h"
 #include "chassis/write.h"
 
 /* What lasts from batch to batch. */
@@ -13,6 +14,10 @@ struct batch_room {
     int64_t position_last;  /* of the newest event in the outbox */
     int64_t commits, commit_us;
     bool announced; /* the batch put something into the outbox */
+    /* Of the batch at work, where one of its members is in a trace that is recorded. */
+    struct trace_context span;
+    int64_t began_us;
+    size_t runs; /* of transactions */
     /* Told what a commit has changed, before its members hear of it; or NULL. */
     void (*on_changed)(void *subject, struct uuid changed);
     void *on_changed_subject;

@@ -21,8 +21,8 @@ METRICS = re.findall(
 )
 
 
-# Told where services are in other processes, and where gateways share their limits.
-NOT_OF_ONE_PROCESS = ("duka_upstream_", "duka_rate_limits_shared", "duka_rate_limit_leases_")
+# Told where services are in other processes, where gateways share their limits, and where something is exported.
+NOT_OF_ONE_PROCESS = ("duka_upstream_", "duka_rate_limits_shared", "duka_rate_limit_leases_", "duka_export")
 
 
 def run(shop, *words, **settings):

@@ -6,6 +6,7 @@
 #include "chassis/obs.h"
 #include "chassis/proxies.h"
 #include "chassis/router.h"
+#include "chassis/trace_call.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/random.h"
@@ -273,6 +274,7 @@ static void preflight_answer(struct gateway *self, struct request *request)
 static void receive(struct gateway *self, struct request *request)
 {
     request_identify(request);
+    request->teller = "gateway";
     request->client_address = client_address_of(&self->proxies, request);
     internal_headers_drop(request);
     request->operator_socket = false; /* also where the public door is a unix socket */
@@ -333,6 +335,7 @@ static struct lead direct(struct gateway *self, struct request *request, const s
         lead.target ? router_match(&lead.target->router, request).spec : NULL;
     if (spec) {
         request->route = spec->short_name;
+        request->route_path = spec->path;
         request->deadline_us = request->received_us + patience_us(spec);
     } else if (route->timeout_ms > 0) {
         request->deadline_us = request->received_us + route->timeout_ms * TIME_MS;
@@ -376,6 +379,8 @@ void gateway_handle(struct gateway *self, struct request *request)
     struct identity who = { 0 };
     enum page page = page_of(request->path);
     err error = admit(self, request, page, &route, &who);
+    if (who.known)
+        request_note_user(request, who.user);
     if (error) {
         response_problem(request, error);
         request_respond(request);
@@ -394,6 +399,7 @@ static void on_request(void *self, struct request *request) { gateway_handle(sel
 static void own_grpc_begin(struct gateway *self, struct request *request, bool *refused)
 {
     request_identify(request);
+    request->teller = "gateway";
     request->client_address = client_address_of(&self->proxies, request);
     err error = admit_own_grpc(self, request);
     if (error) {
@@ -449,6 +455,7 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
         return spec->body_bytes_max;
 
     request_identify(request);
+    request->teller = "gateway";
     request->client_address = client_address_of(&self->proxies, request);
     request->route = ROUTE_DENIED;
     response_problem(request, error);
@@ -511,6 +518,7 @@ static void on_served(void *subject, const struct request *request, int64_t took
                event_of(response->status), fields, count);
     log_flush_soon(self);
     traffic_note(&self->traffic, route, response->status, took_us);
+    trace_tell_request("gateway", request);
 }
 
 /* ---- Opening and closing ---- */

@@ -1,6 +1,7 @@
 /* What each call of contracts/orders/v1/orders.proto does: read, decide, hand over one write. */
 #include "chassis/audit.h"
 #include "chassis/request.h"
+#include "chassis/trace.h"
 #include "gen/products_client.h"
 #include "gen/users.h"
 #include "gen/users_client.h"
@@ -207,6 +208,7 @@ err orders_create_order(struct orders *self, struct call *call,
     TRY(find_address(self, call, in, &order->address));
     order->provider = text_of(in->payment->provider);
     order->payment_token = text_of(in->payment->token);
+    order->traceparent = trace_is_on() ? call->traceparent : STR_NONE;
 
     /* The order, the event that announces it and the claim of the idempotency key: all or none. The
      * worker goes on; the answer leaves when this is on disk and the order has settled. */

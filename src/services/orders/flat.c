@@ -10,6 +10,7 @@ static void for_each_text(struct order *order, void (*visit)(void *subject, str 
     visit(subject, &order->payment_token);
     visit(subject, &order->address);
     visit(subject, &order->reason);
+    visit(subject, &order->traceparent);
     for (size_t i = 0; i < order->lines_count; i++) {
         visit(subject, &order->lines[i].sku);
         visit(subject, &order->lines[i].title);

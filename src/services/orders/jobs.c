@@ -2,6 +2,7 @@
  * without an order. */
 #include "base/planted.h"
 #include "chassis/loopback.h"
+#include "chassis/trace_call.h"
 #include "services/orders/inside.h"
 
 enum {
@@ -23,7 +24,35 @@ struct payment_run {
     const struct provider *provider;
     void *ready; /* the question, where nobody waits for its answer */
     enum payment_known known;
+    struct trace_place place;
 };
+
+/* The question to the provider, in the trace of its order; with the reason where money goes back.
+ */
+static void tell_payment(const struct payment_run *run)
+{
+    static const char *const names[] = { [JOB_NONE] = "payment",
+                                         [JOB_AUTHORIZE] = "payment authorize",
+                                         [JOB_CAPTURE] = "payment capture",
+                                         [JOB_VOID] = "payment void",
+                                         [JOB_REFUND] = "payment refund" };
+    const struct order *order = &run->save->order;
+    bool failed = run->known == KNOWN_UNKNOWN;
+    struct span span;
+    if (!span_is_kept(&run->place.here, run->place.since_us, failed))
+        return;
+    span_begin_late(&span, &run->place.here, run->place.parent_id, SPAN_CLIENT, "orders",
+                    str_of_z(names[run->save->job_was]), run->place.since_us, failed);
+    span_text(&span, "duka.order.id", uuid_text(run->call->arena, order->id));
+    span_text(&span, "duka.order.status", str_of_z(order_status_word(order->status)));
+    span_text(&span, "duka.payment.provider", str_of_z(run->provider->name));
+    span_text(&span, "duka.payment.outcome", str_of_z(payment_known_word(run->known)));
+    if (order_reason_of_shop(order).len > 0)
+        span_text(&span, "duka.reason", order_reason_of_shop(order));
+    if (failed)
+        span_fail(&span, STR("payment.unknown"));
+    span_end(&span);
+}
 
 static struct payment payment_of(const struct order *order)
 {
@@ -75,6 +104,7 @@ static err learn(void *subject, struct call *call, void *state)
     const struct payment_run *run = state;
     struct order_save *save = run->save;
     enum payment_known known = look_closer(run);
+    tell_payment(run);
     series_add(self->answered[run->provider - self->providers][known], 1);
     call->now = call_time(call); /* the provider may have taken its time */
     known = PLANTED(retry_endless) ? KNOWN_UNKNOWN : known;
@@ -125,6 +155,7 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
                                  .save = save,
                                  .provider = orders_provider(self, save->order.provider) };
     ASSERT(run->provider);
+    call->traceparent = trace_begin_part(&run->place, call->arena, save->order.traceparent);
     if (make_ready(run)) {
         lanes_leave(call, send, learn, run);
         return OK;
@@ -163,8 +194,17 @@ static err expire(struct orders *self, struct call *call, struct uuid id)
     if (save->order.steps_count == 0)
         return OK;
     call->write = NULL;
+    struct trace_place place;
+    struct span span;
+    call->traceparent = trace_begin_part(&place, call->arena, save->order.traceparent);
     TRY(orders_hand_over(self, call, save, store_save_orders));
     err error = job_write(call, call->write);
+    span_begin_late(&span, &place.here, place.parent_id, SPAN_INTERNAL, "orders",
+                    STR("expire hold"), place.since_us, false);
+    span_text(&span, "duka.order.id", uuid_text(call->arena, id));
+    span_text(&span, "duka.reason", order_reason_of_shop(&save->order));
+    trace_tell_error(&span, error);
+    span_end(&span);
     /* Somebody moved it: looked at again at the next tick. */
     return err_is(error, VERSION_CONFLICT) ? OK : error;
 }

@@ -64,6 +64,14 @@ const char *fulfilment_status_word(enum fulfilment_status status)
 {
     return fulfilment_words[status];
 }
+const char *payment_known_word(enum payment_known known)
+{
+    static const char *const words[] = { "unknown",  "pending", "authorized", "captured",
+                                         "declined", "voided",  "refunded" };
+    ASSERT(known <= KNOWN_REFUNDED);
+    return words[known];
+}
+
 const char *actor_word(enum actor_kind kind) { return actor_words[kind]; }
 
 enum order_status order_status_of(str word)

@@ -98,8 +98,9 @@ struct order {
     struct money total;
     int64_t captured_minor, refunded_minor;
     str provider, payment_token;
-    str address; /* packed duka.Address; empty where nothing is shipped */
-    str reason;  /* why it was rejected or cancelled */
+    str address;     /* packed duka.Address; empty where nothing is shipped */
+    str reason;      /* why it was rejected or cancelled */
+    str traceparent; /* where it was placed; none where spans are not recorded */
     time_us hold_until, created_at, updated_at;
     int64_t version;      /* of the row that was read; 0: new */
     int64_t event_number; /* of the last event that was announced */
@@ -193,6 +194,7 @@ const char *order_status_word(enum order_status status);
 const char *payment_status_word(enum payment_status status);
 const char *fulfilment_status_word(enum fulfilment_status status);
 const char *actor_word(enum actor_kind kind);
+const char *payment_known_word(enum payment_known known);
 enum order_status order_status_of(str word);
 enum payment_status payment_status_of(str word);
 enum fulfilment_status fulfilment_status_of(str word);

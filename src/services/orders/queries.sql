@@ -1,9 +1,10 @@
 
 -- order_insert: run
--- id uuid, customer uuid, status text, payment text, fulfilment text, total_minor int64, currency currency, captured_minor int64, refunded_minor int64, provider text, payment_token text, address bytes, reason text, hold_until time, event_number int64, created_at time
+-- id uuid, customer uuid, status text, payment text, fulfilment text, total_minor int64, currency currency, captured_minor int64, refunded_minor int64, provider text, payment_token text, address bytes, reason text, hold_until time, event_number int64, created_at time, traceparent text?
 insert into orders (id, customer, status, payment, fulfilment, total_minor, currency, captured_minor, refunded_minor,
-                    provider, payment_token, address, reason, hold_until, event_number, version, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $16);
+                    provider, payment_token, address, reason, hold_until, event_number, version, created_at, updated_at,
+                    traceparent)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $16, $17);
 
 -- order_update: run
 -- id uuid, version int64, status text, payment text, fulfilment text, captured_minor int64, refunded_minor int64, reason text, hold_until time, event_number int64, updated_at time
@@ -12,9 +13,9 @@ update orders set status = $3, payment = $4, fulfilment = $5, captured_minor = $
 where id = $1 and version = $2;
 
 -- order_by_id: maybe each
--- id uuid -> id uuid, customer uuid, status text, payment text, fulfilment text, total_minor int64, currency currency, captured_minor int64, refunded_minor int64, provider text, payment_token text, address bytes, reason text, hold_until time, event_number int64, version int64, created_at time, updated_at time
+-- id uuid -> id uuid, customer uuid, status text, payment text, fulfilment text, total_minor int64, currency currency, captured_minor int64, refunded_minor int64, provider text, payment_token text, address bytes, reason text, hold_until time, event_number int64, version int64, created_at time, updated_at time, traceparent text?
 select id, customer, status, payment, fulfilment, total_minor, currency, captured_minor, refunded_minor, provider,
-       payment_token, address, reason, hold_until, event_number, version, created_at, updated_at
+       payment_token, address, reason, hold_until, event_number, version, created_at, updated_at, traceparent
 from orders where id = $1;
 
 -- order_version: maybe

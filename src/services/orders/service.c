@@ -240,12 +240,11 @@ static void open_metrics(struct orders *self)
         self->reached[i] =
             metric_series(METRIC_ORDERS, order_status_word((enum order_status)i), NULL, NULL);
     self->settle_time = metric_series(METRIC_ORDER_SETTLE_SECONDS, NULL, NULL, NULL);
-    static const char *const answers[] = { "unknown",  "pending", "authorized", "captured",
-                                           "declined", "voided",  "refunded" };
     for (int i = 0; i < self->providers_count; i++)
         for (int known = KNOWN_UNKNOWN; known <= KNOWN_REFUNDED; known++)
             self->answered[i][known] =
-                metric_series(METRIC_PAYMENTS, self->providers[i].name, answers[known], NULL);
+                metric_series(METRIC_PAYMENTS, self->providers[i].name,
+                              payment_known_word((enum payment_known)known), NULL);
 }
 
 static err open_parts(struct orders *self, struct arena *arena, const struct conf *conf)

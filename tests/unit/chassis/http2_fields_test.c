@@ -50,6 +50,7 @@ TEST(a_call_of_grpc_that_brought_both_ids_does_not_hear_them_again)
     struct request request = { .response = { .status = 200, .body = STR("x") } };
     memcpy(request.request_id, "r1", 3);
     memset(request.trace_id, 'a', sizeof request.trace_id - 1);
+    request.sampled = true;
     memset(request.span_id, 'b', sizeof request.span_id - 1);
     str ids = STR(
         "x-request-id: r1\ntraceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01\n");

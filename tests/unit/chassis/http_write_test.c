@@ -27,7 +27,8 @@ TEST(the_ids_of_a_request_are_told)
     struct request request = { .response = { .status = 200 },
                                .request_id = "r-1",
                                .trace_id = "0af7651916cd43dd8448eb211c80319c",
-                               .span_id = "b7ad6b7169203331" };
+                               .span_id = "b7ad6b7169203331",
+                               .sampled = true };
     str head = head_of(t, &request, &STAYS);
     CHECK(str_find(head, STR("\r\nX-Request-Id: r-1\r\n")) > 0);
     CHECK(str_find(head, STR("\r\ntraceparent: "

@@ -64,7 +64,20 @@ TEST(a_valid_traceparent_is_continued_with_a_new_span)
         CHECK_STR((const char *)request.trace_id, TRACE);
         CHECK_STR((const char *)request.parent_id, PARENT);
         CHECK(strcmp(request.span_id, PARENT) != 0);
+        CHECK_INT(request.sampled, i != 1); /* as whoever sent it has decided */
+        CHECK(str_ends(request_traceparent(t->arena, &request), i == 1 ? STR("-00") : STR("-01")));
     }
+}
+
+TEST(who_asks_is_known_by_a_hash_only)
+{
+    struct request request = { .arena = t->arena }, other = { .arena = t->arena };
+    struct uuid user = { { 1, 2, 3 } };
+    request_note_user(&request, user);
+    request_note_user(&other, (struct uuid){ { 1, 2, 4 } });
+    CHECK_INT(strlen(request.user_hash), 16);
+    CHECK(strcmp(request.user_hash, other.user_hash) != 0);
+    CHECK(!strstr(request.user_hash, "010203"));
 }
 
 TEST(a_traceparent_that_is_not_valid_begins_a_new_trace)

@@ -69,6 +69,7 @@ TEST(the_requests_ids_and_the_length_of_its_body_go_along)
     memcpy(request->trace_id, "0123456789abcdef0123456789abcdef", 33);
     memcpy(request->span_id, "0123456789abcdef", 17);
     memcpy(request->request_id, "r-1", 4);
+    request->sampled = true;
     request->body = STR("hello");
     CHECK_STR(sent(t, request),
               ":method=POST\n:scheme=http\n:authority=orders-service\n:path=/orders\n"

@@ -1,0 +1,156 @@
+"""Where traces go: Jaeger and Zipkin, started and asked by their own APIs; and a collector of ours that is away, slow or
+refuses."""
+
+import collections
+import http.server
+import shutil
+import threading
+import time
+
+import httpx
+from brokers import Broker, Missing, free_ports
+from shop import ROOT, until
+
+Span = collections.namedtuple("Span", "trace id parent service name kind tags links start took failed")
+
+
+class Collector(Broker):
+    """Asked over HTTP, and nobody's proxy between."""
+
+    def ask(self, path, **query):
+        answer = httpx.get(f"{self.api}{path}", params=query, timeout=20, trust_env=False)
+        answer.raise_for_status()
+        return answer.json()
+
+    def trace(self, trace_id):
+        """The spans that have come."""
+        raise NotImplementedError
+
+    def trace_with(self, trace_id, enough, seconds=30.0):
+        """The spans of a trace once `enough` is true of them: they come in batches, from several programs."""
+        found = []
+
+        def look():
+            found[:] = self.trace(trace_id)
+            return enough(found)
+
+        try:
+            until(look, seconds, "the trace to be whole")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; it has {sorted((s.service, s.name) for s in found)}") from None
+        return found
+
+
+class Jaeger(Collector):
+    PORTS = ("collector.otlp.http", "collector.otlp.grpc", "query.http-server", "query.grpc-server",
+             "collector.http-server", "collector.grpc-server", "admin.http", "http-server")
+
+    def prepare(self):
+        self.program = ROOT / "build" / "tools" / "jaeger"
+        if not self.program.exists():
+            raise Missing("no Jaeger here: scripts/observe-tools jaeger")
+        self.first = free_ports(len(self.PORTS) + 3)
+        self.port = self.first + self.PORTS.index("query.http-server")
+        self.api = f"http://127.0.0.1:{self.port}"
+
+    def command(self):
+        flags = [f"--{name}.host-port=127.0.0.1:{self.first + i}" for i, name in enumerate(self.PORTS)]
+        agents = ("jaeger-compact", "jaeger-binary", "zipkin-compact")
+        flags += [f"--processor.{name}.server-host-port=127.0.0.1:{self.first + len(self.PORTS) + i}"
+                  for i, name in enumerate(agents)]
+        return [str(self.program), *flags]
+
+    def environment(self):
+        return {"SPAN_STORAGE_TYPE": "memory"}
+
+    def answers(self):
+        try:
+            return self.ask("/api/services") is not None
+        except httpx.HTTPError:
+            return False
+
+    def settings(self, **more):
+        return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.first}",
+                "OTEL_BSP_SCHEDULE_DELAY": "100", **more}
+
+    def trace(self, trace_id):
+        answer = httpx.get(f"{self.api}/api/traces/{trace_id}", timeout=20, trust_env=False)
+        if answer.status_code == 404:
+            return []
+        (trace,) = answer.json()["data"]
+        return [self.span(span, trace["processes"]) for span in trace["spans"]]
+
+    def span(self, span, processes):
+        tags = {tag["key"]: tag["value"] for tag in span["tags"]}
+        parents = [r["spanID"] for r in span["references"] if r["refType"] == "CHILD_OF" and r["traceID"] == span["traceID"]]
+        links = [(r["traceID"], r["spanID"]) for r in span["references"] if r["refType"] == "FOLLOWS_FROM"]
+        return Span(span["traceID"], span["spanID"], parents[0] if parents else None,
+                    processes[span["processID"]]["serviceName"], span["operationName"], tags.get("span.kind", "internal"),
+                    tags, links, span["startTime"], span["duration"], bool(tags.get("error")))
+
+    def find(self, service, **query):
+        """Ids of traces in which a service has a span of that operation, or with those tags."""
+        found = self.ask("/api/traces", service=service, limit=1500, lookback="1h", **query)
+        return [trace["traceID"] for trace in found["data"]]
+
+
+class Zipkin(Collector):
+    def prepare(self):
+        self.jar = ROOT / "build" / "brokers" / "zipkin" / "zipkin.jar"
+        if not self.jar.exists():
+            raise Missing("no Zipkin here: scripts/observe-tools zipkin")
+        if not shutil.which("java"):
+            raise Missing("no Java here")
+        self.api = f"http://127.0.0.1:{self.port}"
+
+    def command(self):
+        port = "--armeria.ports[0]."
+        return ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(self.jar),
+                f"{port}ip=127.0.0.1", f"{port}port={self.port}", f"{port}protocols=http"]
+
+    def answers(self):
+        try:
+            return httpx.get(f"{self.api}/health", timeout=5, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def settings(self, **more):
+        return {"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_ZIPKIN_ENDPOINT": f"{self.api}/api/v2/spans",
+                "OTEL_BSP_SCHEDULE_DELAY": "100", **more}
+
+    def trace(self, trace_id):
+        answer = httpx.get(f"{self.api}/api/v2/trace/{trace_id}", timeout=20, trust_env=False)
+        if answer.status_code == 404:
+            return []
+        return [Span(s["traceId"], s["id"], s.get("parentId"), s["localEndpoint"]["serviceName"], s["name"],
+                     s.get("kind", "internal").lower(), s.get("tags", {}), [], s["timestamp"], s["duration"],
+                     "error" in s.get("tags", {})) for s in answer.json()]
+
+
+class Listener:
+    """A collector of ours on a port: answers with `status`, after `delay` seconds; keeps what it was sent."""
+
+    def __init__(self, status=200, delay=0.0):
+        self.status, self.delay, self.bodies, self.headers = status, delay, [], []
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                time.sleep(listener.delay)
+                listener.headers.append(dict(self.headers))
+                listener.bodies.append((self.path, body))
+                self.send_response(listener.status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,70 @@
+/* Spans as a test sees them: kept in the order in which they ended. */
+#pragma once
+#include "chassis/trace.h"
+#include "tests/lib/test.h"
+
+#include <string.h>
+
+enum { SPANS_TAKEN_MAX = 32 };
+
+struct spans_taken {
+    int count;
+    struct span spans[SPANS_TAKEN_MAX];
+};
+
+static inline void spans_take(void *subject, const void *record, size_t size)
+{
+    struct spans_taken *taken = subject;
+    CHECK(taken->count < SPANS_TAKEN_MAX && size <= sizeof(struct span));
+    span_read(record, &taken->spans[taken->count++]);
+}
+
+static inline void spans_forget(void *subject)
+{
+    (void)subject;
+    trace_use(NULL);
+}
+
+/* Records with that sampler until the test ends. */
+static inline void spans_record(struct test *t, struct spans_taken *taken,
+                                struct trace_config config)
+{
+    config.take = spans_take;
+    config.subject = taken;
+    trace_use(&config);
+    arena_defer(t->arena, spans_forget, NULL);
+}
+
+/* In a trace that is sampled. */
+static inline struct trace_context context_of(const char *trace_id)
+{
+    return trace_context_of(trace_id, "b7ad6b7169203331", true);
+}
+
+static inline str span_name(const struct span *span) { return str_of(span->text, span->name_len); }
+
+/* An attribute; STR_NONE, or INT64_MIN, where there is none. */
+static inline str span_word(const struct span *span, const char *key)
+{
+    for (int i = 0; i < span->attributes_count; i++)
+        if (strcmp(span->attributes[i].key, key) == 0)
+            return str_of(span->text + span->attributes[i].at, span->attributes[i].len);
+    return STR_NONE;
+}
+
+static inline int64_t span_value(const struct span *span, const char *key)
+{
+    for (int i = 0; i < span->attributes_count; i++)
+        if (strcmp(span->attributes[i].key, key) == 0)
+            return span->attributes[i].number;
+    return INT64_MIN;
+}
+
+/* The span of that name, which must be there. */
+static inline const struct span *span_named(const struct spans_taken *taken, const char *name)
+{
+    for (int i = 0; i < taken->count; i++)
+        if (str_equal(span_name(&taken->spans[i]), str_of_z(name)))
+            return &taken->spans[i];
+    FAIL("no span %s", name);
+}
