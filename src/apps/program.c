@@ -29,6 +29,8 @@ struct running {
     const struct conf *conf;
     struct disk_lock *lock;
     struct observe *observe;
+    int argc;
+    char *const *argv;
     struct loop *loop;
     struct shop *shop;
     struct doors *doors;
@@ -131,29 +133,50 @@ static void on_terminate(void *subject)
         begin_closing(self);
 }
 
-static void on_hangup(void *subject)
-{
-    struct running *self = subject;
-
-    tell_manager(self, STR("RELOADING=1"));
-    doors_reload(self->doors);
-    tell_manager(self, STR("READY=1"));
-}
-
-/* ---- The beginning ---- */
-
-static err set_log(struct running *self)
+static err set_log(struct arena *arena, const struct conf *conf)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error" };
     static const char *const formats[] = { "json", "text", "auto" };
     int level, format;
 
-    TRY(conf_choice(self->arena, self->conf, CONF_LOG_LEVEL, levels, 4, &level));
-    TRY(conf_choice(self->arena, self->conf, CONF_LOG_FORMAT, formats, 3, &format));
+    TRY(conf_choice(arena, conf, CONF_LOG_LEVEL, levels, 4, &level));
+    TRY(conf_choice(arena, conf, CONF_LOG_FORMAT, formats, 3, &format));
     log_setup((enum log_level)level,
               format == 0 || (format == 2 && !process_on_terminal(STDOUT_FILENO)));
     return OK;
 }
+
+/* What may change while it runs: the file of settings is read again. One that is refused leaves
+ * what was there. */
+static err read_log_again(const struct running *self, struct arena *arena)
+{
+    const struct conf *conf;
+
+    TRY(conf_load(arena, self->argc, self->argv, environ, &conf, NULL));
+    return set_log(arena, conf);
+}
+
+static void reload_log(const struct running *self)
+{
+    struct arena *arena = arena_open(START_BYTES_MAX);
+    err error = read_log_again(self, arena);
+
+    if (error)
+        LOG(LOG_ERROR, "settings.refused", LOG_TEXT("error", err_describe(arena, error)));
+    arena_close(arena);
+}
+
+static void on_hangup(void *subject)
+{
+    struct running *self = subject;
+
+    tell_manager(self, STR("RELOADING=1"));
+    reload_log(self);
+    doors_reload(self->doors);
+    tell_manager(self, STR("READY=1"));
+}
+
+/* ---- The beginning ---- */
 
 /* Before anything else, so that a second copy is named as what it is. */
 static err take_data_dir(struct running *self)
@@ -192,16 +215,24 @@ static void raise_files(const struct running *self)
 static err prepare(struct running *self, int argc, char *const *argv)
 {
     TRY(conf_load(self->arena, argc, argv, environ, &self->conf, NULL));
-    TRY(set_log(self));
+    TRY(set_log(self->arena, self->conf));
     crypto_init();
     TRY(take_data_dir(self));
     raise_files(self);
     return OK;
 }
 
+/* Whose log it is: of the one service that the program is, or of the shop. */
+static const char *service_of(const struct program *program)
+{
+    if (program->members_count == 1 && !program->has_gateway)
+        return program->members[0]->name;
+    return program->members_count == 0 ? "gateway" : "shop";
+}
+
 static err open_all(struct running *self)
 {
-    TRY(observe_open(self->arena, self->conf, &self->observe));
+    TRY(observe_open(self->arena, self->conf, service_of(self->program), &self->observe));
     struct shop_config config = { .conf = self->conf,
                                   .members = self->program->members,
                                   .members_count = self->program->members_count,
@@ -295,6 +326,8 @@ static int start(struct running *self, int argc, char *const *argv)
         return tell(str_format(arena, "%s %" STR_F "\n", self->program->name, STR_A(version)));
     }
 
+    self->argc = argc;
+    self->argv = argv;
     err error = prepare(self, argc, argv);
     int code = error ? complain(self, error) : run(self);
     disk_lock_drop(self->lock);

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "chassis/trace.h"
 #include "os/clock.h"
 #include "os/disk.h"
 
@@ -28,6 +29,8 @@ enum {
 static struct {
     atomic_int least;
     atomic_bool json;
+    void (*take)(void *subject, const char *line, size_t len);
+    void *taker;
 } setup = { .least = LOG_INFO };
 
 /* How often each event came of late: the hash of its name, and the second with the count in it. */
@@ -40,6 +43,12 @@ void log_setup(enum log_level least, bool json)
 {
     atomic_store_explicit(&setup.least, (int)least, memory_order_relaxed);
     atomic_store_explicit(&setup.json, json, memory_order_relaxed);
+}
+
+void log_use(void (*take)(void *subject, const char *line, size_t len), void *subject)
+{
+    setup.take = take;
+    setup.taker = subject;
 }
 
 /* ---- The pace of each event ---- */
@@ -268,12 +277,28 @@ static void end_line(struct line *line)
     line->len += end.len;
 }
 
-/* A whole line, from `room` on; gives how long it is. */
-static size_t make_line(char *room, enum log_level level, const char *event, uint64_t left_out,
-                        const struct log_field *fields, int count)
+/* The span that the thread is in, where the fields do not say it. */
+static void add_trace(struct line *line, const struct log_field *fields, int count)
 {
-    struct line line = { .bytes = room,
-                         .json = atomic_load_explicit(&setup.json, memory_order_relaxed) };
+    const struct trace_context *here = trace_here();
+    char trace_id[2 * TRACE_ID_BYTES + 1], span_id[2 * SPAN_ID_BYTES + 1];
+
+    if (!here)
+        return;
+    for (int i = 0; i < count; i++)
+        if (strcmp(fields[i].key, "trace_id") == 0)
+            return;
+    trace_hex(here->trace_id, TRACE_ID_BYTES, trace_id);
+    trace_hex(here->span_id, SPAN_ID_BYTES, span_id);
+    add_field(line, &LOG_TEXT("trace_id", str_of_z(trace_id)));
+    add_field(line, &LOG_TEXT("span_id", str_of_z(span_id)));
+}
+
+/* A whole line, from `room` on; gives how long it is. */
+static size_t make_line_as(bool json, char *room, enum log_level level, const char *event,
+                           uint64_t left_out, const struct log_field *fields, int count)
+{
+    struct line line = { .bytes = room, .json = json };
 
     if (line.json)
         begin_json(&line, level, event, clock_wall_us());
@@ -283,8 +308,25 @@ static size_t make_line(char *room, enum log_level level, const char *event, uin
         add_field(&line, &LOG_NUMBER("left_out", (int64_t)left_out));
     for (int i = 0; i < count; i++)
         add_field(&line, &fields[i]);
+    add_trace(&line, fields, count);
     end_line(&line);
     return line.len;
+}
+
+static size_t make_line(char *room, enum log_level level, const char *event, uint64_t left_out,
+                        const struct log_field *fields, int count)
+{
+    bool json = atomic_load_explicit(&setup.json, memory_order_relaxed);
+    size_t len = make_line_as(json, room, level, event, left_out, fields, count);
+
+    if (setup.take && json) {
+        setup.take(setup.taker, room, len - 1);
+    } else if (setup.take) {
+        char as_json[LOG_LINE_BYTES_MAX];
+        size_t json_len = make_line_as(true, as_json, level, event, left_out, fields, count);
+        setup.take(setup.taker, as_json, json_len - 1);
+    }
+    return len;
 }
 
 static bool is_wanted(enum log_level level)

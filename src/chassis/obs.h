@@ -11,6 +11,11 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* What is logged from now on, and how. Until then: LOG_INFO, as text. Any thread. */
 void log_setup(enum log_level least, bool json);
 
+/* Every line that is logged goes there, too, as JSON without its end; NULL: nowhere, as it is at
+ * first. `take` runs on the thread that logs and must not log or wait. While no other thread runs.
+ */
+void log_use(void (*take)(void *subject, const char *line, size_t len), void *subject);
+
 struct log_field {
     const char *key;
     enum { LOG_STR, LOG_INT } kind;

@@ -2,6 +2,7 @@
 
 #include "base/uuid.h"
 #include "chassis/export.h"
+#include "chassis/log_otlp.h"
 #include "chassis/trace.h"
 #include "chassis/trace_encode.h"
 #include "chassis/version.h"
@@ -18,7 +19,7 @@ enum {
 struct observe {
     struct arena *memory; /* holds this */
     struct trace_source source;
-    struct exporter *traces;
+    struct exporter *traces, *logs;
 };
 
 /* ---- settings ---- */
@@ -167,13 +168,36 @@ static err open_traces(struct observe *self, struct arena *arena, const struct c
     return OK;
 }
 
+/* ---- logs ---- */
+
+static void take_line(void *subject, const char *line, size_t len)
+{
+    export_put(subject, line, len);
+}
+
+static err open_logs(struct observe *self, struct arena *arena, const struct conf *conf)
+{
+    struct export_config export;
+
+    TRY(read_export(arena, conf, &export));
+    TRY(otlp_url(arena, conf, CONF_OTEL_EXPORTER_OTLP_LOGS_ENDPOINT,
+                 "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "/v1/logs", &export.url));
+    export.name = "logs";
+    export.encode = log_otlp;
+    export.subject = &self->source;
+    self->logs = export_open(&export);
+    log_use(take_line, self->logs);
+    return OK;
+}
+
 /* ---- opening and closing ---- */
 
-static void name_source(struct observe *self, const struct conf *conf)
+static void name_source(struct observe *self, const struct conf *conf, const char *program)
 {
     char id[UUID_TEXT_LEN];
     uuid_write(id_new(), id);
     self->source = (struct trace_source){
+        .program = program,
         .service_name = str_copy(self->memory, conf_text(conf, CONF_OTEL_SERVICE_NAME)),
         .attributes = str_copy(self->memory, conf_text(conf, CONF_OTEL_RESOURCE_ATTRIBUTES)),
         .version = version_number(),
@@ -181,21 +205,25 @@ static void name_source(struct observe *self, const struct conf *conf)
     };
 }
 
-err observe_open(struct arena *arena, const struct conf *conf, struct observe **out)
+err observe_open(struct arena *arena, const struct conf *conf, const char *program,
+                 struct observe **out)
 {
     static const char *const exporters[] = { "none", "otlp", "zipkin" };
-    int traces;
+    int traces, logs;
 
-    ASSERT(arena && conf && out);
+    ASSERT(arena && conf && program && out);
     *out = NULL;
     TRY(conf_choice(arena, conf, CONF_OTEL_TRACES_EXPORTER, exporters, 3, &traces));
-    if (conf_int(conf, CONF_OTEL_SDK_DISABLED) || traces == 0)
+    TRY(conf_choice(arena, conf, CONF_OTEL_LOGS_EXPORTER, exporters, 2, &logs));
+    if (conf_int(conf, CONF_OTEL_SDK_DISABLED) || (traces == 0 && logs == 0))
         return OK;
     struct arena *memory = arena_open(ARENA_CHUNK_BYTES);
     struct observe *self = arena_new(memory, struct observe);
     *self = (struct observe){ .memory = memory };
-    name_source(self, conf);
-    err error = open_traces(self, arena, conf, traces);
+    name_source(self, conf, program);
+    err error = traces != 0 ? open_traces(self, arena, conf, traces) : OK;
+    if (error == OK && logs != 0)
+        error = open_logs(self, arena, conf);
     if (error != OK) {
         observe_close(self);
         return error;
@@ -209,6 +237,8 @@ void observe_close(struct observe *observe)
     if (!observe)
         return;
     trace_use(NULL);
+    log_use(NULL, NULL);
     export_close(observe->traces, CLOSE_PATIENCE_US);
+    export_close(observe->logs, CLOSE_PATIENCE_US);
     arena_close(observe->memory);
 }

@@ -5,10 +5,11 @@
 
 /* Who sends: the attributes of OpenTelemetry's resource, and the name of each service. */
 struct trace_source {
-    str service_name; /* of all; none: "duka-" and the span's own service */
-    str version;      /* service.version */
-    str instance;     /* service.instance.id */
-    str attributes;   /* more of them: "key=value,key=value", as OTEL_RESOURCE_ATTRIBUTES */
+    const char *program; /* whose log it is: "orders"; "shop" where it is all of them */
+    str service_name;    /* of all; none: "duka-" and the span's own service */
+    str version;         /* service.version */
+    str instance;        /* service.instance.id */
+    str attributes;      /* more of them: "key=value,key=value", as OTEL_RESOURCE_ATTRIBUTES */
 };
 
 /* The body of a request (`source` is a struct trace_source, records are of trace.h). */

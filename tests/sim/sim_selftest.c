@@ -162,7 +162,8 @@ static const struct change changes[] = {
       "insert into orders select randomblob(16), customer, status, payment, fulfilment,"
       " total_minor,"
       " currency, captured_minor, refunded_minor, provider, payment_token, address, reason,"
-      " hold_until, event_number, version, created_at, updated_at, forgotten from orders where"
+      " hold_until, event_number, version, created_at, updated_at, forgotten,"
+      " traceparent from orders where"
       " payment ="
       " 'none'"
       " limit 1" },

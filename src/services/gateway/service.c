@@ -507,8 +507,9 @@ static void on_served(void *subject, const struct request *request, int64_t took
         LOG_TEXT("client", request->client_address),
         LOG_TEXT("request_id", str_of_z(request->request_id)),
         LOG_TEXT("trace_id", str_of_z(request->trace_id)),
+        LOG_TEXT("span_id", str_of_z(request->span_id)),
     };
-    int count = 9;
+    int count = 10;
 
     if (request->user_hash[0])
         fields[count++] = LOG_TEXT("user", str_of_z(request->user_hash));

@@ -5,6 +5,7 @@
 #include "os/disk.h"
 #include "os/sync.h"
 #include "tests/lib/test.h"
+#include "tests/unit/chassis/trace_fixture.h"
 
 #include <stdio.h>
 
@@ -88,6 +89,57 @@ TEST(log_line_is_text_for_people)
         LOG_TEXT("words", STR("two words")), LOG_TEXT("none", STR_NONE), LOG_NUMBER("n", 7));
     CHECK_STR(end(t), "00:00:00.123 info  shop.ready address=0.0.0.0:3000 words=\"two words\" "
                       "none=\"\" n=7\n");
+}
+
+struct heard {
+    int count;
+    char line[512];
+};
+
+static void hear(void *subject, const char *line, size_t len)
+{
+    struct heard *heard = subject;
+    CHECK(len < sizeof heard->line);
+    memcpy(heard->line, line, len);
+    heard->line[len] = '\0';
+    heard->count++;
+}
+
+TEST(log_lines_go_to_an_exporter_as_json_whatever_people_see)
+{
+    struct heard heard = { .count = 0 };
+    for (int json = 0; json < 2; json++) {
+        begin(t, LOG_INFO, json);
+        log_use(hear, &heard);
+        LOG(LOG_DEBUG, "t.below", LOG_NUMBER("n", 1));
+        LOG(LOG_WARN, "t.exported", LOG_TEXT("a", STR("b\n")));
+        log_use(NULL, NULL);
+        LOG(LOG_WARN, "t.alone", LOG_NUMBER("n", 1));
+        CHECK_INT(lines_of(end(t)), 2);
+        CHECK_INT(heard.count, json + 1);
+        CHECK_STR(member(t, str_of_z(heard.line), "event"), "t.exported");
+        CHECK_STR(member(t, str_of_z(heard.line), "a"), "b\n");
+    }
+}
+
+TEST(log_lines_of_a_thread_in_a_span_say_so_unless_they_name_another)
+{
+    struct spans_taken taken = { .count = 0 };
+    struct trace_context here =
+        trace_context_of("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", true);
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
+    begin(t, LOG_INFO, true);
+    struct trace_here before = trace_enter(&here, "orders");
+    LOG(LOG_INFO, "t.inside", LOG_NUMBER("n", 1));
+    str inside = end(t);
+    begin(t, LOG_INFO, true);
+    LOG(LOG_INFO, "t.other", LOG_TEXT("trace_id", STR("x")));
+    trace_leave(before);
+    str other = end(t);
+    CHECK_STR(member(t, inside, "trace_id"), "0af7651916cd43dd8448eb211c80319c");
+    CHECK_STR(member(t, inside, "span_id"), "b7ad6b7169203331");
+    CHECK_STR(member(t, other, "trace_id"), "x");
+    CHECK(str_find(other, STR("span_id")) < 0);
 }
 
 TEST(log_without_fields_is_a_line_too)

@@ -16,7 +16,7 @@ static str refused(struct test *t, const char *first, const char *second)
 {
     const char *const environment[] = { "OTEL_TRACES_EXPORTER=otlp", first, second, NULL };
     struct observe *observe;
-    err error = observe_open(t->arena, conf_with(t, environment), &observe);
+    err error = observe_open(t->arena, conf_with(t, environment), "shop", &observe);
     CHECK_ERR(error, SETTING_INVALID);
     CHECK(!observe && !trace_is_on());
     return error->detail;
@@ -28,9 +28,9 @@ TEST(nothing_is_recorded_unless_it_is_asked_for)
     static const char *const disabled[] = { "OTEL_TRACES_EXPORTER=otlp", "OTEL_SDK_DISABLED=true",
                                             NULL };
     struct observe *observe;
-    CHECK_OK(observe_open(t->arena, conf_with(t, none), &observe));
+    CHECK_OK(observe_open(t->arena, conf_with(t, none), "shop", &observe));
     CHECK(!observe && !trace_is_on());
-    CHECK_OK(observe_open(t->arena, conf_with(t, disabled), &observe));
+    CHECK_OK(observe_open(t->arena, conf_with(t, disabled), "shop", &observe));
     CHECK(!observe && !trace_is_on());
     observe_close(NULL);
 }
@@ -45,7 +45,7 @@ TEST(what_is_asked_for_is_recorded_until_it_closes)
                                             "OTEL_EXPORTER_ZIPKIN_ENDPOINT=http://127.0.0.1:1/",
                                             "OTEL_EXPORTER_OTLP_HEADERS=a=b,c=d=e", NULL };
         struct observe *observe;
-        CHECK_OK(observe_open(t->arena, conf_with(t, environment), &observe));
+        CHECK_OK(observe_open(t->arena, conf_with(t, environment), "shop", &observe));
         CHECK(observe && trace_is_on());
         observe_close(observe);
         CHECK(!trace_is_on());
