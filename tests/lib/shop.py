@@ -688,7 +688,7 @@ class Shop:
         key = Person(self.http, self.url)
         key.id, key.token = made["id"], made["secret"]
         for door, path in self.key_probes():  # a busy program answers 503, whether it knows the key or not
-            until(lambda: key.at(door).get(path).status_code in (200, 403), 20, f"the new key is known at {door}")
+            until(lambda: key.at(door).get(path).status_code in (200, 403, 422), 20, f"the new key is known at {door}")
         return key
 
     def key_probes(self):
