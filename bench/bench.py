@@ -558,6 +558,8 @@ def grown(options, size, port):
         finally:
             maker.stop()
         (kept / "made").touch()
+    for file in (kept / "data").glob("*.db"):  # what is measured is processor time, not a disk that reads it for the first time
+        subprocess.run(["dd", f"if={file}", "of=/dev/null", "bs=1M"], check=True, capture_output=True)
     shop = Duka(kept, SERVER_CORE, port=port, **settings)
     shop.start()
     api = Api(port)
@@ -659,4 +661,5 @@ def main():
     sys.exit(1 if missed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
