@@ -31,6 +31,9 @@ from gateways import DukaGateway, Envoy, NginxProxy, Service, status_of
 from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "lib"))
+from collectors import Listener  # noqa: E402
+
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
@@ -262,6 +265,30 @@ def bench_batch(folder, options):
     finally:
         batched.stop()
         single.stop()
+
+
+def bench_tracing(folder, options):
+    """Orders with a tenth of them traced and sent to a collector, against the same untraced; a round of each in turn."""
+    sink = Listener()
+    traced = Duka(Path(folder) / "traced", SERVER_CORE, port=PORT + 30, OTEL_TRACES_EXPORTER="otlp",
+                  OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_TRACES_SAMPLER="parentbased_traceidratio",
+                  OTEL_TRACES_SAMPLER_ARG="0.1", OTEL_BSP_MAX_QUEUE_SIZE="65536", TRACE_SLOW="0ms")
+    quiet = Duka(Path(folder) / "quiet", SERVER_CORE, port=PORT + 40)
+    try:
+        traced.start()
+        quiet.start()
+        tokens = [lua_file(folder, f"tokens-{i}", one.seed(1000, 50)) for i, one in enumerate((traced, quiet))]
+        ours, theirs = [], []
+        for _ in range(options.rounds):
+            ours.append(measured(traced, lambda: order_load(traced, tokens[0], options, 64)))
+            theirs.append(measured(quiet, lambda: order_load(quiet, tokens[1], options, 64)))
+        sent = sum(len(body) for _, body in sink.bodies)
+        print(f"{len(sink.bodies)} requests to the collector, {sent / 1e6:.1f} MB", flush=True)
+        return report("order, a tenth traced / untraced", ours, theirs, 1.05) and sent > 0
+    finally:
+        traced.stop()
+        quiet.stop()
+        sink.close()
 
 
 def bench_inner(folder, options):
@@ -640,6 +667,7 @@ def bench_statements(folder, options):
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
            "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
+           "tracing": bench_tracing,
            "proxy": bench_proxy, "apart": bench_apart, "idle-apart": bench_idle_apart, "sweep": bench_sweep,
            "flood": bench_flood, "million": bench_million, "events": bench_events}
 

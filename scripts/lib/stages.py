@@ -281,7 +281,7 @@ STAGES = {
     "fuzz": (120, ["asan"], fuzz_programs),
     "e2e": (1200, ["asan", "release"], lambda word: pytest_programs("e2e", word, "asan")),
     # Traces and logs by real collectors, where scripts/observe-tools has put them (`make test-observe` does).
-    "observe": (1800 if os.environ.get("OBSERVE") == "whole" else 120, ["asan", "release"],
+    "observe": (1800 if os.environ.get("OBSERVE") == "whole" else 300, ["asan", "release"],
                 lambda word: pytest_programs("observe", word, "asan")),
     # Bounded by count and seed to about a minute; `make conformance` runs it whole.
     "conformance": (3600 if WHOLE else 240, ["asan"], lambda word: pytest_programs("conformance", word, "asan")),

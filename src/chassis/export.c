@@ -57,10 +57,11 @@ struct export_stats export_stats_of(const struct exporter *exporter)
 
 /* ---- gathering ---- */
 
-void export_put(struct exporter *exporter, const void *bytes, size_t size)
+void export_put(struct exporter *exporter, const void *bytes, size_t size, const void *more,
+                size_t more_size)
 {
-    ASSERT(exporter && bytes && size > 0 && size <= EXPORT_RECORD_BYTES_MAX);
-    size_t room_size = (size + 7) & ~(size_t)7;
+    ASSERT(exporter && bytes && size > 0 && size + more_size <= EXPORT_RECORD_BYTES_MAX);
+    size_t room_size = (size + more_size + 7) & ~(size_t)7;
 
     lock_take(&exporter->lock);
     struct room *room = exporter->gathers;
@@ -69,7 +70,9 @@ void export_put(struct exporter *exporter, const void *bytes, size_t size)
     if (has_room) {
         char *at = room->bytes + room->used;
         memcpy(at, bytes, size);
-        room->records[room->count++] = (struct export_record){ at, size };
+        if (more_size > 0)
+            memcpy(at + size, more, more_size);
+        room->records[room->count++] = (struct export_record){ at, size + more_size };
         room->used += room_size;
         if (room->count == exporter->config.batch_max)
             cond_wake_one(&exporter->wake);

@@ -43,8 +43,10 @@ struct exporter;
 /* Opens and starts it; strings are copied. */
 struct exporter *export_open(const struct export_config *config);
 
-/* Takes a copy of a record, or drops and counts it. Any thread. */
-void export_put(struct exporter *exporter, const void *bytes, size_t size);
+/* Takes a copy of a record, or drops and counts it; `more` goes behind it (NULL: nothing). Any
+ * thread. */
+void export_put(struct exporter *exporter, const void *bytes, size_t size, const void *more,
+                size_t more_size);
 
 /* Sends what is there, for at most `patience_us`, and ends. Nobody may put any more. Accepts NULL.
  */

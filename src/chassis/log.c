@@ -47,8 +47,9 @@ void log_setup(enum log_level least, bool json)
 
 void log_use(void (*take)(void *subject, const char *line, size_t len), void *subject)
 {
-    setup.take = take;
-    setup.taker = subject;
+    if (take)
+        setup.taker = subject; /* it stays for those who have just looked */
+    __atomic_store_n(&setup.take, take, __ATOMIC_RELEASE);
 }
 
 /* ---- The pace of each event ---- */
@@ -318,13 +319,14 @@ static size_t make_line(char *room, enum log_level level, const char *event, uin
 {
     bool json = atomic_load_explicit(&setup.json, memory_order_relaxed);
     size_t len = make_line_as(json, room, level, event, left_out, fields, count);
+    void (*take)(void *, const char *, size_t) = __atomic_load_n(&setup.take, __ATOMIC_ACQUIRE);
 
-    if (setup.take && json) {
-        setup.take(setup.taker, room, len - 1);
-    } else if (setup.take) {
+    if (take && json) {
+        take(setup.taker, room, len - 1);
+    } else if (take) {
         char as_json[LOG_LINE_BYTES_MAX];
         size_t json_len = make_line_as(true, as_json, level, event, left_out, fields, count);
-        setup.take(setup.taker, as_json, json_len - 1);
+        take(setup.taker, as_json, json_len - 1);
     }
     return len;
 }

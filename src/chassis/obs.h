@@ -12,8 +12,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_setup(enum log_level least, bool json);
 
 /* Every line that is logged goes there, too, as JSON without its end; NULL: nowhere, as it is at
- * first. `take` runs on the thread that logs and must not log or wait. While no other thread runs.
- */
+ * first. `take` runs on the thread that logs and must not log or wait; it may still be called for
+ * a moment by a thread that was logging when it was taken back. */
 void log_use(void (*take)(void *subject, const char *line, size_t len), void *subject);
 
 struct log_field {

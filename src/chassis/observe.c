@@ -134,9 +134,10 @@ static err read_sampler(struct arena *arena, const struct conf *conf, struct tra
     return OK;
 }
 
-static void take_span(void *subject, const void *record, size_t size)
+static void take_span(void *subject, const void *head, size_t head_size, const void *links,
+                      size_t links_size)
 {
-    export_put(subject, record, size);
+    export_put(subject, head, head_size, links, links_size);
 }
 
 /* `exporter`: none, otlp, zipkin. */
@@ -172,7 +173,7 @@ static err open_traces(struct observe *self, struct arena *arena, const struct c
 
 static void take_line(void *subject, const char *line, size_t len)
 {
-    export_put(subject, line, len);
+    export_put(subject, line, len, NULL, 0);
 }
 
 static err open_logs(struct observe *self, struct arena *arena, const struct conf *conf)
@@ -237,8 +238,8 @@ void observe_close(struct observe *observe)
     if (!observe)
         return;
     trace_use(NULL);
-    log_use(NULL, NULL);
     export_close(observe->traces, CLOSE_PATIENCE_US);
+    log_use(NULL, NULL); /* what an exporter had to say went along */
     export_close(observe->logs, CLOSE_PATIENCE_US);
     arena_close(observe->memory);
 }

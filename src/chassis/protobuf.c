@@ -117,3 +117,24 @@ void protobuf_add_fixed32(struct text *out, uint32_t field, uint32_t number)
     varint_add(out, (uint64_t)field << TYPE_BITS | TYPE_FIXED32);
     fixed_add(out, number, 4);
 }
+
+enum { LENGTH_BYTES = 4, LENGTH_BITS = 7 };
+
+size_t protobuf_begin(struct text *out, uint32_t field)
+{
+    ASSERT(out && field > 0);
+    varint_add(out, (uint64_t)field << TYPE_BITS | PROTOBUF_BYTES);
+    text_reserve(out, LENGTH_BYTES);
+    out->len += LENGTH_BYTES;
+    return out->len;
+}
+
+void protobuf_end(struct text *out, size_t mark)
+{
+    ASSERT(out && mark >= LENGTH_BYTES && mark <= out->len);
+    size_t len = out->len - mark;
+    ASSERT(len >> (LENGTH_BYTES * LENGTH_BITS) == 0);
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        out->ptr[mark - LENGTH_BYTES + (size_t)i] =
+            (char)((len >> (LENGTH_BITS * i) & 0x7f) | (i + 1 < LENGTH_BYTES ? 0x80 : 0));
+}

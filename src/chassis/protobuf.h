@@ -25,5 +25,12 @@ bool protobuf_find(str message, uint32_t number, str *out);
 /* Adds a field to a message. */
 void protobuf_add_number(struct text *out, uint32_t field, uint64_t number);
 void protobuf_add_bytes(struct text *out, uint32_t field, str bytes);
+
+/* The same of fixed width. */
 void protobuf_add_fixed64(struct text *out, uint32_t field, uint64_t number);
 void protobuf_add_fixed32(struct text *out, uint32_t field, uint32_t number);
+
+/* A message inside of another, written in its place: gives a mark for protobuf_end, which says how
+ * long it has become. (Its length takes four bytes, be it ever so short.) */
+size_t protobuf_begin(struct text *out, uint32_t field);
+void protobuf_end(struct text *out, size_t mark);

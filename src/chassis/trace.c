@@ -149,7 +149,16 @@ bool trace_decide(const uint8_t trace_id[TRACE_ID_BYTES], bool has_parent, bool 
 void span_new_id(struct trace_context *context)
 {
     ASSERT(context);
-    random_bytes(context->span_id, SPAN_ID_BYTES);
+    static _Thread_local uint64_t state;
+
+    if (state == 0)
+        state = random_u64();
+    state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64: nobody has to guess it, and it is cheap */
+    uint64_t bits = state;
+    bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+    bits = (bits ^ bits >> 31) | 1; /* never zero */
+    memcpy(context->span_id, &bits, SPAN_ID_BYTES);
 }
 
 /* ---- spans ---- */
@@ -162,6 +171,7 @@ static void begin(struct span *span, enum span_kind kind, const char *service, s
     span->kind = (uint8_t)kind;
     span->attributes_count = 0;
     span->links_count = span->links_left_out = 0;
+    span->links = NULL;
     span->service = service;
     size_t len = name.len < SPAN_TEXT_BYTES_MAX ? name.len : SPAN_TEXT_BYTES_MAX;
     if (len > 0)
@@ -276,14 +286,15 @@ void span_fail(struct span *span, str type)
     span_text(span, "error.type", type);
 }
 
-void span_link(struct span *span, const struct trace_context *other)
+void span_link(struct span *span, const struct trace_context *others, size_t count)
 {
-    if (!span->recorded || is_zero(other->trace_id, TRACE_ID_BYTES))
+    ASSERT(others || count == 0);
+    if (!span->recorded)
         return;
-    if (span->links_count == SPAN_LINKS_MAX)
-        span->links_left_out++;
-    else
-        span->links[span->links_count++] = *other;
+    size_t taken = count < SPAN_LINKS_MAX ? count : SPAN_LINKS_MAX;
+    span->links = others;
+    span->links_count = (uint16_t)taken;
+    span->links_left_out = (uint16_t)(count - taken);
 }
 
 /* ---- records ---- */
@@ -304,20 +315,18 @@ void span_end(struct span *span)
     span->took_us = end_us > span->start_us ? end_us - span->start_us : 0;
     span->start_us += clock_wall_us() - now_us;
 
-    size_t head = head_size(span), links = span->links_count * sizeof span->links[0];
-    char room[sizeof(struct span)]; /* what is used of it lies together */
-    memcpy(room, span, head);
-    memcpy(room + head, span->links, links);
-    setup.config.take(setup.config.subject, room, head + links);
+    setup.config.take(setup.config.subject, span, head_size(span), span->links,
+                      span->links_count * sizeof span->links[0]);
 }
 
-void span_read(const void *record, struct span *out)
+void span_read(struct arena *arena, const void *record, struct span *out)
 {
-    ASSERT(record && out);
+    ASSERT(arena && record && out);
     memcpy(out, record, offsetof(struct span, text));
     size_t head = head_size(out);
     memcpy(out->text, (const char *)record + offsetof(struct span, text), out->text_len);
-    memcpy(out->links, (const char *)record + head, out->links_count * sizeof out->links[0]);
+    out->links =
+        arena_copy(arena, (const char *)record + head, out->links_count * sizeof out->links[0]);
 }
 
 /* ---- where a thread is ---- */

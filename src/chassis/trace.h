@@ -54,8 +54,9 @@ struct trace_config {
     bool parent_based; /* what came with a decision keeps it */
     double ratio;      /* of SAMPLE_RATIO: 0 to 1, by the trace's id */
     int64_t slow_us;   /* what takes as long is kept although it is not sampled; 0: nothing is */
-    /* Takes a record, for span_read; any thread, never waits. */
-    void (*take)(void *subject, const void *record, size_t size);
+    /* Takes a record, for span_read, in two pieces; any thread, never waits. */
+    void (*take)(void *subject, const void *head, size_t head_size, const void *links,
+                 size_t links_size);
     void *subject;
 };
 
@@ -96,8 +97,8 @@ struct span {
     int64_t start_us, took_us;        /* monotonic while at work; wall once it is a record */
     int64_t end_us;                   /* 0: when span_end is called */
     struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
-    char text[SPAN_TEXT_BYTES_MAX]; /* begins with the name */
-    struct trace_context links[SPAN_LINKS_MAX];
+    const struct trace_context *links; /* borrowed until span_end */
+    char text[SPAN_TEXT_BYTES_MAX];    /* begins with the name */
 };
 
 /* Begins a span under `parent`; recorded where that is sampled and spans are recorded. `service`
@@ -132,8 +133,8 @@ void span_number(struct span *span, const char *key, int64_t value);
 /* It failed: the word of the error ("stock.insufficient") as error.type. */
 void span_fail(struct span *span, str type);
 
-/* Another span that has to do with it; those in no trace are not taken. */
-void span_link(struct span *span, const struct trace_context *other);
+/* Other spans that have to do with it, the first SPAN_LINKS_MAX of them: borrowed until it ends. */
+void span_link(struct span *span, const struct trace_context *others, size_t count);
 
 /* Ends it and hands it to the exporter. Once. */
 void span_end(struct span *span);
@@ -155,5 +156,5 @@ const struct trace_context *trace_here(void);
 /* ---- records: what an exporter gets ---- */
 
 /* A record is what is used of a struct span, its links behind its text; this spreads it out again.
- */
-void span_read(const void *record, struct span *out);
+ * The links lie in the arena. */
+void span_read(struct arena *arena, const void *record, struct span *out);

@@ -34,41 +34,33 @@ enum {
     STATUS_CODE = 3,
     STATUS_ERROR = 2,
     FLAG_SAMPLED = 1,
-    SPAN_ROOM = 1024,
 };
-
-static void add_text(struct text *out, uint32_t field, const struct text *message)
-{
-    protobuf_add_bytes(out, field, text_str(message));
-}
 
 static str bytes_of(const uint8_t *bytes, size_t count)
 {
     return str_of((const char *)bytes, count);
 }
 
-static void add_key_value(struct text *out, uint32_t field, str key, const struct text *value)
-{
-    struct text pair = text_init(out->arena, key.len + value->len + 16);
-    protobuf_add_bytes(&pair, KEY_VALUE_KEY, key);
-    add_text(&pair, KEY_VALUE_VALUE, value);
-    add_text(out, field, &pair);
-}
-
 void trace_otlp_text(struct text *out, uint32_t field, str key, str value)
 {
     ASSERT(out);
-    struct text any = text_init(out->arena, value.len + 16);
-    protobuf_add_bytes(&any, VALUE_STRING, value);
-    add_key_value(out, field, key, &any);
+    size_t pair = protobuf_begin(out, field);
+    protobuf_add_bytes(out, KEY_VALUE_KEY, key);
+    size_t any = protobuf_begin(out, KEY_VALUE_VALUE);
+    protobuf_add_bytes(out, VALUE_STRING, value);
+    protobuf_end(out, any);
+    protobuf_end(out, pair);
 }
 
 void trace_otlp_number(struct text *out, uint32_t field, str key, int64_t value)
 {
     ASSERT(out);
-    struct text any = text_init(out->arena, 16);
-    protobuf_add_number(&any, VALUE_INT, (uint64_t)value);
-    add_key_value(out, field, key, &any);
+    size_t pair = protobuf_begin(out, field);
+    protobuf_add_bytes(out, KEY_VALUE_KEY, key);
+    size_t any = protobuf_begin(out, KEY_VALUE_VALUE);
+    protobuf_add_number(out, VALUE_INT, (uint64_t)value);
+    protobuf_end(out, any);
+    protobuf_end(out, pair);
 }
 
 str trace_service_name(struct arena *arena, const struct trace_source *source, const char *service)
@@ -90,23 +82,23 @@ static void add_more_attributes(struct text *out, str list)
 void trace_otlp_resource(struct text *out, const struct trace_source *source, const char *service)
 {
     ASSERT(out && source && service);
-    struct text resource = text_init(out->arena, 256);
-    trace_otlp_text(&resource, RESOURCE_ATTRIBUTES, STR("service.name"),
+    size_t resource = protobuf_begin(out, RESOURCE_SPANS_RESOURCE);
+    trace_otlp_text(out, RESOURCE_ATTRIBUTES, STR("service.name"),
                     trace_service_name(out->arena, source, service));
-    trace_otlp_text(&resource, RESOURCE_ATTRIBUTES, STR("service.namespace"), STR("duka"));
-    trace_otlp_text(&resource, RESOURCE_ATTRIBUTES, STR("service.version"), source->version);
-    trace_otlp_text(&resource, RESOURCE_ATTRIBUTES, STR("service.instance.id"), source->instance);
-    add_more_attributes(&resource, source->attributes);
-    add_text(out, RESOURCE_SPANS_RESOURCE, &resource);
+    trace_otlp_text(out, RESOURCE_ATTRIBUTES, STR("service.namespace"), STR("duka"));
+    trace_otlp_text(out, RESOURCE_ATTRIBUTES, STR("service.version"), source->version);
+    trace_otlp_text(out, RESOURCE_ATTRIBUTES, STR("service.instance.id"), source->instance);
+    add_more_attributes(out, source->attributes);
+    protobuf_end(out, resource);
 }
 
 static void add_links(struct text *out, const struct span *span)
 {
     for (uint16_t i = 0; i < span->links_count; i++) {
-        struct text link = text_init(out->arena, 32);
-        protobuf_add_bytes(&link, LINK_TRACE_ID, bytes_of(span->links[i].trace_id, TRACE_ID_BYTES));
-        protobuf_add_bytes(&link, LINK_SPAN_ID, bytes_of(span->links[i].span_id, SPAN_ID_BYTES));
-        add_text(out, SPAN_LINKS, &link);
+        size_t link = protobuf_begin(out, SPAN_LINKS);
+        protobuf_add_bytes(out, LINK_TRACE_ID, bytes_of(span->links[i].trace_id, TRACE_ID_BYTES));
+        protobuf_add_bytes(out, LINK_SPAN_ID, bytes_of(span->links[i].span_id, SPAN_ID_BYTES));
+        protobuf_end(out, link);
     }
     if (span->links_left_out > 0)
         protobuf_add_number(out, SPAN_DROPPED_LINKS, span->links_left_out);
@@ -135,45 +127,44 @@ static bool has_parent(const struct span *span)
 
 static void add_span(struct text *out, const struct span *span)
 {
-    struct text message = text_init(out->arena, SPAN_ROOM);
+    size_t message = protobuf_begin(out, SCOPE_SPANS_SPANS);
     uint64_t start_ns = (uint64_t)span->start_us * 1000;
 
-    protobuf_add_bytes(&message, SPAN_TRACE_ID, bytes_of(span->context.trace_id, TRACE_ID_BYTES));
-    protobuf_add_bytes(&message, SPAN_SPAN_ID, bytes_of(span->context.span_id, SPAN_ID_BYTES));
+    protobuf_add_bytes(out, SPAN_TRACE_ID, bytes_of(span->context.trace_id, TRACE_ID_BYTES));
+    protobuf_add_bytes(out, SPAN_SPAN_ID, bytes_of(span->context.span_id, SPAN_ID_BYTES));
     if (has_parent(span))
-        protobuf_add_bytes(&message, SPAN_PARENT_ID, bytes_of(span->parent_id, SPAN_ID_BYTES));
-    protobuf_add_bytes(&message, SPAN_NAME, str_of(span->text, span->name_len));
-    protobuf_add_number(&message, SPAN_KIND, span->kind);
-    protobuf_add_fixed64(&message, SPAN_START, start_ns);
-    protobuf_add_fixed64(&message, SPAN_END, start_ns + (uint64_t)span->took_us * 1000);
-    add_attributes(&message, span);
-    add_links(&message, span);
+        protobuf_add_bytes(out, SPAN_PARENT_ID, bytes_of(span->parent_id, SPAN_ID_BYTES));
+    protobuf_add_bytes(out, SPAN_NAME, str_of(span->text, span->name_len));
+    protobuf_add_number(out, SPAN_KIND, span->kind);
+    protobuf_add_fixed64(out, SPAN_START, start_ns);
+    protobuf_add_fixed64(out, SPAN_END, start_ns + (uint64_t)span->took_us * 1000);
+    add_attributes(out, span);
+    add_links(out, span);
     if (span->failed) {
-        struct text status = text_init(out->arena, 8);
-        protobuf_add_number(&status, STATUS_CODE, STATUS_ERROR);
-        add_text(&message, SPAN_STATUS, &status);
+        size_t status = protobuf_begin(out, SPAN_STATUS);
+        protobuf_add_number(out, STATUS_CODE, STATUS_ERROR);
+        protobuf_end(out, status);
     }
     if (span->context.sampled)
-        protobuf_add_fixed32(&message, SPAN_FLAGS, FLAG_SAMPLED);
-    add_text(out, SCOPE_SPANS_SPANS, &message);
+        protobuf_add_fixed32(out, SPAN_FLAGS, FLAG_SAMPLED);
+    protobuf_end(out, message);
 }
 
 /* The spans of one service. */
 static void add_service(struct text *out, const struct trace_source *source, const char *service,
                         const struct span *spans, size_t count)
 {
-    struct text scope = text_init(out->arena, 32);
-    struct text scope_spans = text_init(out->arena, count * 512 + 64);
-    protobuf_add_bytes(&scope, SCOPE_NAME, STR("duka"));
-    add_text(&scope_spans, SCOPE_SPANS_SCOPE, &scope);
+    size_t resource_spans = protobuf_begin(out, REQUEST_RESOURCE_SPANS);
+    trace_otlp_resource(out, source, service);
+    size_t scope_spans = protobuf_begin(out, RESOURCE_SPANS_SCOPE_SPANS);
+    size_t scope = protobuf_begin(out, SCOPE_SPANS_SCOPE);
+    protobuf_add_bytes(out, SCOPE_NAME, STR("duka"));
+    protobuf_end(out, scope);
     for (size_t i = 0; i < count; i++)
         if (strcmp(spans[i].service, service) == 0)
-            add_span(&scope_spans, &spans[i]);
-
-    struct text resource_spans = text_init(out->arena, scope_spans.len + 512);
-    trace_otlp_resource(&resource_spans, source, service);
-    add_text(&resource_spans, RESOURCE_SPANS_SCOPE_SPANS, &scope_spans);
-    add_text(out, REQUEST_RESOURCE_SPANS, &resource_spans);
+            add_span(out, &spans[i]);
+    protobuf_end(out, scope_spans);
+    protobuf_end(out, resource_spans);
 }
 
 static bool is_first_of_service(const struct span *spans, size_t at)
@@ -192,7 +183,7 @@ str trace_otlp(struct arena *arena, const void *source, const struct export_reco
     struct text out = text_init(arena, count * 512 + 64);
 
     for (size_t i = 0; i < count; i++)
-        span_read(records[i].bytes, &spans[i]);
+        span_read(arena, records[i].bytes, &spans[i]);
     for (size_t i = 0; i < count; i++)
         if (is_first_of_service(spans, i))
             add_service(&out, source, spans[i].service, spans, count);

@@ -96,7 +96,7 @@ str trace_zipkin(struct arena *arena, const void *source, const struct export_re
     text_add_byte(&out, '[');
     for (size_t i = 0; i < count; i++) {
         struct span span;
-        span_read(records[i].bytes, &span);
+        span_read(arena, records[i].bytes, &span);
         if (i > 0)
             text_add_byte(&out, ',');
         add_span(&out, source, &span);

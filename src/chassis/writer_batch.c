@@ -445,7 +445,7 @@ static void tell_write(const struct batch_room *room, const struct member *membe
     span_end(&span);
     span_begin_late(&span, &place->here, place->parent_id, SPAN_INTERNAL, service, STR("write"),
                     member->write->handed_us, false);
-    span_link(&span, &room->span);
+    span_link(&span, &room->span, 1);
     if (member->end == WRITE_REPEATED)
         span_text(&span, "duka.outcome", STR("repeated"));
     else if (outcome != OK)
@@ -462,9 +462,12 @@ static void tell_batch(const struct batch_room *room, const struct member *first
     span_number(&span, "db.operation.batch.size", (int64_t)count);
     if (runs > 1) /* it failed as a whole, and was run again in parts */
         span_number(&span, "duka.run", (int64_t)runs);
+    struct trace_context others[WRITES_BATCH_MAX];
+    size_t others_count = 0;
     for (size_t i = 0; i < count; i++)
         if (room->members[i].place.here.sampled && &room->members[i] != first)
-            span_link(&span, &room->members[i].place.here);
+            others[others_count++] = room->members[i].place.here;
+    span_link(&span, others, others_count);
     span_end(&span);
 }
 

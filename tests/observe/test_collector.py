@@ -26,6 +26,7 @@ def exported(shop, outcome):
     return 0
 
 
+@pytest.mark.whole
 def test_an_order_is_one_trace_in_zipkin(zipkin, tmp_path):
     with Shop(tmp_path / "data", **zipkin.settings()) as shop:
         customer, sku = shop.customer(), shop.staff.new_sku(on_hand=2)

@@ -2,11 +2,9 @@
 
 import re
 import secrets
-import subprocess
 
 import pytest
-from collectors import Listener
-from shop import FAST, ROOT, STAFF_PASSWORD, Shop, accepted, refused, until
+from shop import Shop, accepted
 
 SERVICES = {"duka-gateway", "duka-orders", "duka-products"}
 
@@ -113,6 +111,7 @@ def test_each_try_of_a_payment_is_a_span_and_one_without_an_answer_failed(jaeger
         assert tries[-1].tags["duka.payment.outcome"] == "authorized" and not tries[-1].failed
 
 
+@pytest.mark.whole
 def test_members_of_a_batch_are_linked_with_it(jaeger, tmp_path):
     with Shop(tmp_path / "data", **jaeger.settings()) as shop:
         people, sku = [shop.customer() for _ in range(6)], shop.staff.new_sku(on_hand=100)

@@ -123,7 +123,7 @@ static struct exporter *open_to(struct test *t, uint16_t port, size_t records_ma
 static void put(struct exporter *exporter, int count)
 {
     for (int i = 0; i < count; i++)
-        export_put(exporter, "r", 1);
+        export_put(exporter, "r", 1, "more", 4);
 }
 
 static void wait_for(const int *number, int wanted)

@@ -86,3 +86,26 @@ TEST(the_last_of_a_field_counts_and_an_absent_one_is_empty)
     CHECK(protobuf_find(STR(""), 1, &found));
     CHECK_INT(found.len, 0);
 }
+
+TEST(a_message_inside_of_another_is_read_as_it_was_written_in_its_place)
+{
+    struct text out = text_init(t->arena, 4);
+    struct protobuf_field field;
+    size_t outer = protobuf_begin(&out, 7);
+    size_t empty = protobuf_begin(&out, 1);
+    protobuf_end(&out, empty);
+    size_t inner = protobuf_begin(&out, 2);
+    for (int i = 0; i < 100; i++)
+        protobuf_add_bytes(&out, 3, STR("abc"));
+    protobuf_end(&out, inner);
+    protobuf_add_fixed64(&out, 4, UINT64_MAX);
+    protobuf_add_fixed32(&out, 5, 1);
+    protobuf_end(&out, outer);
+    str rest = text_str(&out);
+    CHECK(protobuf_next(&rest, &field) == PROTOBUF_FIELD && field.number == 7);
+    CHECK_INT(rest.len, 0);
+    str message = field.bytes, found;
+    CHECK(protobuf_find(message, 1, &found) && found.len == 0);
+    CHECK(protobuf_find(message, 2, &found) && found.len == 500);
+    CHECK_INT(message.len, 5 + 505 + 9 + 5);
+}

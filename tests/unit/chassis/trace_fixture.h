@@ -9,14 +9,24 @@ enum { SPANS_TAKEN_MAX = 32 };
 
 struct spans_taken {
     int count;
+    struct arena *arena;
     struct span spans[SPANS_TAKEN_MAX];
+    const void *records[SPANS_TAKEN_MAX];
+    size_t sizes[SPANS_TAKEN_MAX];
 };
 
-static inline void spans_take(void *subject, const void *record, size_t size)
+static inline void spans_take(void *subject, const void *head, size_t head_size, const void *links,
+                              size_t links_size)
 {
     struct spans_taken *taken = subject;
-    CHECK(taken->count < SPANS_TAKEN_MAX && size <= sizeof(struct span));
-    span_read(record, &taken->spans[taken->count++]);
+    CHECK(taken->count < SPANS_TAKEN_MAX && head_size <= sizeof(struct span));
+    char *record = arena_array(taken->arena, char, head_size + links_size);
+    memcpy(record, head, head_size);
+    if (links_size > 0)
+        memcpy(record + head_size, links, links_size);
+    taken->records[taken->count] = record;
+    taken->sizes[taken->count] = head_size + links_size;
+    span_read(taken->arena, record, &taken->spans[taken->count++]);
 }
 
 static inline void spans_forget(void *subject)
@@ -29,6 +39,7 @@ static inline void spans_forget(void *subject)
 static inline void spans_record(struct test *t, struct spans_taken *taken,
                                 struct trace_config config)
 {
+    taken->arena = t->arena;
     config.take = spans_take;
     config.subject = taken;
     trace_use(&config);

@@ -102,8 +102,7 @@ TEST(a_span_is_taken_with_all_that_was_said_of_it)
     span_begin(&span, &parent, SPAN_CLIENT, "orders", STR("order_by_id"));
     span_text(&span, "db.system.name", STR("sqlite"));
     span_number(&span, "db.operation.batch.size", 7);
-    span_link(&span, &other);
-    span_link(&span, &(struct trace_context){ .sampled = true }); /* in no trace */
+    span_link(&span, &other, 1);
     span_fail(&span, STR("db.failed"));
     span_end(&span);
 
@@ -135,8 +134,8 @@ TEST(what_finds_no_room_in_a_span_is_left_out_and_the_rest_stays)
     span_text(&span, "b", STR("none left"));
     for (int i = 0; i < 2 * SPAN_ATTRIBUTES_MAX; i++)
         span_number(&span, "c", i);
-    for (int i = 0; i < SPAN_LINKS_MAX + 5; i++)
-        span_link(&span, &parent);
+    struct trace_context *others = arena_array(t->arena, struct trace_context, SPAN_LINKS_MAX + 5);
+    span_link(&span, others, SPAN_LINKS_MAX + 5);
     span_end(&span);
     const struct span *seen = &taken.spans[0];
     CHECK_INT(span_word(seen, "a").len, SPAN_TEXT_BYTES_MAX - 1);

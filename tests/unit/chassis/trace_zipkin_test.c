@@ -23,8 +23,8 @@ TEST(a_span_is_told_as_zipkin_takes_it)
     span_number(&span, "duka.event.number", 3);
     span_fail(&span, STR("db.failed"));
     span_end(&span);
-    struct span kept = taken.spans[0];
-    struct export_record records[] = { { &kept, sizeof kept }, { &kept, sizeof kept } };
+    struct export_record record = { taken.records[0], taken.sizes[0] };
+    struct export_record records[] = { record, record };
 
     const struct json *list;
     CHECK_OK(json_read(t->arena, trace_zipkin(t->arena, &source, records, 2), &list));
