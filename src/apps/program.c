@@ -7,7 +7,9 @@
 #include "chassis/version.h"
 #include "os/disk.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -212,10 +214,20 @@ static void raise_files(const struct running *self)
             LOG_TEXT("setting", STR("CONNECTIONS_MAX")));
 }
 
+/* Before anything foreign is read and before the first thread. A kernel without it is told, not
+ * refused: the account and systemd still hold. */
+static void enter_sandbox(const struct running *self)
+{
+    if (conf_int(self->conf, CONF_SANDBOX) != 0 && !sandbox_enter())
+        LOG(LOG_WARN, "sandbox.missing", LOG_TEXT("error", str_of_z(strerror(errno))),
+            LOG_TEXT("setting", STR("SANDBOX")));
+}
+
 static err prepare(struct running *self, int argc, char *const *argv)
 {
     TRY(conf_load(self->arena, argc, argv, environ, &self->conf, NULL));
     TRY(set_log(self->arena, self->conf));
+    enter_sandbox(self);
     crypto_init();
     TRY(take_data_dir(self));
     raise_files(self);
