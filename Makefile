@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh test-package test-wire test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh images test-package test-wire test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -22,6 +22,8 @@ test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
 test-package: ## the package in a bare Debian that boots systemd: each line of docs/one-machine.md
 	@scripts/test-package
+images:     ## the images of the four services and of the whole shop, by docker or podman
+	@scripts/images
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
 test-observe: ## traces and logs of the whole shop by a real Jaeger and Zipkin, and while the collector is away

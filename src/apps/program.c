@@ -2,6 +2,7 @@
 
 #include "apps/doors.h"
 #include "base/crypto.h"
+#include "chassis/ask.h"
 #include "chassis/obs.h"
 #include "chassis/observe.h"
 #include "chassis/version.h"
@@ -20,7 +21,8 @@ enum {
     FILES_BESIDE_CONNECTIONS = 256, /* databases, sockets of our own, files read now and then */
     PATIENCE_MS = 1500, /* for calls that wait for something to settle: longer than most do */
     GRACE_MS = 15000,   /* for an answer, once nothing new is taken */
-    OPS_GRACE_MS = 1000
+    OPS_GRACE_MS = 1000,
+    HEALTH_TIMEOUT_MS = 2000
 };
 
 enum stage { STAGE_SERVING, STAGE_DRAINING, STAGE_CLOSING };
@@ -326,6 +328,29 @@ static int tell(str text)
     return fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* Asks the program that runs on the same data whether it is ready, by the operator's socket: an
+ * image without a shell has nothing else to ask with. */
+static err check_health(struct running *self, int argc, char *const *argv)
+{
+    struct arena *arena = self->arena;
+    struct asked asked;
+
+    TRY(conf_load(arena, argc, argv, environ, &self->conf, NULL));
+    str path =
+        str_format(arena, "%" STR_F "/duka.sock", STR_A(conf_text(self->conf, CONF_DATA_DIR)));
+    TRY(ask_operator(arena, path, "GET", "/readyz", STR_NONE, HEALTH_TIMEOUT_MS, &asked));
+    if (asked.status != 200)
+        return fail(arena, UPSTREAM_UNAVAILABLE, "not ready: %" STR_F, STR_A(asked.body));
+    return OK;
+}
+
+/* The settings follow the word, as they follow the name of a program that starts. */
+static int health(struct running *self, int argc, char *const *argv)
+{
+    err error = check_health(self, argc - 1, argv + 1);
+    return error ? complain(self, error) : tell(STR("ready\n"));
+}
+
 static int start(struct running *self, int argc, char *const *argv)
 {
     struct arena *arena = self->arena;
@@ -337,6 +362,9 @@ static int start(struct running *self, int argc, char *const *argv)
         str version = version_line(arena);
         return tell(str_format(arena, "%s %" STR_F "\n", self->program->name, STR_A(version)));
     }
+
+    if (argc > 1 && strcmp(argv[1], "health") == 0)
+        return health(self, argc, argv);
 
     self->argc = argc;
     self->argv = argv;

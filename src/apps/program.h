@@ -13,5 +13,6 @@ struct program {
     bool has_gateway;
 };
 
-/* Runs it; gives what main returns. */
+/* Runs it; gives what main returns. "NAME health [SETTINGS]" asks the one that runs on the same
+ * DATA_DIR whether it is ready: 0 where it is, 1 and a line where not. */
 int program_main(const struct program *program, int argc, char *const *argv);

@@ -1,9 +1,10 @@
 """How the running shop takes signals beyond the one that stops it."""
 
 import signal
+import subprocess
 import time
 
-from shop import accepted, until
+from shop import accepted, program, until
 
 
 def test_a_second_signal_skips_the_drain_time(new_shop):
@@ -60,3 +61,20 @@ def test_the_lock_of_a_shop_that_was_killed_is_free(new_shop):
     accepted(customer.get("/users/me"))
     assert shop.dukactl("ready").stdout == "ready\n"
     shop.close()
+
+
+def test_health_is_told_by_the_program_itself(new_shop):
+    shop = new_shop().start()
+
+    def health():
+        command = [str(program("duka")), "health", "--data-dir", str(shop.data)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    asked = health()
+    if shop.apart:
+        assert asked.returncode == 1  # each has a socket of its own
+        return
+    assert (asked.returncode, asked.stdout) == (0, "ready\n")
+    shop.stop()
+    asked = health()
+    assert asked.returncode == 1 and "duka: " in asked.stderr
