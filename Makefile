@@ -26,7 +26,7 @@ images:     ## the images of the four services and of the whole shop, by docker 
 	@scripts/images
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
-test-observe: ## traces and logs of the whole shop by a real Jaeger and Zipkin, and while the collector is away
+test-observe: ## traces, logs and metrics of the whole shop by a real Jaeger, Zipkin and Prometheus, and while the collector is away
 	@scripts/observe-tools; OBSERVE=whole scripts/test --word '$(T)' --stage observe
 bench:      ## measure the release build
 	@scripts/bench

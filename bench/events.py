@@ -29,7 +29,7 @@ def told(duka):
     return {
         "sum": of("duka_event_delay_seconds_sum"),
         "count": of("duka_event_delay_seconds_count"),
-        "commit_us": of("duka_commit_microseconds_total"),
+        "commit_s": of("duka_commit_seconds_total"),
         "commits": of("duka_commits_total"),
     }
 
@@ -60,8 +60,8 @@ def order_delays(duka, token, sku):
                 found.setdefault(who, []).append(1000 * took / came)
         before = after
     commits = sum(before["commits"].values()) - sum(first["commits"].values())
-    commit_us = sum(before["commit_us"].values()) - sum(first["commit_us"].values())
-    return found, commit_us / commits / 1000
+    commit_s = sum(before["commit_s"].values()) - sum(first["commit_s"].values())
+    return found, commit_s / commits * 1000
 
 
 def measure(folder, name, settings, own):

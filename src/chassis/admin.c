@@ -129,8 +129,13 @@ static void page_ready(const struct admin *admin, struct request *request)
 static void page_metrics(const struct admin *admin, struct request *request)
 {
     (void)admin;
-    answer_text(request, STR("text/plain; version=0.0.4; charset=utf-8"),
-                metrics_text(request->arena));
+    bool open =
+        str_find(request_header(request, STR("accept")), STR("application/openmetrics-text")) >= 0;
+    answer_text(request,
+                open ? STR("application/openmetrics-text; version=1.0.0; charset=utf-8")
+                     : STR("text/plain; version=0.0.4; charset=utf-8"),
+                metrics_text(request->arena, open ? METRICS_OPEN : METRICS_PROMETHEUS));
+    response_add(&request->response, STR("Vary"), STR("Accept"));
 }
 
 static void page_version(const struct admin *admin, struct request *request)

@@ -61,7 +61,7 @@ static void count_call(struct task *task, err error)
         error && err_http_status(error) >= 500 && err_kind_of(error->code) != ERR_UNIMPLEMENTED;
     struct series **calls = ours ? service->calls_failed : service->calls_refused;
     series_add((error ? calls : service->calls_ok)[spec->index], 1);
-    series_time(service->calls_time[spec->index], clock_mono_us() - task->request->received_us);
+    request_time(task->request, service->calls_time[spec->index]);
     trace_tell_call(&task->place, service->spec->name, spec, task->request, error);
     if (!ours)
         return;

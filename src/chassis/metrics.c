@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/time.h"
+#include "os/clock.h"
 #include "os/process.h"
 
 #include <sched.h>
@@ -11,7 +12,7 @@
 
 enum { LABELS_MAX = 3, BUCKETS_COUNT = 15 };
 
-enum kind { COUNTER, GAUGE, TIME };
+enum kind { COUNTER, SECONDS, GAUGE, TIME };
 
 static const struct metric_spec {
     const char *name;
@@ -30,10 +31,18 @@ static const int64_t bounds_us[BUCKETS_COUNT] = { 250,    500,     1000,    2500
                                                   10000,  25000,   50000,   100000,  250000,
                                                   500000, 1000000, 2500000, 5000000, 10000000 };
 
+/* The newest trace whose time fell into a bucket; empty at first. Behind exemplars_lock. */
+struct exemplar {
+    char trace_id[METRIC_TRACE_ID_BYTES + 1];
+    int64_t us;
+    time_us at;
+};
+
 struct series {
     char labels[LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
-    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds */
+    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds; of SECONDS: those */
     atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
+    struct exemplar *exemplars;    /* of its registry, one a bucket */
     int64_t (*ask)(void *subject); /* under the registry's lock, with subject */
     void *subject;
 };
@@ -44,6 +53,7 @@ static struct registry {
     atomic_int count;
     uint64_t hashes[METRIC_SERIES_MAX];
     struct series series[METRIC_SERIES_MAX];
+    struct exemplar exemplars[METRIC_SERIES_MAX][BUCKETS_COUNT + 1];
 } registries[METRICS_COUNT];
 
 static atomic_flag registry_lock = ATOMIC_FLAG_INIT;
@@ -149,6 +159,7 @@ static struct series *find_or_add(struct registry *registry, const struct metric
     for (int i = 0; i < LABELS_MAX; i++)
         if (labels.values[i].len > 0)
             memcpy(series->labels[i], labels.values[i].ptr, labels.values[i].len);
+    series->exemplars = registry->exemplars[count];
     registry->hashes[count] = labels.hash;
     atomic_store_explicit(&registry->count, count + 1, memory_order_release);
     return series;
@@ -196,15 +207,53 @@ void series_set(struct series *series, int64_t n)
     atomic_store_explicit(&series->value, n, memory_order_relaxed);
 }
 
+static int bucket_of(int64_t us)
+{
+    int bucket = 0;
+    while (bucket < BUCKETS_COUNT && us > bounds_us[bucket])
+        bucket++;
+    return bucket;
+}
+
 void series_time(struct series *series, int64_t us)
 {
     ASSERT(series);
 
-    int bucket = 0;
-    while (bucket < BUCKETS_COUNT && us > bounds_us[bucket])
-        bucket++;
+    int bucket = bucket_of(us);
     atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&series->value, us > 0 ? us : 0, memory_order_relaxed);
+}
+
+/* One is as good as another: who finds it taken leaves its own out. */
+static atomic_flag exemplars_lock = ATOMIC_FLAG_INIT;
+
+static void keep_exemplar(struct series *series, int64_t us, str trace_id)
+{
+    ASSERT(trace_id.len == METRIC_TRACE_ID_BYTES);
+
+    struct exemplar *exemplar = &series->exemplars[bucket_of(us)];
+    if (atomic_flag_test_and_set_explicit(&exemplars_lock, memory_order_acquire))
+        return;
+    memcpy(exemplar->trace_id, trace_id.ptr, METRIC_TRACE_ID_BYTES);
+    exemplar->us = us > 0 ? us : 0;
+    exemplar->at = clock_wall_us();
+    atomic_flag_clear_explicit(&exemplars_lock, memory_order_release);
+}
+
+void series_time_traced(struct series *series, int64_t us, str trace_id)
+{
+    series_time(series, us);
+    if (trace_id.len > 0)
+        keep_exemplar(series, us, trace_id);
+}
+
+static struct exemplar exemplar_of(const struct series *series, int bucket)
+{
+    while (atomic_flag_test_and_set_explicit(&exemplars_lock, memory_order_acquire))
+        (void)sched_yield();
+    struct exemplar exemplar = series->exemplars[bucket];
+    atomic_flag_clear_explicit(&exemplars_lock, memory_order_release);
+    return exemplar;
 }
 
 /* ---- Printing ---- */
@@ -270,8 +319,22 @@ static void add_line(struct text *out, int64_t number)
     text_add_byte(out, '\n');
 }
 
+/* " # {trace_id="..."} 0.0123 1700000000.5" before the end of a bucket's line. */
+static void add_exemplar(struct text *out, const struct series *series, int bucket)
+{
+    struct exemplar exemplar = exemplar_of(series, bucket);
+    if (exemplar.trace_id[0] == '\0')
+        return;
+    out->len--;
+    text_add_format(out, " # {trace_id=\"%s\"} ", exemplar.trace_id);
+    add_seconds(out, exemplar.us);
+    text_add_byte(out, ' ');
+    add_seconds(out, exemplar.at);
+    text_add_byte(out, '\n');
+}
+
 static void add_histogram(struct text *out, const struct metric_spec *spec,
-                          const struct series *series)
+                          const struct series *series, enum metrics_form form)
 {
     int64_t sum_us = atomic_load_explicit(&series->value, memory_order_relaxed), count = 0;
 
@@ -279,6 +342,8 @@ static void add_histogram(struct text *out, const struct metric_spec *spec,
         count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
         add_name(out, spec, "_bucket", series, i);
         add_line(out, count);
+        if (form == METRICS_OPEN)
+            add_exemplar(out, series, i);
     }
     add_name(out, spec, "_sum", series, -1);
     add_seconds(out, sum_us);
@@ -314,29 +379,59 @@ static int64_t ask_started_s(void *subject)
     return process_started_at() / TIME_SECOND;
 }
 
-static void add_metric(struct text *out, enum metric metric)
+/* OpenMetrics names a family of counters without "_total". */
+static str family_of(const struct metric_spec *spec, enum metrics_form form)
 {
-    static const char *const kinds[] = { "counter", "gauge", "histogram" };
+    str name = str_of_z(spec->name), total = STR("_total");
+    bool counts = spec->kind == COUNTER || spec->kind == SECONDS;
+    return form == METRICS_OPEN && counts && str_ends(name, total)
+               ? str_slice(name, 0, name.len - total.len)
+               : name;
+}
+
+static void add_head(struct text *out, const struct metric_spec *spec, enum metrics_form form)
+{
+    static const char *const kinds[] = { "counter", "counter", "gauge", "histogram" };
+    str family = family_of(spec, form);
+
+    text_add_format(out, "# HELP %" STR_F " ", STR_A(family));
+    for (const char *at = spec->words; *at; at++) {
+        if (*at == '"' && form == METRICS_OPEN) /* the other form has no escape for it */
+            text_add(out, STR("\\\""));
+        else
+            text_add(out, *at == '\\' ? STR("\\\\") : *at == '\n' ? STR("\\n") : str_of(at, 1));
+    }
+    text_add_format(out, "\n# TYPE %" STR_F " %s\n", STR_A(family), kinds[spec->kind]);
+    if (form == METRICS_OPEN && str_ends(family, STR("_seconds")))
+        text_add_format(out, "# UNIT %" STR_F " seconds\n", STR_A(family));
+    if (form == METRICS_OPEN && str_ends(family, STR("_bytes")))
+        text_add_format(out, "# UNIT %" STR_F " bytes\n", STR_A(family));
+}
+
+static void add_metric(struct text *out, enum metric metric, enum metrics_form form)
+{
     const struct metric_spec *spec = spec_of(metric);
     struct registry *registry = &registries[metric];
     int count = atomic_load_explicit(&registry->count, memory_order_acquire);
 
-    text_add_format(out, "# HELP %s ", spec->name);
-    for (const char *at = spec->words; *at; at++) /* of help, '"' needs no escape */
-        text_add(out, *at == '\\' ? STR("\\\\") : *at == '\n' ? STR("\\n") : str_of(at, 1));
-    text_add_format(out, "\n# TYPE %s %s\n", spec->name, kinds[spec->kind]);
+    add_head(out, spec, form);
     for (int i = 0; i < count; i++) {
         struct series *series = &registry->series[i];
         if (spec->kind == TIME) {
-            add_histogram(out, spec, series);
+            add_histogram(out, spec, series, form);
             continue;
         }
         add_name(out, spec, "", series, -1);
-        add_line(out, value_of(series));
+        if (spec->kind != SECONDS) {
+            add_line(out, value_of(series));
+            continue;
+        }
+        add_seconds(out, value_of(series));
+        text_add_byte(out, '\n');
     }
 }
 
-str metrics_text(struct arena *arena)
+str metrics_text(struct arena *arena, enum metrics_form form)
 {
     ASSERT(arena);
 
@@ -346,6 +441,8 @@ str metrics_text(struct arena *arena)
 
     struct text out = text_init(arena, 16 * 1024);
     for (int i = 0; i < METRICS_COUNT; i++)
-        add_metric(&out, (enum metric)i);
+        add_metric(&out, (enum metric)i, form);
+    if (form == METRICS_OPEN)
+        text_add(&out, STR("# EOF\n"));
     return text_str(&out);
 }

@@ -2,7 +2,7 @@
  *
  * Logs are one JSON object a line on stdout (text on a terminal); one event a line, stable keys, no
  * secret and no personal datum. Metrics are declared in contracts/metrics.tbl and printed as
- * Prometheus text. */
+ * Prometheus or OpenMetrics text. */
 #pragma once
 #include "base/err.h"
 
@@ -59,7 +59,7 @@ enum metric {
     METRICS_COUNT
 };
 
-enum { METRIC_SERIES_MAX = 200, METRIC_LABEL_BYTES_MAX = 64 };
+enum { METRIC_SERIES_MAX = 200, METRIC_LABEL_BYTES_MAX = 64, METRIC_TRACE_ID_BYTES = 32 };
 
 /* A series of a metric: its label values are registered once and give a handle, for as long as the
  * process runs. Give as many as the metric has labels, NULL for the rest. Bounded: the 200th of a
@@ -75,10 +75,16 @@ void series_set(struct series *series, int64_t n);
 /* A histogram of microseconds, shown in seconds. */
 void series_time(struct series *series, int64_t us);
 
+/* The same, of a recorded trace (32 hexadecimal digits; empty for none): OpenMetrics shows the
+ * newest of each bucket as its exemplar. */
+void series_time_traced(struct series *series, int64_t us, str trace_id);
+
 /* A gauge or counter whose value is asked for when metrics are printed, on that thread. Asked of
  * somebody else from the next time on; NULL takes it back. */
 void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject),
                 void *subject);
 
-/* Prometheus text (version 0.0.4). */
-str metrics_text(struct arena *arena);
+/* All of them, as Prometheus text (version 0.0.4) or OpenMetrics text (1.0.0): counters' families
+ * without "_total", units, exemplars, "# EOF". */
+enum metrics_form { METRICS_PROMETHEUS, METRICS_OPEN };
+str metrics_text(struct arena *arena, enum metrics_form form);

@@ -1,11 +1,14 @@
 #include "chassis/request.h"
+#include "chassis/obs.h"
 
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "chassis/grpc.h"
+#include "chassis/obs.h"
 #include "chassis/trace.h"
+#include "os/clock.h"
 #include "os/random.h"
 
 #include <string.h>
@@ -116,6 +119,13 @@ str request_traceparent_asked(struct arena *arena, const struct request *request
     ASSERT(arena && request);
     return traceparent_of(arena, request,
                           request->asked_span_id[0] ? request->asked_span_id : request->span_id);
+}
+
+void request_time(const struct request *request, struct series *series)
+{
+    ASSERT(request && series);
+    series_time_traced(series, clock_mono_us() - request->received_us,
+                       request->sampled ? str_of_z(request->trace_id) : STR_NONE);
 }
 
 void request_note_user(struct request *request, struct uuid user)

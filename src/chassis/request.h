@@ -140,6 +140,11 @@ str request_traceparent(struct arena *arena, const struct request *request);
  */
 str request_traceparent_asked(struct arena *arena, const struct request *request);
 
+/* Tells a histogram how long ago the request was complete, with its trace where that is recorded.
+ */
+struct series;
+void request_time(const struct request *request, struct series *series);
+
 /* Who asks, for the log and for spans: no more than a hash is kept. */
 void request_note_user(struct request *request, struct uuid user);
 

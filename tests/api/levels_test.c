@@ -261,7 +261,7 @@ static int64_t count_rows(struct levels *self, struct arena *names, int round)
 {
     int64_t all = 0;
     struct arena *arena = arena_open(4 * 1024 * 1024);
-    str rest = metrics_text(arena);
+    str rest = metrics_text(arena, METRICS_PROMETHEUS);
     while (rest.len > 0) {
         str line = str_cut(&rest, '\n'), before = str_cut(&line, '"');
         if (!str_equal(before, STR("duka_table_rows{service=")))

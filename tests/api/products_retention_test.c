@@ -82,7 +82,7 @@ static struct stock_units units_of(struct products_shop *shop)
 /* What the metric says. */
 static int64_t told(struct test *t, const char *table)
 {
-    str text = metrics_text(t->arena);
+    str text = metrics_text(t->arena, METRICS_PROMETHEUS);
     const char *line =
         str_z(t->arena,
               str_format(t->arena, "duka_table_rows{service=\"products\",table=\"%s\"} ", table));

@@ -299,7 +299,7 @@ static void check_letters_counted(struct run *run)
 {
     static const char rule[] = "dead letters are counted";
     int64_t counted = 0;
-    str rest = metrics_text(run->arena);
+    str rest = metrics_text(run->arena, METRICS_PROMETHEUS);
     while (rest.ptr) {
         str line = str_cut(&rest, '\n');
         int64_t number;

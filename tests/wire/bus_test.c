@@ -474,7 +474,7 @@ static void wait_for_waiting(struct test *t, const struct ear *ear, int count)
 {
     str line = str_format(t->arena, "\nduka_bus_waiting{consumer=\"%s\"} %d\n", ear->name, count);
     int64_t deadline_us = clock_mono_us() + patience_us();
-    while (str_find(metrics_text(t->arena), line) < 0) {
+    while (str_find(metrics_text(t->arena, METRICS_PROMETHEUS), line) < 0) {
         if (clock_mono_us() > deadline_us)
             FAIL("%s was never told to have %d waiting", ear->name, count);
         sleep_until(clock_mono_us() + 100 * MS);

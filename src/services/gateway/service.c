@@ -518,7 +518,8 @@ static void on_served(void *subject, const struct request *request, int64_t took
     log_gather(self->access_log, response->status >= 500 ? LOG_WARN : LOG_INFO,
                event_of(response->status), fields, count);
     log_flush_soon(self);
-    traffic_note(&self->traffic, route, response->status, took_us);
+    traffic_note(&self->traffic, route, response->status, took_us,
+                 request->sampled ? str_of_z(request->trace_id) : STR_NONE);
     trace_tell_request("gateway", request);
 }
 

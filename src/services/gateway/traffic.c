@@ -42,13 +42,15 @@ static struct series *requests_of(struct traffic_route *route, int status)
     return requests_series(route->name, status);
 }
 
-void traffic_note(struct traffic *traffic, const char *route, int status, int64_t took_us)
+void traffic_note(struct traffic *traffic, const char *route, int status, int64_t took_us,
+                  str trace_id)
 {
     ASSERT(traffic && route);
     ASSERT(status > 0);
 
     struct traffic_route *known = route_of(traffic, route);
-    series_time(known ? known->seconds : metric_series(METRIC_HTTP_SECONDS, route, NULL, NULL),
-                took_us);
+    series_time_traced(known ? known->seconds
+                             : metric_series(METRIC_HTTP_SECONDS, route, NULL, NULL),
+                       took_us, trace_id);
     series_add(known ? requests_of(known, status) : requests_series(route, status), 1);
 }

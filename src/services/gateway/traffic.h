@@ -23,5 +23,6 @@ struct traffic {
     struct traffic_route routes[TRAFFIC_ROUTES_MAX];
 };
 
-/* Counts an answer, and how long it took. */
-void traffic_note(struct traffic *traffic, const char *route, int status, int64_t took_us);
+/* Counts an answer, and how long it took; trace_id is that of a recorded trace, or empty. */
+void traffic_note(struct traffic *traffic, const char *route, int status, int64_t took_us,
+                  str trace_id);

@@ -376,6 +376,13 @@ TEST(admin_listens_on_its_address_and_on_a_socket_of_its_owner)
     answer = ask(t, client_connect_unix(socket), "GET /metrics HTTP/1.1\r\nHost: duka\r\n\r\n");
     CHECK_INT(answer_status(answer), 200);
     CHECK(str_find(answer_body(answer), STR("duka_process_resident_bytes ")) > 0);
+    CHECK(str_starts(answer_header(answer, STR("Content-Type")), STR("text/plain;")));
+    answer = ask(t, client_connect_unix(socket),
+                 "GET /metrics HTTP/1.1\r\nHost: duka\r\n"
+                 "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n");
+    CHECK(str_starts(answer_header(answer, STR("Content-Type")),
+                     STR("application/openmetrics-text;")));
+    CHECK(str_ends(answer_body(answer), STR("\n# EOF\n")));
 
     struct closing closing = { { .run = close_now }, fixture, loop };
     loop_post(loop, &closing.task);

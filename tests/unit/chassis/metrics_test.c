@@ -8,7 +8,7 @@
 
 static bool has_line(struct test *t, const char *line)
 {
-    str text = metrics_text(t->arena);
+    str text = metrics_text(t->arena, METRICS_PROMETHEUS);
     str whole = str_format(t->arena, "\n%s\n", line);
     return str_find(text, whole) >= 0;
 }
@@ -16,7 +16,7 @@ static bool has_line(struct test *t, const char *line)
 static int lines_with(struct test *t, const char *part)
 {
     int count = 0;
-    str rest = metrics_text(t->arena);
+    str rest = metrics_text(t->arena, METRICS_PROMETHEUS);
     for (str line; rest.len > 0 && (line = str_cut(&rest, '\n'), true);)
         count += str_find(line, str_of_z(part)) >= 0;
     return count;
@@ -30,7 +30,7 @@ TEST(metrics_tell_help_and_type_of_each)
     CHECK(has_line(t, "# TYPE duka_call_duration_seconds histogram"));
     CHECK_INT(lines_with(t, "# HELP "), METRICS_COUNT);
     CHECK_INT(lines_with(t, "# TYPE "), METRICS_COUNT);
-    CHECK(str_ends(metrics_text(t->arena), STR("\n")));
+    CHECK(str_ends(metrics_text(t->arena, METRICS_PROMETHEUS), STR("\n")));
 }
 
 TEST(metrics_count_under_their_labels)
@@ -162,16 +162,21 @@ TEST(metrics_a_series_that_is_called_other_is_not_there_twice)
 
 TEST(metrics_tell_of_the_process)
 {
-    str text = metrics_text(t->arena);
+    str text = metrics_text(t->arena, METRICS_PROMETHEUS);
     str names[] = { STR("\nduka_process_resident_bytes "),
                     STR("\nduka_process_start_time_seconds "),
-                    STR("\nduka_process_cpu_microseconds_total ") };
+                    STR("\nduka_process_cpu_seconds_total ") };
     for (int i = 0; i < 3; i++) {
         ptrdiff_t at = str_find(text, names[i]);
         CHECK(at >= 0);
         str rest = str_slice(text, (size_t)at + names[i].len, text.len);
+        str line = str_cut(&rest, '\n');
         int64_t number = 0;
-        CHECK(str_to_int64(str_cut(&rest, '\n'), 1, INT64_MAX, &number));
+        if (i == 2) { /* seconds, with a fraction */
+            CHECK(line.len > 0 && !str_equal(line, STR("0")));
+            continue;
+        }
+        CHECK(str_to_int64(line, 1, INT64_MAX, &number));
         CHECK(i != 1 || number > 1700000000);
     }
 }
@@ -188,7 +193,7 @@ static void count_and_print(void *subject)
         series_time(metric_series(METRIC_CALL_SECONDS, "t7", label, NULL), i);
         if (i % 500 == 0 && subject) {
             arena_reset(arena);
-            (void)metrics_text(arena);
+            (void)metrics_text(arena, METRICS_OPEN);
         }
     }
     arena_close(arena);
@@ -204,4 +209,35 @@ TEST(metrics_are_counted_by_many_threads_while_they_are_printed)
     CHECK(has_line(t, "duka_writes_total{service=\"t7-3\"} 800"));
     CHECK(has_line(t, "duka_call_duration_seconds_count{service=\"t7\",call=\"t7-9\"} 800"));
     CHECK_INT(lines_with(t, "duka_writes_total{service=\"t7-"), 10);
+}
+
+TEST(metrics_openmetrics_names_families_without_total_and_ends)
+{
+    metric_series(METRIC_COMMITS, "t_open", NULL, NULL);
+    str text = metrics_text(t->arena, METRICS_OPEN);
+    CHECK(str_ends(text, STR("\n# EOF\n")));
+    CHECK(str_find(text, STR("# TYPE duka_commits counter\n")) > 0);
+    CHECK(str_find(text, STR("\nduka_commits_total{service=\"t_open\"} 0\n")) > 0);
+    CHECK(str_find(text, STR("# TYPE duka_commits_total")) < 0);
+    CHECK(str_find(text, STR("# UNIT duka_call_duration_seconds seconds\n")) > 0);
+    CHECK(str_find(metrics_text(t->arena, METRICS_PROMETHEUS), STR("# EOF")) < 0);
+}
+
+TEST(metrics_exemplar_stands_at_its_bucket_in_openmetrics_only)
+{
+    struct series *series = metric_series(METRIC_HTTP_SECONDS, "t_exemplar", NULL, NULL);
+    series_time_traced(series, 1500, STR("0af7651916cd43dd8448eb211c80319c"));
+    series_time_traced(series, 9000, STR_NONE);
+    str text = metrics_text(t->arena, METRICS_OPEN);
+    CHECK(
+        str_find(text, STR("{route=\"t_exemplar\",le=\"0.0025\"} 1 # {trace_id=\"0af7651916cd43dd84"
+                           "48eb211c80319c\"} 0.0015 1")) > 0);
+    CHECK(str_find(text, STR("{route=\"t_exemplar\",le=\"0.01\"} 2\n")) > 0);
+    CHECK(str_find(metrics_text(t->arena, METRICS_PROMETHEUS), STR("trace_id")) < 0);
+}
+
+TEST(metrics_counter_of_time_is_told_in_seconds)
+{
+    series_add(metric_series(METRIC_COMMIT_US, "t_seconds", NULL, NULL), 1250000);
+    CHECK(has_line(t, "duka_commit_seconds_total{service=\"t_seconds\"} 1.25"));
 }

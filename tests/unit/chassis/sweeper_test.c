@@ -69,7 +69,7 @@ static void run_once(struct counter *counter)
 
 static bool is_told(struct test *t, const char *line)
 {
-    return strstr(str_z(t->arena, metrics_text(t->arena)), line) != NULL;
+    return strstr(str_z(t->arena, metrics_text(t->arena, METRICS_PROMETHEUS)), line) != NULL;
 }
 
 TEST(a_pile_goes_in_small_writes_and_the_rest_has_to_wait_for_its_turn)
