@@ -32,7 +32,7 @@ from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Ngi
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "lib"))
-from collectors import Listener  # noqa: E402
+from listener import Listener  # noqa: E402
 
 SERVER_CORE, LOAD_CORE = 0, 1
 

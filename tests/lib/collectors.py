@@ -1,11 +1,7 @@
-"""Where traces go: Jaeger and Zipkin, started and asked by their own APIs; and a collector of ours that is away, slow or
-refuses."""
+"""Where traces go: Jaeger and Zipkin, started and asked by their own APIs."""
 
 import collections
-import http.server
 import shutil
-import threading
-import time
 
 import httpx
 from brokers import Broker, Missing, free_ports
@@ -125,32 +121,3 @@ class Zipkin(Collector):
         return [Span(s["traceId"], s["id"], s.get("parentId"), s["localEndpoint"]["serviceName"], s["name"],
                      s.get("kind", "internal").lower(), s.get("tags", {}), [], s["timestamp"], s["duration"],
                      "error" in s.get("tags", {})) for s in answer.json()]
-
-
-class Listener:
-    """A collector of ours on a port: answers with `status`, after `delay` seconds; keeps what it was sent."""
-
-    def __init__(self, status=200, delay=0.0):
-        self.status, self.delay, self.bodies, self.headers = status, delay, [], []
-        listener = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                time.sleep(listener.delay)
-                listener.headers.append(dict(self.headers))
-                listener.bodies.append((self.path, body))
-                self.send_response(listener.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()

@@ -5,7 +5,7 @@ import pathlib
 import time
 
 import pytest
-from collectors import Listener
+from listener import Listener
 from shop import ROOT, Shop, accepted, free_port, until
 from test_traces import SERVICES, is_captured, names, new_trace, place, unconnected
 

@@ -5,7 +5,7 @@ import secrets
 import signal
 
 import pytest
-from collectors import Listener
+from listener import Listener
 from shop import Shop, accepted, until
 from test_traces import new_trace, place
 
