@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh images test-package test-wire test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh images test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -17,7 +17,7 @@ deb:        ## a Debian package of the same: build/deb/duka_VERSION_ARCH.deb
 test:       ## all tests; T=orders for one room, S=unit (tidy, api, e2e, …) for one stage
 	@scripts/test --word '$(T)' --stage '$(S)'
 postgresql: ## databases and roles on the server that URL names (as a superuser); writes postgresql.env
-	@scripts/postgresql '$(URL)'
+	@scripts/postgresql
 test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
 test-package: ## the package in a bare Debian that boots systemd: each line of docs/one-machine.md
@@ -26,6 +26,8 @@ images:     ## the images of the four services and of the whole shop, by docker 
 	@scripts/images
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
+topologies: ## each row of the README's table: its command in a clean clone, and the e2e suite; T=Kafka for one bus
+	@WIRE=whole scripts/test --stage wire --word '(its_command_starts_it or the_e2e_suite_passes or each_topology)$(if $(T), and $(T))'
 test-observe: ## traces, logs and metrics of the whole shop by a real Jaeger, Zipkin and Prometheus, and while the collector is away
 	@scripts/observe-tools; OBSERVE=whole scripts/test --word '$(T)' --stage observe
 bench:      ## measure the release build

@@ -1,6 +1,5 @@
 """`make run`: the lines that it prints, pasted as they are, before and after a restart."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -11,7 +10,8 @@ import socket
 import subprocess
 
 import pytest
-from shop import ROOT, free_port, until
+from printed import Run, three_free_ports
+from shop import ROOT
 
 CATALOG = ROOT / "deploy" / "demo" / "catalog.csv"
 RELEASE = ROOT / "build" / "release" / "src" / "apps"
@@ -20,65 +20,6 @@ pytestmark = pytest.mark.skipif(
     not (RELEASE / "duka").exists(),
     reason="build/release has not been built: scripts/build release",
 )
-
-
-class Run:
-    """scripts/run with a data directory and ports of its own."""
-
-    def __init__(self, place):
-        self.place = place
-        self.ports = {
-            "LISTEN_ADDR": f"127.0.0.1:{free_port()}",
-            "OPS_ADDR": f"127.0.0.1:{free_port()}",
-        }
-        clean = {
-            name: value for name, value in os.environ.items() if not name.endswith("SAN_OPTIONS")
-        }
-        self.environment = {
-            **clean,
-            **self.ports,
-            "DATA_DIR": str(place / "data"),
-            "DRAIN_TIME": "0",
-        }
-        self.process = None
-
-    def start(self, name):
-        self.log = self.place / name
-        with open(self.log, "wb") as out:
-            self.process = subprocess.Popen(
-                [str(ROOT / "scripts/run")],
-                env=self.environment,
-                stdout=out,
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-        def is_printed():
-            assert self.process.poll() is None, self.log.read_text()
-            return self.log.read_text().count("# ---- to here") == 2
-
-        until(is_printed, 120, "the lines to be printed")
-        return self.log
-
-    def stop(self, number):
-        """Tells the whole process group, as a terminal does."""
-        os.killpg(self.process.pid, number)
-        return self.process.wait(timeout=30)
-
-    def lines(self, phase):
-        done = subprocess.run(
-            [str(ROOT / "tests/e2e/printed_lines.sh"), phase, str(self.log)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        print(done.stdout)
-        counts = re.findall(r"^counts: passed=(\d+) failed=(\d+) skipped=\d+$", done.stdout, re.M)
-        assert (
-            done.returncode == 0 and counts and int(counts[-1][0]) >= 10 and counts[-1][1] == "0"
-        ), (done.stdout + done.stderr)
 
 
 @pytest.fixture
@@ -104,16 +45,6 @@ def run(new_run):
 
 def shown_password(printed):
     return re.search(r"^    password +(\S+)$", printed, re.M).group(1)
-
-
-def three_free_ports():
-    """The first of three that lie side by side."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for port in range(first, first + 3):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return str(first)
 
 
 @pytest.mark.parametrize("shape", ["one process", "apart"])

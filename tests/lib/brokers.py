@@ -511,34 +511,19 @@ super.users=User:ANONYMOUS;User:owner
         }
 
 
-class Elasticmq(Broker):
-    """SQS as it behaves: queues in memory, strict limits. Signatures are not looked at."""
+class Sqs(Broker):
+    """What the two have in common that speak SQS."""
 
     def prepare(self):
-        self.classes = jars("elasticmq")
         self.url = f"sqs://127.0.0.1:{self.port}/?region=us-east-1&plain=true"
-        (self.place / "elasticmq.conf").write_text(
-            f"""include classpath("application.conf")
-node-address {{ protocol = http, host = "127.0.0.1", port = {self.port}, context-path = "" }}
-rest-sqs {{ enabled = true, bind-port = {self.port}, bind-hostname = "127.0.0.1", sqs-limits = strict }}
-rest-stats {{ enabled = false }}
-queues-storage {{ enabled = false }}
-"""
-        )
 
-    def command(self):
-        return [
-            "java",
-            "-Xmx256m",
-            "-XX:+UseSerialGC",
-            "-Dconfig.file=elasticmq.conf",
-            "-cp",
-            self.classes,
-            "org.elasticmq.server.Main",
-        ]
+    def key(self):
+        """An access key that may use it: (id, secret)."""
+        return "x", "x"
 
     def settings(self, **more):
-        return super().settings(BUS_USER="x", BUS_PASSWORD="x", **more)
+        user, password = self.key()
+        return super().settings(BUS_USER=user, BUS_PASSWORD=password, **more)
 
     def away(self):
         """It keeps its messages in memory, so it is stopped, not killed: SQS does not forget."""
@@ -546,17 +531,18 @@ queues-storage {{ enabled = false }}
 
     def back(self):
         os.killpg(self.process.pid, signal.SIGCONT)
-        until(self.is_up, self.SECONDS, "ElasticMQ to answer")
+        until(self.is_up, self.SECONDS, "SQS to answer")
 
-    def client(self):
+    def client(self, service="sqs", key=None):
         import boto3
 
+        user, password = key or self.key()
         return boto3.client(
-            "sqs",
+            service,
             endpoint_url=f"http://127.0.0.1:{self.port}",
             region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
+            aws_access_key_id=user,
+            aws_secret_access_key=password,
         )
 
     def hear(self, prefix, topic):
@@ -628,6 +614,63 @@ queues-storage {{ enabled = false }}
             client.delete_queue(QueueUrl=url)
 
 
+class Elasticmq(Sqs):
+    """SQS as it behaves: queues in memory, strict limits. Signatures are not looked at."""
+
+    def prepare(self):
+        self.classes = jars("elasticmq")
+        super().prepare()
+        (self.place / "elasticmq.conf").write_text(
+            f"""include classpath("application.conf")
+node-address {{ protocol = http, host = "127.0.0.1", port = {self.port}, context-path = "" }}
+rest-sqs {{ enabled = true, bind-port = {self.port}, bind-hostname = "127.0.0.1", sqs-limits = strict }}
+rest-stats {{ enabled = false }}
+queues-storage {{ enabled = false }}
+"""
+        )
+
+    def command(self):
+        return [
+            "java",
+            "-Xmx256m",
+            "-XX:+UseSerialGC",
+            "-Dconfig.file=elasticmq.conf",
+            "-cp",
+            self.classes,
+            "org.elasticmq.server.Main",
+        ]
+
+
+class Moto(Sqs):
+    """SQS that checks signatures: after three calls without, which make a user and a key."""
+
+    def prepare(self):
+        super().prepare()
+        self.made = None
+
+    def command(self):
+        return [str(ROOT / "build/venv/bin/moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def environment(self):
+        return {"INITIAL_NO_AUTH_ACTION_COUNT": "3"}
+
+    def key(self):
+        if self.made is None:
+            import json
+
+            iam = self.client("iam", ("x", "x"))
+            iam.create_user(UserName="shop")
+            made = iam.create_access_key(UserName="shop")["AccessKey"]
+            rule = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
+            iam.put_user_policy(
+                UserName="shop",
+                PolicyName="sqs",
+                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [rule]}),
+            )
+            self.made = made["AccessKeyId"], made["SecretAccessKey"]
+        return self.made
+
+
 class Direct(Broker):
     """No broker: services push to each other's doors, here through proxies, so that one can be away."""
 
@@ -655,52 +698,6 @@ class Direct(Broker):
         where = "&".join(f"{name}=http://127.0.0.1:{port}" for name, port in self.fronts.items())
         doors = {f"{name.upper()}_ADDR": f"127.0.0.1:{port}" for name, port in self.doors.items()}
         return {"BUS_URL": f"direct:?{where}", "BUS_PASSWORD": self.SECRET, "BUS_PREFIX": "", **doors, **more}
-
-
-class Moto(Broker):
-    """SQS that checks signatures: after three calls without, which make a user and a key."""
-
-    def prepare(self):
-        self.url = f"sqs://127.0.0.1:{self.port}/?region=us-east-1&plain=true"
-        self.key = None
-
-    def command(self):
-        return [str(ROOT / "build/venv/bin/moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
-
-    def environment(self):
-        return {"INITIAL_NO_AUTH_ACTION_COUNT": "3"}
-
-    def iam(self):
-        import boto3
-
-        return boto3.client(
-            "iam",
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-        )
-
-    def make_key(self):
-        """An access key that may use SQS: (id, secret)."""
-        if self.key is None:
-            import json
-
-            iam = self.iam()
-            iam.create_user(UserName="shop")
-            made = iam.create_access_key(UserName="shop")["AccessKey"]
-            rule = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
-            iam.put_user_policy(
-                UserName="shop",
-                PolicyName="sqs",
-                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [rule]}),
-            )
-            self.key = made["AccessKeyId"], made["SecretAccessKey"]
-        return self.key
-
-    def settings(self, **more):
-        user, password = self.make_key()
-        return super().settings(BUS_USER=user, BUS_PASSWORD=password, **more)
 
 
 class Redis(Broker):

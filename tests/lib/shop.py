@@ -1,7 +1,7 @@
 """A shop to test against: duka on free ports with data of its own, and people who call it.
 
-Used by tests/e2e and tests/crash. DUKA_BIN and DUKACTL_BIN name the programs; without them the
-newest of build/{asan,release} is taken. With SHOP_APART=1 each service is a process of its own
+Used by tests/e2e and tests/crash. DUKA_BUILD names the build whose programs are tested, DUKA_BIN and the
+like one of them; without them the newest of build/{asan,release} is taken. With SHOP_APART=1 each service is a process of its own
 (duka-users and so on), and the shop's own process is the gateway.
 """
 
@@ -53,6 +53,8 @@ def program(name):
     given = os.environ.get(name.upper().replace("-", "_") + "_BIN")
     if given:
         return pathlib.Path(given)
+    if os.environ.get("DUKA_BUILD"):
+        return pathlib.Path(os.environ["DUKA_BUILD"]) / "src" / "apps" / name
     built = [ROOT / "build" / kind / "src" / "apps" / name for kind in ("asan", "release")]
     built = [path for path in built if path.exists()]
     assert built, f"{name} has not been built: scripts/build asan"
@@ -356,6 +358,7 @@ class Shop:
         self.apart = bool(os.environ.get("SHOP_APART")) if apart is None else apart
         self.services = {}  # the processes of one that runs apart: "orders", its replica "orders.1"
         self.replicas = replicas
+        self.own = {}  # settings of single programs of one that runs apart
         self.apps = None  # the folder of the programs that are started next, where it is not that of `program`
         self.log_path = self.data.parent / (self.data.name + ".log")
         self.settings = {**FAST, **{name: str(value) for name, value in settings.items()}}
@@ -457,7 +460,7 @@ class Shop:
             places["BUS_PASSWORD"] = self.inner_key
         left_out = ("DATA_DIR", "LISTEN_ADDR", "OPS_ADDR", *(PUBLIC_DOOR if name != "gateway" else ()))
         given = {k: v for k, v in self.environment().items() if k not in left_out}
-        return {**places, **given}
+        return {**places, **given, **self.own.get(name.split(".")[0], {}), **self.own.get(name, {})}
 
     def _launch(self, name, environment, prefix=()):
         with open(self.log_path, "ab") as log:

@@ -59,7 +59,7 @@ def running(tmp_path_factory):
 
 
 @pytest.fixture(
-    params=["Rabbitmq", "Kafka", pytest.param("Elasticmq", marks=pytest.mark.whole)]
+    params=["Rabbitmq", "Kafka", *(pytest.param(kind, marks=pytest.mark.whole) for kind in ("Elasticmq", "Moto"))]
 )
 def broker(request, running):
     return running.get(request.param)

@@ -3,7 +3,6 @@
 import collections
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from books import check_books, read_books, read_books_of_postgresql
 from conftest import WHOLE
 from rush import Run
 from shop import ROOT, Shop, accepted, seeded, until
+from suite import run_suite
 
 KILLS = 20 if WHOLE else 3
 
@@ -24,7 +24,7 @@ OF_THEMSELVES = ["test_apart.py", "test_printed_lines.py"]
 NOT_FOR_POSTGRESQL = ["test_dukactl.py", "test_http2.py", "test_install.py", "test_retention.py"]
 
 # Every topology of the README, on a whole run; RabbitMQ on either store in a bounded one.
-BROKERS = ["Rabbitmq", pytest.param("Kafka", marks=pytest.mark.whole), pytest.param("Elasticmq", marks=pytest.mark.whole)]
+BROKERS = ["Rabbitmq", *(pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq", "Moto"))]
 
 
 @pytest.fixture(params=BROKERS)
@@ -85,38 +85,22 @@ def test_the_books_hold_when_replicas_are_killed_under_load_on_postgresql(broker
     held(run, tell, f"apart, two replicas of each, on PostgreSQL and {type(broker).__name__}")
 
 
-def e2e(words, left_out, environment):
-    """Runs the e2e suite; gives its counts as pytest tells them, whether it passed, and what it printed."""
-    done = subprocess.run(
-        [*words, sys.executable, "-m", "pytest", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider", f"{ROOT}/tests/e2e"]
-        + [f"--ignore={ROOT}/tests/e2e/{name}" for name in left_out],
-        env={**os.environ, "SHOP_APART": "1", **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    counts = re.findall(r"^((?:\d+ \w+(?:, )?)+) in ", done.stdout, re.M)
-    return (counts or ["no counts"])[-1], done.returncode == 0, done.stdout
-
-
 @pytest.mark.whole
 @pytest.mark.parametrize("store", ["SQLite", "PostgreSQL"])
-@pytest.mark.parametrize("kind", ["Direct", "Rabbitmq", "Kafka", "Elasticmq"])
+@pytest.mark.parametrize("kind", ["Direct", "Rabbitmq", "Kafka", "Elasticmq", "Moto"])
 def test_the_e2e_suite_passes_with_the_services_apart(running, kind, store, tell):
     """Every topology of programs apart: each bus, on either store. Without a broker each shop has doors of its own."""
-    environment, words, left_out = {}, [], OF_THEMSELVES
+    environment, words, left_out = {"SHOP_APART": "1"}, [], OF_THEMSELVES
     if kind != "Direct":
         given = running.get(kind).settings()
         names = {"BUS_URL": "SHOP_BUS_URL", "BUS_USER": "SHOP_BUS_USER", "BUS_PASSWORD": "SHOP_BUS_PASSWORD"}
-        environment = {names[name]: value for name, value in given.items() if name in names}
+        environment.update({names[name]: value for name, value in given.items() if name in names})
     if store == "PostgreSQL":
         if why := postgresql.missing():
             pytest.skip(why)
         words = [sys.executable, f"{ROOT}/tests/lib/postgresql.py"]
         left_out = OF_THEMSELVES + NOT_FOR_POSTGRESQL
-    counts, passed, printed = e2e(words, left_out, environment)
-    tell(f"e2e apart, {store}, {kind}: {counts}")
-    assert passed, printed[-6000:]
+    tell(f"e2e apart, {store}, {kind}: {run_suite(f'apart.{store}.{kind}', environment, words, left_out)}")
 
 
 def older():

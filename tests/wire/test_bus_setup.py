@@ -40,7 +40,7 @@ def queues_of(broker, prefix):
 
 def test_setup_makes_what_all_services_need_and_again_is_nothing(broker):
     settings = broker.settings()
-    wanted = {"Rabbitmq": 3 * 16, "Kafka": 4 * 16, "Elasticmq": 3}[type(broker).__name__]
+    wanted = {"Rabbitmq": 3 * 16, "Kafka": 4 * 16, "Elasticmq": 3, "Moto": 3}[type(broker).__name__]
     assert queues_of(broker, settings["BUS_PREFIX"]) == []
     for _ in range(2):
         assert set_up(settings) == (0, SERVICES, "")

@@ -9,7 +9,7 @@ from shop import Shop, accepted, until
 
 
 # Bounded, one broker stands for the others.
-WHOLE = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq")]
+WHOLE = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq", "Moto")]
 
 
 @pytest.fixture(params=["Rabbitmq", *WHOLE])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from brokers import Sqs
 from shop import ROOT, Shop, accepted, until
 
 
@@ -78,7 +79,7 @@ def test_the_example_reads_what_happens_to_an_order(broker, tmp_path, messages):
 
 def is_there(broker, prefix):
     """The example has made its queue."""
-    if type(broker).__name__ == "Elasticmq":
+    if isinstance(broker, Sqs):
         return broker.client().list_queues(QueueNamePrefix=prefix).get("QueueUrls")
     import pika
 

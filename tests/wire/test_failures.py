@@ -7,7 +7,7 @@ import pytest
 
 import brokers
 import postgresql
-from shop import Shop, accepted, new_email, new_key, refused, until
+from shop import Shop, accepted, free_port, new_email, new_key, refused, until
 from tcp_proxy import Proxy
 
 SERVICES = ("users", "products", "orders")
@@ -22,7 +22,8 @@ class World:
         self.customer, self.staff = shop.customer(), shop.staff
         self.product = self.staff.create_product(on_hand=1000)
         self.sku = self.product["variants"][0]["sku"]
-        self.order = accepted(self.customer.place(self.sku), 201)
+        self.key = new_key()
+        self.order = accepted(self.customer.place(self.sku, key=self.key), 201)
         self.unpaid = accepted(self.customer.place(self.sku, provider="manual"), 201)
         self.email = new_email("known")
         body = {"email": self.email, "password": "correct horse battery", "name": "Known"}
@@ -334,6 +335,63 @@ def test_pay_without_the_provider(without_provider):
 def test_place_without_the_provider(without_provider):
     order = without_provider.waits(without_provider.waiting, "reserved")
     assert "payment.unknown" in without_provider.customer.timeline(order)
+
+
+# ---- One of two gateways ----
+
+
+@pytest.fixture(scope="module")
+def without_a_gateway(tmp_path_factory):
+    """Two gateways before the same services; the one that people came by is killed, and they ask the other."""
+    shop = Shop(tmp_path_factory.mktemp("gateway") / "data", apart=True, **PATIENCE).start()
+    first, shop.process, other = shop.process, None, None
+    try:
+        door = f"127.0.0.1:{free_port()}"
+        at = {"LISTEN_ADDR": door, "OPS_ADDR": f"127.0.0.1:{free_port()}", "DATA_DIR": str(shop.data / "other")}
+        other = shop._launch("duka-gateway", {**shop.environment_of("gateway"), **at})
+        shop._await_ready(other, "http://" + at["OPS_ADDR"], 30.0)
+        made = World(shop, first.kill, lambda: None)
+        made.go_away()
+        first.wait()
+        shop.url = made.customer.door = made.staff.door = "http://" + door
+        yield made
+        assert "panic" not in shop.log_path.read_text()
+    finally:
+        for gateway in (first, other):
+            if gateway:
+                gateway.kill()
+                gateway.wait()
+        shop.kill()
+
+
+def test_browse_without_a_gateway(without_a_gateway):
+    accepted(without_a_gateway.browse())
+
+
+def test_log_in_without_a_gateway(without_a_gateway):
+    accepted(without_a_gateway.log_in())
+
+
+def test_use_a_token_without_a_gateway(without_a_gateway):
+    """One that was made by way of the other."""
+    accepted(without_a_gateway.customer.get("/users/me"))
+
+
+def test_read_without_a_gateway(without_a_gateway):
+    made = without_a_gateway
+    assert made.customer.order(made.order["id"])["status"] == "confirmed"
+
+
+def test_pay_without_a_gateway(without_a_gateway):
+    assert accepted(without_a_gateway.pay())["status"] == "confirmed"
+
+
+def test_place_without_a_gateway(without_a_gateway):
+    """What was placed by the one is the same order when its key comes again by the other."""
+    made = without_a_gateway
+    assert accepted(made.customer.place(made.sku), 201)["status"] == "confirmed"
+    again = made.customer.place(made.sku, key=made.key)
+    assert accepted(again, 201)["id"] == made.order["id"] and again.headers["idempotent-replayed"] == "true"
 
 
 # ---- A program, where the services run apart ----

@@ -11,7 +11,7 @@ SHARDS = 16
 
 
 # Bounded, one broker stands for the others.
-WHOLE = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq")]
+WHOLE = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("Kafka", "Elasticmq", "Moto")]
 
 
 @pytest.fixture(params=["Rabbitmq", *WHOLE])

@@ -166,7 +166,7 @@ class Grow(PostgresRun):
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["Rabbitmq", "Kafka", "Elasticmq"])
+@pytest.mark.parametrize("kind", ["Rabbitmq", "Kafka", "Elasticmq", "Moto"])
 def test_one_replica_becomes_four_and_one_again_on_a_broker(kind, running, postgres, tmp_path, tell):
     broker = running.get(kind)
     given = broker.settings()

@@ -1,11 +1,8 @@
 """The whole shop on each broker: orders settle and the books agree, whatever happens to the broker
 in the middle of it."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,13 +10,15 @@ import pytest
 from books import check_books, read_books
 from conftest import WHOLE
 from rush import Run
-from shop import ROOT, Shop, accepted, seeded, until
+from shop import Shop, accepted, seeded, until
+from suite import run_suite
 
 # Bounded, one broker stands for the others, whose drivers share all but their wires.
 BROKERS = [
     "Rabbitmq",
     pytest.param("Kafka", marks=pytest.mark.whole),
     pytest.param("Elasticmq", marks=pytest.mark.whole),
+    pytest.param("Moto", marks=pytest.mark.whole),
     "Direct",
 ]
 HITS = 6 if WHOLE else 1
@@ -86,24 +85,19 @@ def test_what_begins_to_wait_for_a_hand_after_the_rush_is_ended_too(running, tmp
 
 
 @pytest.mark.whole
-def test_the_whole_e2e_suite_passes_on_the_broker(broker):
+def test_the_whole_e2e_suite_passes_on_the_broker(broker, tell):
     if type(broker).__name__ == "Direct":
         pytest.skip("each shop of the suite would need doors of its own")
     given = broker.settings()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--tb=short", "-p", "no:cacheprovider"]
-        + [str(ROOT / "tests" / "e2e")],
-        env={
-            **os.environ,
+    counts = run_suite(
+        f"one process.{type(broker).__name__}",
+        {
             "SHOP_BUS_URL": given["BUS_URL"],
             "SHOP_BUS_USER": given.get("BUS_USER", ""),
             "SHOP_BUS_PASSWORD": given.get("BUS_PASSWORD", ""),
         },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
     )
-    assert done.returncode == 0, done.stdout[-6000:]
+    tell(f"e2e in one process, SQLite, {type(broker).__name__}: {counts}")
 
 
 @pytest.mark.whole

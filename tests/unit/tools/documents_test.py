@@ -135,6 +135,17 @@ class Documents(unittest.TestCase):
         self.assertEqual((told["LISTEN_ADDR"], told["OPS_ADDR"]), ("0.0.0.0:3000", "127.0.0.1:9000"))
         self.assertGreater(len(told), 6)
 
+    def test_each_topology_has_its_command_and_a_test_that_exists(self):
+        table = re.search(r"^\| shape \| started by \| held by \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", self.texts["README.md"], re.M)[1]
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        self.assertGreaterEqual(len(rows), 9)
+        tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+        for shape, command, held in rows:
+            self.assertRegex(command, r"^`.*make (run|apart)`$", shape)
+            for name in re.findall(r"`(test_\w+)`", held):
+                self.assertRegex(tests, rf"(?m)^def {name}\(", shape)
+            self.assertRegex(held, r"`(tests/|make test)|the same \[", shape)
+
     def test_a_file_or_function_that_is_gone_is_seen(self):
         text = "The `chassis/nowhere.c` calls `nobody_calls`; `orders/api.c: orders_create_order` and [this](docs/gone.md)."
         self.assertEqual(sorted(path for path in paths_of(text) if not is_there(path)), ["chassis/nowhere.c", "docs/gone.md"])

@@ -11,6 +11,7 @@ COLUMNS = {"browse": "browse", "log in": "log_in", "use a live token": "use_a_to
            "read own order": "read", "pay (recorded by staff)": "pay"}
 ROWS = {"the broker (RabbitMQ)": "the_broker", "Users' database": "users", "Products' database": "products",
         "Orders' database": "orders", "Redis": "redis", "the payment provider's answer": "the_provider",
+        "one of two gateways": "a_gateway",
         "`duka-users`": "the_users_program", "`duka-products`": "the_products_program",
         "`duka-orders`": "the_orders_program"}
 
