@@ -207,12 +207,13 @@ def on_postgresql(program):
 
 # Modules of the e2e suite that ask of a database what the others ask: on PostgreSQL they run in `make test-wire` only.
 # So do those that mostly wait, for mails, expiry and large files.
-NOT_OF_THE_DATABASE = ("api_keys", "clients", "cors", "gateway", "hostile_peers", "import_streams", "mail", "openapi", "ops",
-                       "order_mails", "printed_lines", "refusals", "rotation", "scripts", "tls", "tokens")
+NOT_OF_THE_DATABASE = ("api_keys", "clients", "cors", "discovery", "gateway", "hostile_peers", "import_streams", "mail",
+                       "mutual_tls", "openapi", "ops", "order_mails", "printed_lines", "refusals", "rotation", "scripts", "tls",
+                       "tokens")
 
 # And those that never do: dukactl's backup and check, and what lists tables, read files of SQLite; floods of HTTP/2 are
 # to be answered whole.
-NOT_FOR_POSTGRESQL = ("dukactl", "http2", "install", "retention")
+NOT_FOR_POSTGRESQL = ("dukactl", "http2", "install", "make_postgresql", "retention")
 
 
 def fuzz_programs(word):

@@ -28,6 +28,7 @@ def test_an_address_that_comes_is_used_and_one_that_goes_is_left(url, tmp_path):
     shop = Shop(tmp_path / "data", apart=True)
     shop.instances |= {"products": f"{one}:{port}", "products.1": f"{other}:{port}"}
     shop.services_ops["products.1"] = f"127.0.0.1:{free_port()}"
+    shop.settings["PRODUCTS_URL"] = f"http://{one}:{port}"  # of those that push events
     shop.own = {
         "gateway": {"PRODUCTS_URL": url.format(port=port)},
         "products.1": {"DATABASE_URL_PRODUCTS": f"sqlite:{tmp_path}/other.db"},  # so that their answers differ

@@ -18,7 +18,7 @@ from suite import run_suite
 KILLS = 20 if WHOLE else 3
 
 # They bring their own programs, apart or not, wherever they run.
-OF_THEMSELVES = ["test_apart.py", "test_printed_lines.py"]
+OF_THEMSELVES = ["test_apart.py", "test_discovery.py", "test_make_postgresql.py", "test_mutual_tls.py", "test_printed_lines.py"]
 
 # What reads the files of SQLite, or floods more than its readers take (as in scripts/lib/stages.py).
 NOT_FOR_POSTGRESQL = ["test_dukactl.py", "test_http2.py", "test_install.py", "test_retention.py"]
