@@ -7,8 +7,6 @@ import sys
 
 from shop import ROOT
 
-# It mostly waits; a module's shop serves one process of the suite.
-SIDE_BY_SIDE = ["-n", os.environ.get("SUITE_JOBS", "2"), "--dist", "loadfile"]
 SHOWN_MAX = 100_000  # characters
 
 
@@ -28,7 +26,7 @@ def run_suite(name, environment, words=(), left_out=()):
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
         done = subprocess.run(
-            [*words, sys.executable, "-m", "pytest", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider", *SIDE_BY_SIDE]
+            [*words, sys.executable, "-m", "pytest", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider"]
             + [f"{ROOT}/tests/e2e", *(f"--ignore={ROOT}/tests/e2e/{one}" for one in left_out)],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
