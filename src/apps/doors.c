@@ -83,6 +83,7 @@ static void door_handle(void *self, struct request *request)
     struct door *door = self;
 
     request->operator_socket = false; /* who is at a door is no operator, by whatever socket */
+    forwarded_prefix_restore(&door->all->proxies, request);
     request_identify(request);
     request->client_address = client_address_of(&door->all->proxies, request);
     struct bus *bus = door->all->shop->house.bus; /* neighbours may push events to it */
@@ -99,6 +100,7 @@ static uint32_t door_body_bytes_max(void *self, struct request *request, bool *r
     struct door *door = self;
     unsigned allow;
 
+    forwarded_prefix_restore(&door->all->proxies, request);
     if (grpc_door_is_for(door->grpc, request)) {
         request_identify(request);
         grpc_door_begin(door->grpc, request);
@@ -236,14 +238,18 @@ static void open_admin(struct doors *self)
 }
 
 static int64_t ask_queue(void *workers) { return workers_queue_length(workers); }
+static int64_t ask_age(void *workers) { return workers_queue_age_us(workers); }
 
 static void ask_gauges(struct doors *self, bool on)
 {
     const struct house *house = &self->shop->house;
 
     metric_ask(METRIC_QUEUE_LENGTH, "requests", on ? ask_queue : NULL, house->workers);
-    if (house->password_lanes)
-        metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
+    metric_ask(METRIC_QUEUE_AGE, "requests", on ? ask_age : NULL, house->workers);
+    if (!house->password_lanes)
+        return;
+    metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
+    metric_ask(METRIC_QUEUE_AGE, "passwords", on ? ask_age : NULL, house->password_lanes);
 }
 
 err doors_open(struct doors *doors, struct arena *arena)

@@ -1,6 +1,7 @@
 #include "apps/program.h"
 
 #include "apps/doors.h"
+#include "apps/watch.h"
 #include "base/crypto.h"
 #include "chassis/ask.h"
 #include "chassis/obs.h"
@@ -38,6 +39,7 @@ struct running {
     struct loop *loop;
     struct shop *shop;
     struct doors *doors;
+    struct watch *watch; /* NULL: files are read again on SIGHUP only */
     enum stage stage;
     struct loop_timer *timer; /* the end of draining, then of patience */
     struct thread *stopper;
@@ -293,6 +295,7 @@ static int run(struct running *self)
         loop_on_signal(self->loop, SIGTERM, on_terminate, self);
         loop_on_signal(self->loop, SIGINT, on_terminate, self);
         loop_on_signal(self->loop, SIGHUP, on_hangup, self);
+        self->watch = watch_start(self->loop, self->conf, on_hangup, self);
         doors_ready(self->doors);
         tell_manager(self, STR("READY=1"));
     } else if (self->doors) {
@@ -302,6 +305,7 @@ static int run(struct running *self)
         loop_run(self->loop);
 
     block_signals();
+    watch_end(self->watch);
     doors_free(self->doors);
     shop_close(self->shop);
     observe_close(self->observe);
@@ -351,6 +355,27 @@ static int health(struct running *self, int argc, char *const *argv)
     return error ? complain(self, error) : tell(STR("ready\n"));
 }
 
+/* "duka-users migrate": what a Job runs before a new version is rolled out. */
+static err migrate_all(struct running *self, int argc, char *const *argv)
+{
+    const struct program *program = self->program;
+
+    TRY(conf_load(self->arena, argc, argv, environ, &self->conf, NULL));
+    for (int i = 0; i < program->members_count; i++) {
+        const struct shop_member *member = program->members[i];
+        int applied = 0;
+        TRY(member->migrate(self->arena, self->conf, &applied));
+        tell(str_format(self->arena, "%s %d migrations applied\n", member->name, applied));
+    }
+    return OK;
+}
+
+static int migrate(struct running *self, int argc, char *const *argv)
+{
+    err error = migrate_all(self, argc - 1, argv + 1);
+    return error ? complain(self, error) : 0;
+}
+
 static int start(struct running *self, int argc, char *const *argv)
 {
     struct arena *arena = self->arena;
@@ -365,6 +390,8 @@ static int start(struct running *self, int argc, char *const *argv)
 
     if (argc > 1 && strcmp(argv[1], "health") == 0)
         return health(self, argc, argv);
+    if (argc > 1 && strcmp(argv[1], "migrate") == 0 && self->program->members_count > 0)
+        return migrate(self, argc, argv);
 
     self->argc = argc;
     self->argv = argv;

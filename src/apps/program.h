@@ -14,5 +14,6 @@ struct program {
 };
 
 /* Runs it; gives what main returns. "NAME health [SETTINGS]" asks the one that runs on the same
- * DATA_DIR whether it is ready: 0 where it is, 1 and a line where not. */
+ * DATA_DIR whether it is ready: 0 where it is, 1 and a line where not. "NAME migrate [SETTINGS]"
+ * brings the databases of its services up to this version, as dukactl does. */
 int program_main(const struct program *program, int argc, char *const *argv);

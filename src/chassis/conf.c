@@ -23,6 +23,7 @@ struct value {
 };
 
 struct conf {
+    str path; /* of the file of settings */
     struct value values[SETTINGS_COUNT];
 };
 
@@ -275,6 +276,7 @@ err conf_load(struct arena *arena, int argc, char *const *argv, char *const *env
     take_over(conf, flags);
     for (int i = 0; i < SETTINGS_COUNT; i++)
         TRY(settle(arena, (enum setting)i, &conf->values[i]));
+    conf->path = self.file;
     *out = conf;
     return OK;
 }
@@ -302,6 +304,12 @@ int64_t conf_int(const struct conf *conf, enum setting setting)
 str conf_origin(const struct conf *conf, enum setting setting)
 {
     return value_of(conf, setting)->given.origin;
+}
+
+str conf_path(const struct conf *conf)
+{
+    ASSERT(conf);
+    return conf->path;
 }
 
 bool conf_is_set(const struct conf *conf, enum setting setting)

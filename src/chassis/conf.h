@@ -46,6 +46,9 @@ err conf_choice(struct arena *arena, const struct conf *conf, enum setting setti
  * secret from a file ", read from PATH". */
 str conf_origin(const struct conf *conf, enum setting setting);
 
+/* The file of settings that was read; none where there was none. */
+str conf_path(const struct conf *conf);
+
 /* Tells whether anybody has set it. */
 bool conf_is_set(const struct conf *conf, enum setting setting);
 

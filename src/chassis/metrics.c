@@ -12,7 +12,7 @@
 
 enum { LABELS_MAX = 3, BUCKETS_COUNT = 15 };
 
-enum kind { COUNTER, SECONDS, GAUGE, TIME };
+enum kind { COUNTER, SECONDS, GAUGE, AGE, TIME };
 
 static const struct metric_spec {
     const char *name;
@@ -40,7 +40,7 @@ struct exemplar {
 
 struct series {
     char labels[LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
-    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds; of SECONDS: those */
+    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds; of SECONDS and AGE: those */
     atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
     struct exemplar *exemplars;    /* of its registry, one a bucket */
     int64_t (*ask)(void *subject); /* under the registry's lock, with subject */
@@ -391,7 +391,7 @@ static str family_of(const struct metric_spec *spec, enum metrics_form form)
 
 static void add_head(struct text *out, const struct metric_spec *spec, enum metrics_form form)
 {
-    static const char *const kinds[] = { "counter", "counter", "gauge", "histogram" };
+    static const char *const kinds[] = { "counter", "counter", "gauge", "gauge", "histogram" };
     str family = family_of(spec, form);
 
     text_add_format(out, "# HELP %" STR_F " ", STR_A(family));
@@ -422,7 +422,7 @@ static void add_metric(struct text *out, enum metric metric, enum metrics_form f
             continue;
         }
         add_name(out, spec, "", series, -1);
-        if (spec->kind != SECONDS) {
+        if (spec->kind != SECONDS && spec->kind != AGE) {
             add_line(out, value_of(series));
             continue;
         }

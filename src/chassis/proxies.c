@@ -158,6 +158,40 @@ str client_address_of(const struct proxies *proxies, const struct request *reque
     return client;
 }
 
+/* "/users", "/shop/v1": whole segments of plain characters. */
+static bool is_prefix(str text)
+{
+    if (text.len < 2 || text.len > PREFIX_MAX || text.ptr[0] != '/')
+        return false;
+    for (size_t i = 1; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || c == '-' || c == '_';
+        if (!is_plain && (c != '/' || text.ptr[i - 1] == '/' || i + 1 == text.len))
+            return false;
+    }
+    return true;
+}
+
+void forwarded_prefix_restore(const struct proxies *proxies, struct request *request)
+{
+    ASSERT(proxies && request);
+
+    static const str name = { "x-forwarded-prefix", 18 };
+    struct address peer;
+    str prefix = request_header(request, name);
+
+    if (!prefix.ptr)
+        return;
+    if (is_prefix(prefix) && address_parse(request->peer_address, &peer) &&
+        proxies_have(proxies, &peer))
+        request->path = str_equal(request->path, STR("/"))
+                            ? prefix
+                            : str_format(request->arena, "%" STR_F "%" STR_F, STR_A(prefix),
+                                         STR_A(request->path));
+    request_header_drop(request, name);
+}
+
 void internal_headers_drop(struct request *request)
 {
     ASSERT(request);

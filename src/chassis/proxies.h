@@ -6,7 +6,7 @@
 #pragma once
 #include "chassis/request.h"
 
-enum { PROXIES_MAX = 64, ADDRESS_BYTES = 16 };
+enum { PROXIES_MAX = 64, ADDRESS_BYTES = 16, PREFIX_MAX = 64 };
 
 /* An IP address; IPv4 lies in IPv6 as ::ffff:a.b.c.d. */
 struct address {
@@ -37,6 +37,11 @@ bool proxies_have(const struct proxies *proxies, const struct address *address);
 
 /* The client's address as text, borrowed from the request. */
 str client_address_of(const struct proxies *proxies, const struct request *request);
+
+/* Puts back what a trusted proxy has taken off the path, by its X-Forwarded-Prefix ("/users", as
+ * Ingress controllers tell where they rewrite), and drops the header, so that a second call changes
+ * nothing. What is no plain prefix, or comes from elsewhere, counts for nothing. */
+void forwarded_prefix_restore(const struct proxies *proxies, struct request *request);
 
 /* Drops headers that only our own services may say of a caller ("x-duka-…"). */
 void internal_headers_drop(struct request *request);

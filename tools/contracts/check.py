@@ -128,6 +128,7 @@ def check(contracts):
         refuse_if(sum(f.is_mask for f in message.fields) > 1, message.where,
                   "it has two FieldMasks", "Keep one.")
         check_depth(message, set())
+    names = {f"{service.package}.{service.name}" for service in contracts.services}
     for service in contracts.services:
         for call in service.calls:
             check_call(contracts, call)
@@ -135,4 +136,8 @@ def check(contracts):
             refuse_if(event.event is None, f"{service.file}, service {service.name}",
                       f"it reacts to {event.full_name}, which is no event",
                       "Give the message the option (duka.event).")
+        for name in service.asks:
+            refuse_if(name not in names, f"{service.file}, service {service.name}",
+                      f"it asks {name}, which no contract has",
+                      "Name a service in full: \"products.v1.Products\".")
     check_routes(contracts)

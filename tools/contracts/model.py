@@ -158,6 +158,7 @@ class Service:
     title: str
     calls: list = field(default_factory=list)
     reactions: list = field(default_factory=list)  # of Message (events of others)
+    asks: list = field(default_factory=list)  # full names of services
 
 
 @dataclass

@@ -143,6 +143,7 @@ def read_service(contracts, options, file, index, comments):
                                 f"it reacts to {name}, which no contract has",
                                 "Name an event in full: \"orders.v1.OrderPlaced\".")
         service.reactions.append(event)
+    service.asks = list(option.asks)
     contracts.services.append(service)
 
 

@@ -277,6 +277,7 @@ static void receive(struct gateway *self, struct request *request)
     request->teller = "gateway";
     request->client_address = client_address_of(&self->proxies, request);
     internal_headers_drop(request);
+    request_header_drop(request, STR("x-forwarded-prefix")); /* its routes see paths whole */
     request->operator_socket = false; /* also where the public door is a unix socket */
     cors_apply(&self->cors, request);
 }

@@ -87,6 +87,8 @@ TEST(conf_flag_wins_over_environment_over_file)
     CHECK_STR(conf_origin(conf, CONF_QUEUE_MAX), "environment");
     CHECK_STR(conf_text(conf, CONF_DATA_DIR), "/from/file");
     CHECK(str_ends(conf_origin(conf, CONF_DATA_DIR), STR("shop.yaml line 3")));
+    CHECK_STR(conf_path(conf), file);
+    CHECK_INT(conf_path(load_ok(t, NULL, NULL)).len, 0);
     CHECK(conf_is_set(conf, CONF_DATA_DIR));
 }
 

@@ -120,6 +120,17 @@ TEST(metrics_histogram_without_labels_has_bounds_only)
 
 static int64_t ask_number(void *subject) { return *(int *)subject; }
 
+static int64_t ask_us(void *subject) { return *(int *)subject; }
+
+TEST(metrics_gauge_of_time_is_told_in_seconds)
+{
+    int us = 1250000;
+    metric_ask(METRIC_QUEUE_AGE, "t5", ask_us, &us);
+    CHECK(has_line(t, "duka_queue_age_seconds{pool=\"t5\"} 1.25"));
+    CHECK(has_line(t, "# TYPE duka_queue_age_seconds gauge"));
+    metric_ask(METRIC_QUEUE_AGE, "t5", NULL, NULL);
+}
+
 TEST(metrics_gauge_is_asked_when_printed_until_taken_back)
 {
     int number = 41;

@@ -167,3 +167,41 @@ TEST(headers_of_our_own_services_are_dropped)
     CHECK_STR(request.headers[0].name, "accept");
     CHECK_STR(request.headers[1].name, "x-dukat");
 }
+
+/* ---- Prefixes ---- */
+
+static str restored(struct test *t, const char *peer, const char *prefix, const char *path)
+{
+    struct proxies proxies = proxies_of(t, "10.0.0.0/8");
+    struct header headers[] = { { STR("x-forwarded-prefix"), str_of_z(prefix) },
+                                { STR("accept"), STR("*/*") } };
+    struct request request = { .arena = t->arena,
+                               .path = str_of_z(path),
+                               .peer_address = str_of_z(peer),
+                               .headers = headers,
+                               .headers_count = 2 };
+
+    forwarded_prefix_restore(&proxies, &request);
+    CHECK_INT(request.headers_count, 1);
+    forwarded_prefix_restore(&proxies, &request);
+    return request.path;
+}
+
+TEST(what_a_trusted_proxy_took_off_the_path_is_put_back_once)
+{
+    CHECK_STR(restored(t, "10.1.2.3", "/users", "/me"), "/users/me");
+    CHECK_STR(restored(t, "10.1.2.3", "/users", "/"), "/users");
+    CHECK_STR(restored(t, "10.1.2.3", "/products", "/products"), "/products/products");
+    CHECK_STR(restored(t, "10.1.2.3", "/a/b", "/c"), "/a/b/c");
+}
+
+TEST(a_prefix_from_elsewhere_or_that_is_none_counts_for_nothing)
+{
+    static const char *const wrong[] = { "",         "/",         "users",  "/users/", "//users",
+                                         "/us//ers", "/../users", "/us%2f", "/a, /b",  "/a?b" };
+
+    CHECK_STR(restored(t, "192.0.2.1", "/users", "/me"), "/me");
+    CHECK_STR(restored(t, "unix", "/users", "/me"), "/me");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        CHECK_STR(restored(t, "10.1.2.3", wrong[i], "/me"), "/me");
+}

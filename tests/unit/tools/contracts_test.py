@@ -277,6 +277,7 @@ class Refuses(unittest.TestCase):
 
     def test_a_reaction_to_nothing(self):
         self.check('reacts: "toys.v1.ToyBroken"', 'reacts: "toys.v1.ToyLost"', "toys.v1.ToyLost")
+        self.check('reacts: "toys.v1.ToyBroken"', 'asks: "toys.v1.Shelves"', "it asks toys.v1.Shelves")
 
     def test_a_reaction_to_what_is_no_event(self):
         self.check('reacts: "toys.v1.ToyBroken"', 'reacts: "toys.v1.Toy"', "which is no event")
