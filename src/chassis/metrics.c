@@ -40,7 +40,7 @@ struct exemplar {
 
 struct series {
     char labels[LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
-    atomic_int_fast64_t value; /* of a histogram: the sum of its microseconds; of SECONDS and AGE: those */
+    atomic_int_fast64_t value; /* microseconds of SECONDS and AGE; of TIME their sum */
     atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
     struct exemplar *exemplars;    /* of its registry, one a bucket */
     int64_t (*ask)(void *subject); /* under the registry's lock, with subject */

@@ -49,6 +49,28 @@ def test_the_gateway_leads_to_each_service_and_each_answers_by_itself_too(apart)
     refused(apart.anonymous().get("/orders"), 401, "auth.token_missing")
 
 
+def test_a_service_takes_paths_whose_prefix_a_trusted_proxy_took_off(tmp_path, apart):
+    """As Ingress controllers rewrite: the header tells what was there. Others may say what they like."""
+    with Shop(tmp_path / "data", apart=True, TRUSTED_PROXIES="127.0.0.0/8") as shop:
+        customer, product = shop.customer(), shop.staff.create_product()
+
+        def ask(service, path, door=None, **rest):
+            return customer.at(door or shop.doors[service]).get(path, headers={"X-Forwarded-Prefix": f"/{service}"}, **rest)
+
+        assert accepted(ask("users", "/me"))["id"] == customer.id
+        assert accepted(ask("users", "/.well-known/jwks.json"))["keys"]
+        assert accepted(ask("products", "/" + product["handle"]))["id"] == product["id"]
+        assert len(accepted(ask("products", "/", params={"limit": 1}))["items"]) == 1
+        placed = customer.at(shop.doors["orders"]).request(
+            "POST", "/", key=new_key(), headers={"X-Forwarded-Prefix": "/orders", "Prefer": "wait=10"},
+            json={"lines": [{"sku": product["variants"][0]["sku"], "quantity": 1}], "payment": {"provider": "simulator", "token": "approve"}})
+        assert placed.headers["location"] == f"/orders/{accepted(placed, 201)['id']}"
+        assert len(accepted(ask("orders", "/"))["items"]) == 1
+        refused(customer.at(shop.doors["users"]).get("/me"), 404, "route.unknown")
+        assert accepted(ask("users", "/users/me", door=shop.url))["id"] == customer.id  # the gateway's paths are whole
+    refused(apart.customer().at(apart.doors["users"]).get("/me", headers={"X-Forwarded-Prefix": "/users"}), 404, "route.unknown")
+
+
 def test_the_metrics_tell_how_the_services_are_reached(apart):
     accepted(apart.anonymous().get("/products"))
     told = apart.http.get(apart.ops + "/metrics").text

@@ -1,0 +1,121 @@
+"""Who may connect to whom: every pair of a namespace that has the same policies, and stand-ins with the same labels; each edge of the
+contracts answers, every other is refused. Without policies the same pairs all answer: the refusals are theirs."""
+
+import itertools
+import subprocess
+
+import policies
+import pytest
+from kube import DEPLOY, SHOP
+from shop import until
+
+SPACE = "shop-policies"
+SERVICES = ("users", "products", "orders", "gateway")
+PORTS = (3000, 9000)
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {space}, labels: {{{labels}}}}}
+spec:
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: probe
+      image: localhost/probe:1
+      command: [/probe, listen, "3000", "9000", "5432"]
+---
+"""
+
+
+def pod(name, space=SPACE, **labels):
+    text = ", ".join(f'{key.replace("__", "/").replace("_", "-")}: "{value}"' for key, value in labels.items())
+    return POD.format(name=name, space=space, labels=text)
+
+
+@pytest.fixture(scope="module")
+def stand_ins(kube):
+    """{name: (namespace, address)} of pods that carry the labels of ours, and of some others."""
+    spaces = {SPACE: "", SPACE + "-ingress": "duka.dev/ingress: allowed", SPACE + "-data": "", "monitoring": ""}
+    text = "".join(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n---\n"
+                   for name, labels in spaces.items())
+    kube.apply(text)
+    for space in spaces:
+        until(lambda: kube.run("-n", space, "get", "serviceaccount", "default", check=False).returncode == 0, 30, "accounts")  # noqa: B023
+    for service in SERVICES:
+        needs = {} if service == "gateway" else {"duka.dev__database": "needed"}
+        text += pod(service, app=f"{service}-service", **{"app.kubernetes.io__part-of": "duka"}, **needs)
+    text += pod("migration", app="users-migration", **{"app.kubernetes.io__part-of": "duka", "duka.dev__database": "needed"})
+    text += pod("stranger", app="stranger")
+    text += pod("ingress", SPACE + "-ingress", app="traefik")
+    text += pod("database", SPACE + "-data", **{"app.kubernetes.io__name": "postgresql"})
+    text += pod("other-data", SPACE + "-data", app="other")
+    text += pod("prometheus", "monitoring", app="prometheus")
+    kube.apply(text)
+    for space in spaces:
+        kube.run("-n", space, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    yield {one["metadata"]["name"]: (space, one["status"]["podIP"]) for space in spaces for one in kube.items("pods", namespace=space)}
+    for space in spaces:
+        kube.run("delete", "namespace", space, "--wait=false")
+
+
+def allowed():
+    """{(from, to, port)} that the contracts and the docs allow."""
+    edges = {(source, target, 3000) for source, target in policies.edges_of(policies.load())}
+    edges |= {("ingress", "gateway", 3000)}
+    edges |= {("prometheus", service, 9000) for service in SERVICES} | {("prometheus", "migration", 9000)}
+    edges |= {(name, "database", 5432) for name in ("users", "products", "orders", "migration")}
+    return edges
+
+
+def seen(kube, stand_ins):
+    """{(from, to, port)} that answer, of all that are asked: everybody asks ours at both ports, and ours ask everybody."""
+    ours = {*SERVICES, "migration"}
+    found, asked = set(), set()
+    for source, (space, _) in stand_ins.items():
+        targets = {}
+        for target, port in itertools.product(stand_ins, (*PORTS, 5432)):
+            if target != source and (source in ours or target in ours):
+                targets[f"{stand_ins[target][1]}:{port}"] = (source, target, port)
+        asked |= set(targets.values())
+        told = kube.run("-n", space, "exec", source, "--", "/probe", "connect", 1000, *targets).stdout
+        found |= {targets[line.split()[0]] for line in told.splitlines() if line.endswith(" yes")}
+    return found, asked
+
+
+def policies_text():
+    return (DEPLOY / "base/network-policies.yaml").read_text(encoding="utf-8").replace(f"namespace: {SHOP}", f"namespace: {SPACE}")
+
+
+def enforced(kube):
+    """The cluster of ours has its enforcer; of another one it is not known."""
+    return not kube.is_ours or subprocess.run(["pgrep", "-f", "bin/netpol"], capture_output=True, check=False).returncode == 0
+
+
+def test_just_the_edges_of_the_call_graph_answer(kube, stand_ins, tell):
+    assert enforced(kube), "there is nobody to enforce policies"
+    found, asked = seen(kube, stand_ins)
+    assert found == asked and len(asked) > 200, "without policies all answer: what is refused below is refused by them"
+
+    kube.apply(policies_text())
+    until(lambda: not (seen(kube, stand_ins)[0] - allowed()), 30, "the policies in force")
+    found, _ = seen(kube, stand_ins)
+    assert found == allowed(), (found - allowed(), allowed() - found)
+    tell(f"policies: {len(allowed())} edges answer, {len(asked) - len(allowed())} others are refused")
+
+    # One policy less is seen, and so is one too many.
+    kube.run("-n", SPACE, "delete", "networkpolicy", "users-service")
+    until(lambda: ("gateway", "users", 3000) not in seen(kube, stand_ins)[0], 30, "an edge that is missing")
+    kube.run("-n", SPACE, "delete", "networkpolicy", "--all")
+    until(lambda: seen(kube, stand_ins)[0] == asked, 30, "everybody answers again")
+
+
+def test_names_are_found_under_the_policies(kube, stand_ins):
+    kube.apply(policies_text())
+    try:
+        name = "kubernetes.default.svc.cluster.local"
+        until(lambda: kube.run("-n", SPACE, "exec", "users", "--", "/probe", "lookup", name, check=False).returncode == 0, 30, "DNS")
+        until(lambda: kube.run("-n", SPACE, "exec", "stranger", "--", "/probe", "lookup", name, check=False).returncode == 1, 30,
+              "a stranger in the namespace asks for nothing")
+    finally:
+        kube.run("-n", SPACE, "delete", "networkpolicy", "--all")
