@@ -20,7 +20,7 @@ def goes_round(shop, door):
     customer = Customer.new(door)
     assert accepted(customer.get("/users/me"))["id"] == customer.id
     order = accepted(customer.place(shop.sku), 201)
-    shop.told.append(told_of(customer, order, shop.sku))
+    shop.note(customer, order)
     assert accepted(customer.get("/orders"))["items"][0]["id"] == order["id"]
     assert accepted(customer.get(f"/orders/{order['id']}/timeline"))["items"][0]["what"] == "placed"
     assert accepted(customer.get("/products?limit=1"))["items"]
@@ -29,12 +29,6 @@ def goes_round(shop, door):
     refused(customer.get("/products/no-such-thing"), 404, "product.unknown")
     refused(customer.get("/users/me/nothing"), 404, "route.unknown")
     return customer
-
-
-def told_of(customer, order, sku):
-    from books import Told
-
-    return Told(customer.id, "by hand", [(sku, 1)], [(201, order)])
 
 
 @pytest.fixture

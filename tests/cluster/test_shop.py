@@ -52,17 +52,11 @@ def test_every_deployment_has_three_pods_that_are_ready(kube, shop):
 def test_what_one_may_and_may_not(shop):
     customer = shop.person()
     order = accepted(customer.place(shop.sku), 201)
-    shop.told.append(told_of(customer, order, shop.sku))
+    shop.note(customer, order)
     refused(shop.person().get(f"/orders/{order['id']}"), 404, "order.unknown")
     refused(customer.post("/products", json={"title": "x"}), 403, "auth.role_missing")
     refused(customer.post("/orders", key=new_key(), json={"lines": []}), 422, "request.invalid")
     accepted(shop.staff.get(f"/products/stock/{shop.sku}"))
-
-
-def told_of(customer, order, sku):
-    from books import Told
-
-    return Told(customer.id, "by hand", [(sku, 1)], [(201, order)])
 
 
 def test_short_and_full_names_answer(asker, kube):

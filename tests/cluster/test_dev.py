@@ -1,0 +1,70 @@
+"""The overlay dev: one replica of each on SQLite, on volumes; what was there is there after the pods were made anew."""
+
+import json
+import os
+import pathlib
+
+import pytest
+import yaml
+from conftest import APPS
+from kube import DEPLOY
+
+SPACE, SERVICES = "shop-dev", ("users", "products", "orders")
+
+
+def volume(kube, service):
+    """On a cluster of ours, which has no storage of its own: a folder of the node, that the pods' user may write."""
+    folder = pathlib.Path(kube.kubeconfig).parents[1] / "run/var/lib/kubelet" / f"{SPACE}-{service}"
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, 65532, 65532)
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{SPACE}-{service}"},
+            "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain",
+                     "claimRef": {"namespace": SPACE, "name": f"{service}-data"},
+                     "hostPath": {"path": f"/var/lib/kubelet/{SPACE}-{service}"}}}
+
+
+@pytest.fixture(scope="module")
+def dev(kube, shop):
+    """In a namespace of its own, with the Secrets of the shop."""
+    kube.run("delete", "namespace", SPACE, "--ignore-not-found", "--wait", seconds=120)
+    found = [one for one in yaml.safe_load_all(kube.run("kustomize", DEPLOY / "overlays/dev").stdout)
+             if one["kind"] not in ("Ingress", "NetworkPolicy")]
+    for one in found:
+        one["metadata"].update({"name": SPACE} if one["kind"] == "Namespace" else {"namespace": SPACE})
+        if one["kind"] == "PersistentVolumeClaim" and kube.is_ours:
+            one["spec"]["storageClassName"] = ""
+        if one["metadata"]["name"] == "duka-environment":
+            one["data"]["DRAIN_TIME"] = "1s"
+    found.sort(key=lambda one: one["kind"] != "Namespace")
+    secrets = kube.items("secrets")
+    for one in secrets:
+        one["metadata"] = {"name": one["metadata"]["name"], "namespace": SPACE}
+    volumes = [volume(kube, service) for service in SERVICES] if kube.is_ours else []
+    kube.apply("---\n".join(yaml.safe_dump(one) for one in [*volumes, found[0], *secrets, *found[1:]]))
+    yield kube
+    kube.run("delete", "namespace", SPACE, "--wait", seconds=120)
+    if volumes:
+        kube.run("delete", "pv", *(one["metadata"]["name"] for one in volumes))
+
+
+def ask(kube, path, body=None):
+    """By the API server's way to the gateway: this shop has no Ingress."""
+    place = f"/api/v1/namespaces/{SPACE}/services/gateway-service:http/proxy{path}"
+    words = ["create", "--raw", place, "-f", "-"] if body else ["get", "--raw", place]
+    return json.loads(kube.run(*words, stdin=json.dumps(body) if body else None).stdout)
+
+
+def test_it_runs_on_volumes_and_keeps_what_it_has(dev):
+    for app in APPS:
+        dev.rolled_out(app, namespace=SPACE)
+        dev.until_ready(app, 1, SPACE)
+    person = {"email": "mary@shop.example", "password": "correct horse battery"}
+    made = ask(dev, "/users", {**person, "name": "Mary"})
+    assert ask(dev, "/users/login", person)["access_token"]
+    assert ask(dev, "/products")["items"] == []
+    for app in APPS:
+        dev.run("-n", SPACE, "rollout", "restart", f"deployment/{app}")
+    for app in APPS:
+        dev.rolled_out(app, namespace=SPACE)
+        dev.until_ready(app, 1, SPACE)
+    assert ask(dev, "/users/login", person)["access_token"] and made["id"]
