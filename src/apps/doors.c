@@ -1,6 +1,7 @@
 #include "apps/doors.h"
 
 #include "apps/care.h"
+#include "apps/follower.h"
 #include "apps/neighbours.h"
 #include "chassis/admin.h"
 #include "chassis/grpc_door.h"
@@ -214,9 +215,11 @@ static void reload_tls(struct doors *self, struct arena *arena)
             LOG_TEXT("file", conf_text(self->conf, CONF_TLS_CERT_FILE)));
 }
 
+static bool has_keys(void *follower) { return follower_settled(follower); }
+
 static void open_admin(struct doors *self)
 {
-    struct admin_check checks[SERVICES_COUNT];
+    struct admin_check checks[SERVICES_COUNT + 1];
     struct service *services[SERVICES_COUNT];
     int count = 0;
 
@@ -227,9 +230,13 @@ static void open_admin(struct doors *self)
         checks[count] = (struct admin_check){ door->name, is_service_ready, door->service };
         services[count++] = door->service;
     }
+    /* One that knows no other program of a shop has nobody to wait for. */
+    struct follower *follower =
+        conf_text(self->conf, CONF_INNER_KEY).len > 0 ? self->shop->follower : NULL;
+    checks[count] = (struct admin_check){ "keys", has_keys, follower };
     struct admin_config config = { .conf = self->conf,
                                    .checks = checks,
-                                   .checks_count = count,
+                                   .checks_count = count + (follower != NULL),
                                    .services = services,
                                    .services_count = count };
     self->care = care_open(self->shop);

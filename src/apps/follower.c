@@ -11,6 +11,7 @@ enum {
     ASK_EVERY_MS = 1000,
     ASK_AGAIN_MS = 100, /* until Users was reached for the first time */
     ASK_TIMEOUT_MS = 2000,
+    PATIENCE_MS = 10000, /* for the first answer: a program serves without Users, too */
     FOLLOWER_BYTES_MAX = 8 * 1024 * 1024
 };
 
@@ -22,6 +23,8 @@ struct follower {
     int64_t position;
     bool reached; /* the last question was answered; the thread's own, like the position */
     bool ever;
+    int64_t patient_until_us; /* 0: does not ask yet */
+    bool heard;               /* for others: under the lock */
     struct thread *thread;
     struct lock lock;
     struct cond stopped;
@@ -176,15 +179,30 @@ static void run(void *subject)
         more = false;
         err error = ask(self, &more);
         note(self, error);
-        if (error == OK && !more)
+        if (error == OK && !more) {
             auth_reached(self->auth);
+            lock_take(&self->lock);
+            self->heard = true;
+            lock_drop(&self->lock);
+        }
     } while (waits(self, more ? 0 : self->ever ? ASK_EVERY_MS : ASK_AGAIN_MS));
 }
 
 void follower_start(struct follower *follower)
 {
     ASSERT(follower && !follower->thread);
+    follower->patient_until_us = clock_mono_us() + PATIENCE_MS * TIME_MS;
     follower->thread = thread_start("follower", run, follower);
+}
+
+bool follower_settled(struct follower *follower)
+{
+    ASSERT(follower);
+    lock_take(&follower->lock);
+    bool heard = follower->heard;
+    lock_drop(&follower->lock);
+    return heard ||
+           (follower->patient_until_us > 0 && clock_mono_us() > follower->patient_until_us);
 }
 
 void follower_stop(struct follower *follower)

@@ -13,6 +13,10 @@ struct follower *follower_open(struct auth *auth, struct client *users);
 /* Begins to ask, on a thread of its own. */
 void follower_start(struct follower *follower);
 
+/* Whether it has heard the keys, or has waited for them in vain for ten seconds: a program that
+ * takes requests before would answer 503 to every token. */
+bool follower_settled(struct follower *follower);
+
 /* Ends that. Accepts NULL, and one that was never started. */
 void follower_stop(struct follower *follower);
 

@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 import time
 
+import httpx
 import pytest
 from shop import SERVICES, ROOT, Shop, accepted, free_port, items, new_key, program, refused, until
 
@@ -69,6 +70,34 @@ def test_a_service_takes_paths_whose_prefix_a_trusted_proxy_took_off(tmp_path, a
         refused(customer.at(shop.doors["users"]).get("/me"), 404, "route.unknown")
         assert accepted(ask("users", "/users/me", door=shop.url))["id"] == customer.id  # the gateway's paths are whole
     refused(apart.customer().at(apart.doors["users"]).get("/me", headers={"X-Forwarded-Prefix": "/users"}), 404, "route.unknown")
+
+
+def test_a_program_is_ready_once_it_has_heard_the_keys(tmp_path):
+    """Else a pod that was just made would answer 503 to every token. It waits for ten seconds, no longer: what needs no account is served
+    without Users."""
+    shop = Shop(tmp_path / "data", apart=True)
+    gateway = shop._launch("duka-gateway", shop.environment_of("gateway"))
+    try:
+        def readiness():
+            try:
+                return shop.http.get(shop.ops + "/readyz")
+            except httpx.TransportError:
+                return None
+
+        began = time.monotonic()
+        answer = until(readiness, 20, "the operators' door")
+        assert answer.status_code == 503 and "keys" in answer.json()["not_ready"], answer.text
+        until(lambda: readiness().status_code == 200, 20, "ready all the same")
+        assert time.monotonic() - began > 8
+        gateway.kill()
+        gateway.wait()
+        shop.start_service("users")
+        gateway = shop._launch("duka-gateway", shop.environment_of("gateway"))
+        until(lambda: (found := readiness()) and found.status_code == 200, 8, "ready, for Users is there")
+    finally:
+        gateway.kill()
+        gateway.wait()
+        shop.kill()
 
 
 def test_the_metrics_tell_how_the_services_are_reached(apart):
