@@ -12,7 +12,7 @@ from kube import HERE, Missing
 from shop import ROOT
 
 OUT = ROOT / "build/cluster"
-APPS = ROOT / "build/static/src/apps"
+STATIC, DYNAMIC = ROOT / "build/static/src/apps", ROOT / "build/release/src/apps"
 SERVICES = ("users", "products", "orders", "gateway")
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15")
 
@@ -41,16 +41,30 @@ def last_stage(service):
     return text[text.rindex("FROM scratch"):].replace("--from=build ", "").replace("/image/", "")
 
 
+def lay_out(binary, context):
+    """What scripts/image-root lays out; of a program that is not static, with its libraries."""
+    if binary.parent == STATIC:
+        subprocess.run([ROOT / "scripts/image-root", binary.name, context], check=True, cwd=ROOT)
+        return
+    root = context / "root"
+    for path in (*libraries([binary]), "/etc/ssl/certs/ca-certificates.crt"):
+        copy(root, path)
+    shutil.copy(binary, root / binary.name)
+    (root / "etc/passwd").write_text("duka:x:65532:65532::/data:/none\n")
+    (context / "data").mkdir()
+
+
 def program(service, version):
     """The archive of a service's image; its version is a label, so that two are two."""
-    binary, archive = APPS / f"duka-{service}", OUT / f"{service}-{version}.tar"
-    if not binary.exists():
-        raise Missing("there are no static programs: scripts/bootstrap static && scripts/static-deps && scripts/build static")
+    found = [path / f"duka-{service}" for path in (STATIC, DYNAMIC) if (path / f"duka-{service}").exists()]
+    if not found:
+        raise Missing("there are no programs to make images of: make build")
+    binary, archive = found[0], OUT / f"{service}-{version}.tar"
     if archive.exists() and archive.stat().st_mtime > binary.stat().st_mtime:
         return archive
     context = OUT / f"{service}-context"
     shutil.rmtree(context, ignore_errors=True)
-    subprocess.run([ROOT / "scripts/image-root", f"duka-{service}", context], check=True, cwd=ROOT)
+    lay_out(binary, context)
     save(f"docker.io/library/{service}-service:{version}", context, last_stage(service) + f'LABEL test.version="{version}"\n', archive)
     return archive
 
@@ -86,7 +100,8 @@ def postgresql():
     programs = [POSTGRES / "bin" / name for name in ("postgres", "initdb", "psql", "pg_isready")]
     shells = [pathlib.Path("/bin/sh").resolve(), pathlib.Path("/bin/sleep"), pathlib.Path("/bin/cat")]
     modules = [path for path in (POSTGRES / "lib").glob("*.so") if not path.name.startswith("llvm")]
-    for path in [*programs, *modules, "/usr/share/postgresql/15", "/usr/share/zoneinfo", *libraries([*programs, *modules, *shells])]:
+    for path in [*programs, *modules, "/usr/share/postgresql/15", "/usr/share/zoneinfo", "/usr/lib/locale/C.utf8",
+                 *libraries([*programs, *modules, *shells])]:
         copy(root, path)
     for path in shells:
         (root / "bin").mkdir(exist_ok=True)
