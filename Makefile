@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh images policies test-cluster test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh images test-images behind policies test-cluster test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -22,12 +22,16 @@ test-fresh: ## make run and make test inside a bare Debian 12
 	@scripts/test-fresh
 test-package: ## the package in a bare Debian that boots systemd: each line of docs/one-machine.md
 	@scripts/test-package
-images:     ## the images of the four services and of the whole shop, by docker or podman
+images:     ## the images of the four services, of the whole shop and of dukactl, by docker or podman, into build/images
 	@scripts/images
 policies:   ## write the network policies of deploy/kubernetes from the contracts
 	@scripts/bootstrap run && build/venv/bin/python -B tools/kubernetes/policies.py
 test-cluster: ## deploy/kubernetes on a real cluster: the one of KUBECONFIG, or one that scripts/cluster brings up; T=word for some
 	@scripts/test-cluster '$(T)'
+test-images: ## each line of docs/images.md; two builds, one digest; the shop's tests against its images
+	@scripts/test-images
+behind:     ## what is pinned in tools/sources.txt and behind what Debian has mended
+	@scripts/behind
 test-wire:  ## everything against real brokers and databases, with all faults
 	@WIRE=whole scripts/test --word '$(T)' --stage wire
 topologies: ## each row of the README's table: its command in a clean clone, and the e2e suite; T=Kafka for one bus

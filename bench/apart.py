@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 
-from peers import PORT, ROOT, Duka, cpu_us, pss_kib, wait_for
+from peers import APPS, PORT, Duka, cpu_us, pss_kib, wait_for
 
 SERVICES = ("users", "products", "orders")
 PROGRAMS = (*SERVICES, "gateway")
@@ -38,7 +38,7 @@ class DukaApart(Duka):
         """Starts a program and waits until it is ready."""
         out = open(self.folder / f"{name}.log", "ab")
         self.programs[name] = subprocess.Popen(
-            ["taskset", "-c", str(self.cores[name]), ROOT / f"build/release/src/apps/duka-{name}"],
+            ["taskset", "-c", str(self.cores[name]), APPS / f"duka-{name}"],
             env={**self.env_of(name), **settings}, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         wait_for(self.ports[name] + 1, "/readyz", self.programs[name], poll_s=poll_s)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DUKA_SHARED_DIR", ROOT / ".." / "shared"))
+APPS = ROOT / "build" / os.environ.get("BENCH_BUILD", "release") / "src" / "apps"  # static: what is in the images
 TICK = os.sysconf("SC_CLK_TCK")
 PORT = int(os.environ.get("BENCH_PORT", "3900"))  # the first of a hundred, all on loopback
 
@@ -154,12 +155,12 @@ class Duka(Peer):
         env = dict(os.environ, MAIL_URL="none", DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
                    OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
                    LOG_LEVEL="warn", **self.settings)
-        self.spawn([ROOT / "build/release/src/apps/duka"], env=env)
+        self.spawn([APPS / "duka"], env=env)
         wait_for(self.ops_port, "/readyz", self.process, poll_s=poll_s)
         self.env = env
 
     def dukactl(self, *words, stdin=""):
-        done = subprocess.run([ROOT / "build/release/src/apps/dukactl", *words], env=self.env, input=stdin, text=True,
+        done = subprocess.run([APPS / "dukactl", *words], env=self.env, input=stdin, text=True,
                               capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(f"dukactl {' '.join(words)}: {done.stderr}")

@@ -1,6 +1,6 @@
 # Sourced by the tests that want a bare Debian 12: makes one with debootstrap in $system, and lets its package clients
 # reach what this machine's reach. Wants $system, $logs, $base (an archive that is kept between runs) and
-# $base_packages. Not run by itself.
+# $base_packages, and for block() $document. Not run by itself.
 # shellcheck shell=bash disable=SC2154
 
 passed=0
@@ -25,8 +25,8 @@ mirror() {
     say "${uri:-http://deb.debian.org/debian}"
 }
 
-# Makes $system anew, from the archive of an earlier run where there is one.
-make_system() {
+# Makes the files of $system anew, from the archive of an earlier run where there is one.
+make_tree() {
     rm -rf "$system"
     mkdir -p "$system"
     if [ ! -f "$base" ]; then
@@ -38,7 +38,11 @@ make_system() {
     else
         tar -C "$system" -xf "$base"
     fi
-    mount -t proc proc "$system/proc" && mount --rbind /dev "$system/dev"
+}
+
+# The same, to be entered.
+make_system() {
+    make_tree && mount -t proc proc "$system/proc" && mount --rbind /dev "$system/dev"
 }
 
 # Copies a file or folder of this machine to the same place of the system.
@@ -75,6 +79,11 @@ copy_settings() {
     done
     command -v npm >/dev/null && copy_in "$(npm config get globalconfig 2>/dev/null || true)"
     return 0
+}
+
+# The block of a document ($document) that is called so: "```sh NAME".
+block() {
+    awk -v name="$1" '$0 == "```sh " name { on = 1; next } /^```/ { on = 0 } on' "$document"
 }
 
 # The variables by which clients are told of proxies, indexes and certificates; files they name come along.
