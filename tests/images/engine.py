@@ -2,6 +2,7 @@
 starts, asks and ends."""
 
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -28,7 +29,8 @@ def podman(*words, check=True, stdin=None, seconds=120):
 
 
 def image(name):
-    return f"localhost/{name}:{VERSION}"
+    """As the engine calls it: docker and podman put another host before a name without one."""
+    return f"{os.environ.get('DUKA_IMAGE_HOST', 'localhost')}/{name}:{VERSION}"
 
 
 def inspected(name):

@@ -22,4 +22,4 @@ done < <(compgen -e)
 # shellcheck disable=SC1091
 . "$(dirname "$0")/engine.env" # where the images are: a program under test is given its settings and nothing else
 exec podman run --rm --read-only --cap-drop ALL --security-opt no-new-privileges --network host --log-driver none \
-    --volume "$folder:$folder" "${options[@]}" "localhost/$image:1.0" "$@"
+    --volume "$folder:$folder" "${options[@]}" "${DUKA_IMAGE_HOST:-localhost}/$image:1.0" "$@"
