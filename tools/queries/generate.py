@@ -40,16 +40,20 @@ THE FORMAT of queries.sql. Each query is a head, a declaration, comments, and on
    goes on in the next `--` line if it ends with `,` or `->`. A run without parameters has none, or `-- none` where
    comments follow. $1 is the first parameter, and so on; each parameter is used, any number of times, in any order.
    Columns are by position; their names become the fields of the struct.
-3. Types: uuid (struct uuid, 16 bytes), text and bytes (str), int64, int32, bool, time (time_us), currency (struct
+   A statement names a parameter by its number or by its name, `$customer`.
+3. What several statements have is a part: `-- name: part`, comments, and the piece itself, without `;`. A statement takes it in by
+   `{name}`; the parameters in it are those of the statement, so a part names them by name.
+4. Types: uuid (struct uuid, 16 bytes), text and bytes (str), int64, int32, bool, time (time_us), currency (struct
    currency). A trailing `?` lets it be null: text? bytes? STR_NONE, uuid? the nil id, time? 0, currency? no letters.
    Numbers and bool have no null: write coalesce(…). A null in a column without `?` is an error when it is read.
-4. Structs: sql_NAME (the parameters; none, and no argument either, for a query without parameters), sql_NAME_row.
+5. Structs: sql_NAME (the parameters; none, and no argument either, for a query without parameters), sql_NAME_row.
    Rows and their texts are copied into the arena.
-5. Also generated: `const struct db_schema SERVICE_schema` with the queries and the migrations.
+6. Also generated: `const struct db_schema SERVICE_schema` with the queries and the migrations.
 
 PostgreSQL: files in a folder `postgresql` are its migrations, by the same numbers and names. Its queries are the same; where the
-dialects part, queries.postgresql.sql has the same head, declaration and another statement. What many rows in one statement look
-like is derived (postgresql.py). They are prepared where there is a server: at each start, and by the tests.
+dialects differ, queries.postgresql.sql has the same head, declaration and another statement, or another part of the same name. What
+many rows in one statement look like is derived (postgresql.py). They are prepared where there is a server: at each start, and by
+the tests.
 
 Migrations are files NNNN_name.sql, numbered from 0001 without gaps; they are only ever added. Each table is STRICT and
 holds no REAL. Every query is prepared against them here, so a wrong one stops the build with its file and line.
@@ -96,7 +100,7 @@ def main(arguments):
             texts = queries
             for path in others:
                 if path.endswith(".postgresql.sql"):
-                    texts = override(path, queries)
+                    texts = override(path, options.queries, queries)
             theirs = load_migrations([path for path in others if not path.endswith(".postgresql.sql")])
             check_numbers(migrations, theirs)
             forms = [form_of(query) for query in texts]

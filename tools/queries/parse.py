@@ -15,7 +15,8 @@ C_WORDS = set(
     "bool true false asm typeof".split())
 
 # What a `$1` may not be read in: texts, quoted names, comments.
-PIECES = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\d+)|;", re.S)
+PIECES = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|"
+                    r"\$(?P<number>\d+)|\$(?P<name>[a-z_]\w*)|\{(?P<part>\w+)\}|;", re.S)
 
 
 class Problem(Exception):
@@ -30,6 +31,14 @@ class Column:
     name: str
     type: str
     nullable: bool
+
+
+@dataclass
+class Part:
+    """A piece of statements that several of them have."""
+    line: int
+    sql: str
+    is_used: bool = False
 
 
 @dataclass
@@ -88,9 +97,16 @@ def parse_declaration(path, line, text, query):
         raise Problem(path, line, f"{len(query.params)} parameters: at most {PARAMS_MAX}")
 
 
-def finish_statement(path, query, text):
-    """Drops comments, turns $n into ?n, and takes the `;` off the end."""
+def finish_statement(path, query, text, parts):
+    """Drops comments, puts parts in, turns $n and $name into ?n, and takes the `;` off the end."""
     used, ends = set(), []
+    numbers = {param.name: number for number, param in enumerate(query.params, 1)}
+
+    def put_in(name):
+        if name not in parts:
+            raise Problem(path, query.sql_line, f"there is no part {name}: write `-- {name}: part` and what it is, or name another")
+        parts[name].is_used = True
+        return PIECES.sub(piece, parts[name].sql)
 
     def piece(match):
         token = match.group(0)
@@ -99,9 +115,14 @@ def finish_statement(path, query, text):
         if token == ";":
             ends.append(match.start())
             return ";"
-        if match.group(1):
-            used.add(int(match.group(1)))
-            return "?" + match.group(1)
+        if match["part"]:
+            return put_in(match["part"])
+        if match["name"] and match["name"] not in numbers:
+            raise Problem(path, query.sql_line, f"{query.name} uses {token}, which is not declared: add it to the line under the head")
+        if match["name"] or match["number"]:
+            number = numbers[match["name"]] if match["name"] else int(match["number"])
+            used.add(number)
+            return f"?{number}"
         return token
 
     sql = PIECES.sub(piece, text)
@@ -128,25 +149,58 @@ def split_declaration(lines):
     return " ".join(taken)
 
 
-def parse_queries(path, text):
+def sections(path, text):
+    """The lines of the file, and (name, kind, each, first line, last line) of what stands under each head."""
     lines = text.split("\n")
     heads = [i for i, line in enumerate(lines) if HEAD.match(line)]
     first = heads[0] if heads else len(lines)
     for i, line in enumerate(lines[:first]):
         if line.strip() and not line.startswith("--"):
             raise Problem(path, i + 1, "a statement without a head: write `-- name: run|one|maybe|many` above it")
-    queries = [parse_query(path, lines, start, end) for start, end in zip(heads, heads[1:] + [len(lines)])]
+    return lines, [(*HEAD.match(lines[start]).groups(), start, end) for start, end in zip(heads, heads[1:] + [len(lines)])]
+
+
+def parse_parts(path, text):
+    """The parts of the file, by name."""
+    lines, found = sections(path, text)
+    parts = {}
+    for name, kind, _, start, end in found:
+        if kind != "part":
+            continue
+        body = "\n".join(line for line in lines[start + 1:end] if not line.startswith("--")).strip()
+        if not NAME.match(name) or name in parts:
+            raise Problem(path, start + 1, f"'{name}' cannot be the name of a part: use lower case, digits and `_`, each name once")
+        if not body or ";" in body or "{" in body:
+            raise Problem(path, start + 1, f"the part {name} must be a piece of a statement, without `;` and without other parts")
+        parts[name] = Part(start + 1, body)
+    return parts
+
+
+def parse_statements(path, text, parts):
+    """The queries of a file, whose statements have these parts."""
+    lines, found = sections(path, text)
+    queries = [parse_query(path, lines, section, parts) for section in found if section[1] != "part"]
     check_names(path, queries)
     return queries
 
 
-def parse_query(path, lines, start, end):
-    name, kind, each = HEAD.match(lines[start]).groups()
+def parse_queries(path, text):
+    """The queries of a file that stands by itself."""
+    parts = parse_parts(path, text)
+    queries = parse_statements(path, text, parts)
+    for name, part in parts.items():
+        if not part.is_used:
+            raise Problem(path, part.line, f"no statement has the part {name}: write {{{name}}} in one, or drop it")
+    return queries
+
+
+def parse_query(path, lines, section, parts):
+    name, kind, each, start, end = section
     query = Query(name, kind, start + 1, each=each is not None)
     if not NAME.match(name):
         raise Problem(path, query.line, f"'{name}' cannot be a name: use lower case, digits and `_`")
     if kind not in KINDS:
-        raise Problem(path, query.line, f"'{kind}' is no kind of query: use one of {', '.join(KINDS)}")
+        raise Problem(path, query.line, f"'{kind}' is no kind of query: use one of {', '.join(KINDS)}, or part")
     body = start + 1
     comments = []
     while body < end and lines[body].startswith("--"):
@@ -156,7 +210,7 @@ def parse_query(path, lines, start, end):
     if query.each and (kind not in EACH_KINDS or not query.params):
         raise Problem(path, query.line, f"`each` asks a maybe or many for many parameters at once: {name} is not one, or has none")
     query.sql_line = body + 1
-    finish_statement(path, query, "\n".join(lines[body:end]))
+    finish_statement(path, query, "\n".join(lines[body:end]), parts)
     return query
 
 

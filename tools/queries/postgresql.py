@@ -14,7 +14,7 @@ of the target: PostgreSQL would take only one of them, so the driver sends such 
 import os
 import re
 
-from parse import Problem, parse_queries
+from parse import Problem, parse_parts, parse_statements
 
 ARRAYS = {"uuid": "uuid", "text": "text", "bytes": "bytea", "int64": "int8", "int32": "int4", "bool": "bool", "time": "int8",
           "currency": "text"}
@@ -153,20 +153,28 @@ def form_of(query):
     return Form(plain(query.sql))
 
 
-def override(path, queries):
-    """Puts the statements of queries.postgresql.sql in the place of those with the same names."""
-    with open(path, encoding="utf-8") as text:
-        others = parse_queries(path, text.read())
+def override(path, base_path, queries):
+    """The queries of `base_path` for PostgreSQL: queries.postgresql.sql says some statements and parts otherwise."""
+    with open(path, encoding="utf-8") as other_text, open(base_path, encoding="utf-8") as base_text:
+        text, base = other_text.read(), base_text.read()
+    parts = parse_parts(base_path, base)
+    theirs = parse_parts(path, text)
+    for name, part in theirs.items():
+        if name not in parts:
+            raise Problem(path, part.line, f"queries.sql has no part {name}: this file only says otherwise what stands there")
+    others = {query.name: query for query in parse_statements(path, text, {**parts, **theirs})}
     known = {query.name: query for query in queries}
-    texts = {}
-    for other in others:
-        query = known.get(other.name)
+    for name, other in others.items():
+        query = known.get(name)
         if not query:
-            raise Problem(path, other.line, f"queries.sql has no {other.name}: this file only says otherwise what stands there")
+            raise Problem(path, other.line, f"queries.sql has no {name}: this file only says otherwise what stands there")
         if (query.kind, query.each, query.params, query.columns) != (other.kind, other.each, other.params, other.columns):
-            raise Problem(path, other.line, f"{other.name} is declared otherwise than in queries.sql: only its statement may differ")
-        texts[other.name] = other
-    return [texts.get(query.name, query) for query in queries]
+            raise Problem(path, other.line, f"{name} is declared otherwise than in queries.sql: only its statement may differ")
+    texts = [others.get(query.name, query) for query in parse_statements(base_path, base, {**parts, **theirs})]
+    for name, part in theirs.items():
+        if not part.is_used:
+            raise Problem(path, part.line, f"no statement has the part {name}: drop it")
+    return texts
 
 
 def is_postgresql(path):

@@ -74,24 +74,32 @@ order by number limit $2;
 -- `facet` is the one that drives; others and the words filter, unless they are null. `bits` holds a
 -- bit for each availability that is asked for.
 
+-- offered: part -- what else is asked of a product `p` that is in the listing `l`
+p.price_minor between $price_min and $price_max and (p.availability & $bits) <> 0
+    and ($other is null or exists (
+        select 1 from listings o
+        where o.facet = $other and o.status = $status and o.product = l.product))
+    and ($another is null or exists (
+        select 1 from listings o
+        where o.facet = $another and o.status = $status and o.product = l.product))
+    and ($third is null or exists (
+        select 1 from listings o
+        where o.facet = $third and o.status = $status and o.product = l.product))
+
+-- has_words: part
+($query is null or l.product in (
+        select rowid from product_words where product_words match $query))
+
 -- list_newest: many
 -- facet text, status text, number int64, price_min int64, price_max int64, bits int32,
 -- other text?, another text?, third text?, query text?, rows_max int32 ->
 -- number int64, document bytes
 select l.product, p.document
 from listings l join products p on p.number = l.product
-where l.facet = $1 and l.status = $2 and l.product < $3
-    and p.price_minor between $4 and $5 and (p.availability & $6) <> 0
-    and ($7 is null or exists (
-        select 1 from listings o where o.facet = $7 and o.status = $2 and o.product = l.product))
-    and ($8 is null or exists (
-        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
-    and ($9 is null or exists (
-        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
-    and ($10 is null or l.product in (
-        select rowid from product_words where product_words match $10))
+where l.facet = $facet and l.status = $status and l.product < $number
+    and {offered} and {has_words}
 order by l.product desc
-limit $11;
+limit $rows_max;
 
 -- list_by_title: many
 -- facet text, status text, title_key text, number int64, price_min int64, price_max int64,
@@ -99,18 +107,10 @@ limit $11;
 -- number int64, title_key text, document bytes
 select l.product, l.title_key, p.document
 from listings l join products p on p.number = l.product
-where l.facet = $1 and l.status = $2 and (l.title_key, l.product) > ($3, $4)
-    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
-    and ($8 is null or exists (
-        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
-    and ($9 is null or exists (
-        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
-    and ($10 is null or exists (
-        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
-    and ($11 is null or l.product in (
-        select rowid from product_words where product_words match $11))
+where l.facet = $facet and l.status = $status and (l.title_key, l.product) > ($title_key, $number)
+    and {offered} and {has_words}
 order by l.title_key, l.product
-limit $12;
+limit $rows_max;
 
 -- list_cheapest: many
 -- facet text, status text, price_minor int64, number int64, price_min int64, price_max int64,
@@ -118,19 +118,11 @@ limit $12;
 -- number int64, price_minor int64, document bytes
 select l.product, l.price_minor, p.document
 from listings l join products p on p.number = l.product
-where l.facet = $1 and l.status = $2 and (l.price_minor, l.product) > ($3, $4)
-    and l.price_minor <= $6
-    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
-    and ($8 is null or exists (
-        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
-    and ($9 is null or exists (
-        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
-    and ($10 is null or exists (
-        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
-    and ($11 is null or l.product in (
-        select rowid from product_words where product_words match $11))
+where l.facet = $facet and l.status = $status
+    and (l.price_minor, l.product) > ($price_minor, $number) and l.price_minor <= $price_max
+    and {offered} and {has_words}
 order by l.price_minor, l.product
-limit $12;
+limit $rows_max;
 
 -- list_dearest: many
 -- facet text, status text, price_minor int64, number int64, price_min int64, price_max int64,
@@ -138,48 +130,35 @@ limit $12;
 -- number int64, price_minor int64, document bytes
 select l.product, l.price_minor, p.document
 from listings l join products p on p.number = l.product
-where l.facet = $1 and l.status = $2 and (l.price_minor, l.product) < ($3, $4)
-    and l.price_minor >= $5
-    and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
-    and ($8 is null or exists (
-        select 1 from listings o where o.facet = $8 and o.status = $2 and o.product = l.product))
-    and ($9 is null or exists (
-        select 1 from listings o where o.facet = $9 and o.status = $2 and o.product = l.product))
-    and ($10 is null or exists (
-        select 1 from listings o where o.facet = $10 and o.status = $2 and o.product = l.product))
-    and ($11 is null or l.product in (
-        select rowid from product_words where product_words match $11))
+where l.facet = $facet and l.status = $status
+    and (l.price_minor, l.product) < ($price_minor, $number) and l.price_minor >= $price_min
+    and {offered} and {has_words}
 order by l.price_minor desc, l.product desc
-limit $12;
+limit $rows_max;
+
+-- ranked: part -- of very many the newest 5000
+select rowid as number,
+        cast(-1000000 * bm25(product_words, 10, 5, 5, 3, 3, 1) as integer) as score
+    from product_words where product_words match $query order by rowid desc limit 5000
+
+-- among: part -- what was ranked comes first, whatever is known of the tables
+cross join
 
 -- list_relevant: many -- the score is an integer, so that a cursor can name it
 -- facet text, status text, score int64, number int64, price_min int64, price_max int64,
 -- bits int32, other text?, another text?, third text?, query text, rows_max int32 ->
 -- number int64, score int64, document bytes
--- Of very many the newest 5000 are ranked. Documents are read for the page only: sorting drags along
--- what it is given.
+-- Documents are read for the page only: sorting drags along what it is given.
 with found as materialized (
-    select rowid as number,
-        cast(-1000000 * bm25(product_words, 10, 5, 5, 3, 3, 1) as integer) as score
-    from product_words where product_words match $11 order by rowid desc limit 5000
+    {ranked}
 ), best as materialized (
     select l.product as number, w.score as score
     from found w
-        cross join listings l on l.facet = $1 and l.status = $2 and l.product = w.number
+        {among} listings l on l.facet = $facet and l.status = $status and l.product = w.number
         join products p on p.number = l.product
-    where (w.score, l.product) < ($3, $4)
-        and p.price_minor between $5 and $6 and (p.availability & $7) <> 0
-        and ($8 is null or exists (
-            select 1 from listings o
-            where o.facet = $8 and o.status = $2 and o.product = l.product))
-        and ($9 is null or exists (
-            select 1 from listings o
-            where o.facet = $9 and o.status = $2 and o.product = l.product))
-        and ($10 is null or exists (
-            select 1 from listings o
-            where o.facet = $10 and o.status = $2 and o.product = l.product))
+    where (w.score, l.product) < ($score, $number) and {offered}
     order by w.score desc, l.product desc
-    limit $12
+    limit $rows_max
 )
 select b.number, b.score, d.document
 from best b join products d on d.number = b.number

@@ -260,6 +260,34 @@ class PostgreSQL(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn(words, said)
 
+    PART = ("-- dear: part -- a comment\n-- and another\nprice > $least\n"
+            "-- c: many\n-- id uuid, least int64 -> name text\nselect name from cups where id <> $id and {dear};\n"
+            "-- d: one\n-- least int64 -> n int64\nselect count(*) from cups where {dear} or name = '{dear} $least';\n")
+
+    def test_a_part_stands_in_each_statement_that_names_it_with_that_statements_parameters(self):
+        source = self.made(self.PART)
+        self.assertIn("where id <> $1 and price > $2", source)
+        self.assertIn("where price > $1 or name = '{dear} $least'", source)
+
+    def test_another_part_takes_the_place_of_the_same_name(self):
+        source = self.made(self.PART, "-- dear: part\nprice >= $least\n")
+        self.assertIn("where id <> $1 and price >= $2", source)
+        self.assertIn("?2", source)  # SQLite's own is as it was
+        for other, words in (("-- cheap: part\nprice < 1\n", "has no part cheap"),
+                             ("-- dear: part\nprice >= $most\n", "uses $most, which is not declared")):
+            status, said, _ = self.files(self.PART, other)
+            self.assertEqual(status, 1)
+            self.assertIn(words, said)
+
+    def test_a_part_is_refused_where_it_is_none_or_nobodys(self):
+        for query, words in ((self.PART.replace("{dear}", "{deer}"), "there is no part deer"),
+                             (self.PART.replace("-- dear", "-- cheap: part\nprice < 3\n-- dear"), "no statement has the part cheap"),
+                             (self.PART.replace("price > $least\n", ";\n"), "without `;`"),
+                             (self.PART.replace("price > $least\n", "{dear}\n"), "without other parts")):
+            status, said, _ = self.files(query)
+            self.assertEqual(status, 1)
+            self.assertIn(words, said)
+
     def test_both_engines_go_by_the_same_numbers(self):
         status, said, _ = self.files(INSERT, theirs="0001_mugs.sql")
         self.assertEqual(status, 1)
