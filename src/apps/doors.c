@@ -10,12 +10,8 @@
 #include "chassis/setting.h"
 #include "chassis/tls_files.h"
 #include "chassis/version.h"
-#include "gen/orders.h"
-#include "gen/products.h"
-#include "gen/users.h"
 #include "os/process.h"
 #include "os/workers.h"
-#include "services/gateway/service.h"
 
 enum {
     DOORS_MEMORY_BYTES_MAX = 256 * 1024,
@@ -24,7 +20,7 @@ enum {
     RELOAD_BYTES_MAX = 16 * 1024 * 1024
 };
 
-enum { USERS, PRODUCTS, ORDERS, SERVICES_COUNT };
+enum { SERVICES_COUNT = SHOP_MEMBERS_MAX };
 
 /* A service's own address: of a program that has the gateway too, where one is set; of one that has
  * not, LISTEN_ADDR. */
@@ -43,7 +39,8 @@ struct doors {
     const struct conf *conf;
     struct loop *loop;
     struct shop *shop;
-    struct gateway *gateway; /* NULL: it is elsewhere */
+    const struct front *front; /* NULL: the gateway is elsewhere */
+    struct gateway *gateway;   /* NULL: that, or not open */
     struct proxies proxies;
     struct door doors[SERVICES_COUNT];
     struct admin *admin;
@@ -53,7 +50,8 @@ struct doors {
     void *closed_subject;
 };
 
-struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop *shop)
+struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop *shop,
+                        const struct front *front)
 {
     ASSERT(conf && loop && shop);
 
@@ -64,6 +62,7 @@ struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop 
         .conf = conf,
         .loop = loop,
         .shop = shop,
+        .front = front,
         .doors = { { "users", SHOP_USERS, CONF_USERS_ADDR, NULL, NULL, NULL, doors },
                    { "products", SHOP_PRODUCTS, CONF_PRODUCTS_ADDR, NULL, NULL, NULL, doors },
                    { "orders", SHOP_ORDERS, CONF_ORDERS_ADDR, NULL, NULL, NULL, doors } },
@@ -152,39 +151,6 @@ static err open_door(struct doors *self, struct arena *arena, struct door *door)
     return http_open(arena, self->loop, &config, &handler, &door->server);
 }
 
-/* ---- The gateway and the operators' door ---- */
-
-static err open_gateway(struct doors *self, struct arena *arena)
-{
-    static const struct call_spec *const *const calls[SERVICES_COUNT] = { users_calls,
-                                                                          products_calls,
-                                                                          orders_calls };
-    static const int calls_count[SERVICES_COUNT] = { USERS_CALLS_COUNT, PRODUCTS_CALLS_COUNT,
-                                                     ORDERS_CALLS_COUNT };
-    struct gateway_target targets[SERVICES_COUNT];
-
-    if (!(self->shop->parts & SHOP_GATEWAY))
-        return OK;
-    for (int i = 0; i < SERVICES_COUNT; i++) {
-        const struct door *door = &self->doors[i];
-        targets[i] = (struct gateway_target){
-            .name = door->name,
-            .service = door->service,
-            .calls = calls[i],
-            .calls_count = calls_count[i],
-            .upstream =
-                door->service ? NULL : neighbours_upstream(self->shop->neighbours, door->part),
-        };
-    }
-    err error = gateway_open(arena, &self->shop->house, self->loop, targets, SERVICES_COUNT,
-                             &self->gateway);
-    if (err_is(error, OS_FAILED)) /* it reads one file */
-        return fail_over(arena, SETTING_INVALID, error, "ROUTES_FILE: %" STR_F,
-                         STR_A(error->detail));
-    TRY(error);
-    return gateway_listen(self->gateway, arena);
-}
-
 /* ---- TLS ---- */
 
 /* One certificate for all doors but the operators'. */
@@ -194,7 +160,7 @@ static err use_tls(struct doors *self, struct arena *arena)
 
     TRY(tls_files_open(arena, self->conf, &tls));
     if (self->gateway)
-        http_use_tls(gateway_server(self->gateway), tls_share(tls));
+        http_use_tls(self->front->server(self->gateway), tls_share(tls));
     for (int i = 0; i < SERVICES_COUNT; i++)
         if (self->doors[i].server)
             http_use_tls(self->doors[i].server, tls_share(tls));
@@ -214,6 +180,8 @@ static void reload_tls(struct doors *self, struct arena *arena)
         LOG(LOG_INFO, "tls.files_reloaded",
             LOG_TEXT("file", conf_text(self->conf, CONF_TLS_CERT_FILE)));
 }
+
+/* ---- The operators' door, and all of them ---- */
 
 static bool has_keys(void *follower) { return follower_settled(follower); }
 
@@ -267,7 +235,8 @@ err doors_open(struct doors *doors, struct arena *arena)
     err error = proxies_parse(doors->memory, trusted, &doors->proxies);
     if (error) /* it outlives the doors */
         return err_copy(arena, error);
-    TRY(open_gateway(doors, arena));
+    if (doors->front)
+        TRY(doors->front->open(arena, doors->shop, doors->loop, &doors->gateway));
     for (int i = 0; i < SERVICES_COUNT; i++)
         TRY(open_door(doors, arena, &doors->doors[i]));
     TRY(use_tls(doors, arena));
@@ -308,7 +277,7 @@ void doors_ready(struct doors *doors)
     if (doors->gateway)
         fields[count++] =
             LOG_TEXT("address", address_shown(arena, conf_text(conf, CONF_LISTEN_ADDR),
-                                              http_port(gateway_server(doors->gateway))));
+                                              http_port(doors->front->server(doors->gateway))));
     for (int i = 0; i < SERVICES_COUNT; i++) {
         const struct door *door = &doors->doors[i];
         if (!door->server)
@@ -324,7 +293,7 @@ void doors_ready(struct doors *doors)
 
 static void reload_routes(struct doors *doors, struct arena *arena)
 {
-    err error = gateway_reload(doors->gateway, arena);
+    err error = doors->front->reload(doors->gateway, arena);
     if (error)
         LOG(LOG_ERROR, "routes.refused", LOG_TEXT("error", err_describe(arena, error)));
     else
@@ -348,7 +317,7 @@ void doors_drain(struct doors *doors)
     ASSERT(doors && doors->admin);
     admin_drain(doors->admin);
     if (doors->gateway)
-        gateway_drain(doors->gateway);
+        doors->front->drain(doors->gateway);
     for (int i = 0; i < SERVICES_COUNT; i++) {
         if (!doors->doors[i].server)
             continue;
@@ -387,7 +356,7 @@ void doors_close_public(struct doors *doors, uint32_t grace_ms, void (*closed)(v
     }
     if (doors->gateway) {
         doors->open++;
-        gateway_stop(doors->gateway, grace_ms, on_closed, doors);
+        doors->front->stop(doors->gateway, grace_ms, on_closed, doors);
     }
     on_closed(doors);
 }
@@ -411,7 +380,8 @@ void doors_free(struct doors *doors)
         return;
     ASSERT(!doors->admin && doors->open == 0);
     care_close(doors->care);
-    gateway_close(doors->gateway);
+    if (doors->front)
+        doors->front->close(doors->gateway);
     for (int i = 0; i < SERVICES_COUNT; i++)
         grpc_door_close(doors->doors[i].grpc);
     arena_close(doors->memory);

@@ -2,13 +2,15 @@
  * operators'. They open together, drain together, and close one after the other, the operators'
  * last. All on the loop's thread, or before it runs. */
 #pragma once
+#include "apps/front.h"
 #include "apps/shop.h"
 #include "os/loop.h"
 
 struct doors;
 
-/* What follows makes it; nothing is open yet. */
-struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop *shop);
+/* What follows makes it; nothing is open yet. `front` is NULL where the gateway is elsewhere. */
+struct doors *doors_new(const struct conf *conf, struct loop *loop, struct shop *shop,
+                        const struct front *front);
 
 /* Opens all of them. Fails with ADDRESS_TAKEN or SETTING_INVALID; what is open by then stays so
  * until they are closed. */

@@ -8,7 +8,7 @@ int main(int argc, char **argv)
         .about = "a shop without a face: the whole back end in one process.",
         .members = SHOP_ALL,
         .members_count = SHOP_MEMBERS_MAX,
-        .has_gateway = true,
+        .front = &front_gateway,
     };
     return program_main(&duka, argc, argv);
 }

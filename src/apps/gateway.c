@@ -6,7 +6,7 @@ int main(int argc, char **argv)
     static const struct program gateway = {
         .name = "duka-gateway",
         .about = "the public door of a shop that runs apart.",
-        .has_gateway = true,
+        .front = &front_gateway,
     };
     return program_main(&gateway, argc, argv);
 }

@@ -241,7 +241,7 @@ static err prepare(struct running *self, int argc, char *const *argv)
 /* Whose log it is: of the one service that the program is, or of the shop. */
 static const char *service_of(const struct program *program)
 {
-    if (program->members_count == 1 && !program->has_gateway)
+    if (program->members_count == 1 && !program->front)
         return program->members[0]->name;
     return program->members_count == 0 ? "gateway" : "shop";
 }
@@ -252,11 +252,11 @@ static err open_all(struct running *self)
     struct shop_config config = { .conf = self->conf,
                                   .members = self->program->members,
                                   .members_count = self->program->members_count,
-                                  .has_gateway = self->program->has_gateway,
+                                  .has_gateway = self->program->front != NULL,
                                   .name = str_of_z(self->program->name),
                                   .loop = self->loop };
     TRY(shop_open(self->arena, &config, &self->shop));
-    self->doors = doors_new(self->conf, self->loop, self->shop);
+    self->doors = doors_new(self->conf, self->loop, self->shop, self->program->front);
     return doors_open(self->doors, self->arena);
 }
 
@@ -403,7 +403,7 @@ static int start(struct running *self, int argc, char *const *argv)
 
 int program_main(const struct program *program, int argc, char *const *argv)
 {
-    ASSERT(program && (program->members_count > 0 || program->has_gateway));
+    ASSERT(program && (program->members_count > 0 || program->front));
     struct running self = { .program = program, .arena = arena_open(START_BYTES_MAX) };
     int code = start(&self, argc, argv);
 

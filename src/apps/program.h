@@ -3,6 +3,7 @@
  * stopped, closed. duka.c has all parts, users.c and its kin one service each, gateway.c the
  * gateway. */
 #pragma once
+#include "apps/front.h"
 #include "apps/shop.h"
 
 struct program {
@@ -10,7 +11,7 @@ struct program {
     const char *about; /* for --help, after the name and a colon */
     const struct shop_member *const *members;
     int members_count;
-    bool has_gateway;
+    const struct front *front; /* &front_gateway, or NULL where it is elsewhere */
 };
 
 /* Runs it; gives what main returns. "NAME health [SETTINGS]" asks the one that runs on the same
