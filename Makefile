@@ -3,7 +3,7 @@
 .PHONY: help run apart build install deb test test-fresh images test-images behind policies test-cluster test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
-	@sed -n 's/^\([a-z-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z%-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 run:        ## install what is missing, build, start the shop and print lines to try
 	@scripts/run
 apart:      ## the same as four programs; BUS_URL names a broker, DATABASE_URL_… databases
@@ -38,6 +38,13 @@ topologies: ## each row of the README's table: its command in a clean clone, and
 	@WIRE=whole scripts/test --stage wire --word '(its_command_starts_it or the_e2e_suite_passes or each_topology)$(if $(T), and $(T))'
 test-observe: ## traces, logs and metrics of the whole shop by a real Jaeger, Zipkin and Prometheus, and while the collector is away
 	@scripts/observe-tools; OBSERVE=whole scripts/test --word '$(T)' --stage observe
+.PHONY: affected test-pipelines
+affected:   ## services that a change touches; BASE=commit, or since each was shipped; IS=orders asks of one; TEST=1: of its tests, too
+	@/usr/bin/python3 -B tools/affected/affected.py $(if $(BASE),--base '$(BASE)',--shipped) $(if $(IS),--is '$(IS)') $(if $(TEST),--test) $(if $(FORM),--form '$(FORM)')
+pipe-%:     ## a stage of a service's pipeline (docs/pipelines.md), or all of them: make pipe-lint SERVICE=orders
+	@SERVICE='$(SERVICE)' scripts/pipeline/$*
+test-pipelines: ## the pipelines by their judges: actionlint, GitLab's jobs by gitlab-ci-local, the Jenkinsfiles by Groovy, Argo CD's schemas
+	@scripts/bootstrap test && scripts/pipeline-tools && PIPELINES=whole scripts/test --stage pipelines
 bench:      ## measure the release build
 	@scripts/bench
 conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats

@@ -1,0 +1,72 @@
+/*
+ * The steps of a service's pipeline, which jenkins/SERVICE/Jenkinsfile loads. Nothing is decided here but the order and who gets which
+ * secret: each step runs a make target that runs anywhere (docs/pipelines.md).
+ *
+ * Wants nodes labelled debian-12 (git, make, root or sudo) with docker or podman, and these credentials: `registry` (user and password),
+ * `signing-key` and `signing-public-key` (files), `gitops` (user and password of a git remote), `dev-kubeconfig` (a file). In the folder or
+ * globally set: REGISTRY, GITOPS_REMOTE ("https://git.example.com/shop/duka.git"), SHOP_URL.
+ */
+
+/** What a change is compared with: where a pull request goes to, or (empty) what the service shipped last. */
+String base() {
+    return env.CHANGE_TARGET ? "origin/${env.CHANGE_TARGET}" : ''
+}
+
+/** Whether tools/affected names the service, for shipping or (with TEST=1) for testing. */
+boolean touches(String options) {
+    return sh(script: "make --silent affected IS=\"\$SERVICE\" ${options}", returnStdout: true).trim() == 'yes'
+}
+
+/** One stage: the make target of its name. */
+void target(String name, int minutes) {
+    stage(name) {
+        timeout(time: minutes, unit: 'MINUTES') {
+            sh "make pipe-${name}"
+        }
+    }
+}
+
+/** What every change goes through. */
+void check() {
+    target('lint', 15)
+    target('build', 30)
+    target('unit', 60)
+    target('contracts', 15)
+}
+
+/** What ships from the main branch. No two builds of a service write deploy/gitops at the same time. */
+void ship(String service) {
+    withCredentials([usernamePassword(credentialsId: 'registry', usernameVariable: 'REGISTRY_USER', passwordVariable: 'REGISTRY_PASSWORD')]) {
+        target('image', 60)
+    }
+    target('sbom', 10)
+    target('scan', 15)
+    withCredentials([file(credentialsId: 'signing-key', variable: 'SIGN_KEY')]) {
+        target('sign', 10)
+    }
+    withCredentials([usernamePassword(credentialsId: 'gitops', usernameVariable: 'GITOPS_USER', passwordVariable: 'GITOPS_PASSWORD'),
+                     file(credentialsId: 'signing-public-key', variable: 'SIGN_PUBLIC_KEY'),
+                     file(credentialsId: 'dev-kubeconfig', variable: 'KUBECONFIG')]) {
+        lock("ship-${service}") {
+            target('deploy', 10)
+            target('e2e', 30)
+        }
+        target('promote', 10)
+    }
+}
+
+/** The whole pipeline of a service. */
+void all(String service) {
+    withEnv(["SERVICE=${service}", "BASE=${base()}"]) {
+        if (!touches('TEST=1')) {
+            echo "Nothing of ${service} was touched."
+            return
+        }
+        check()
+        if (env.BRANCH_NAME == 'main' && touches('')) {
+            ship(service)
+        }
+    }
+}
+
+return this
