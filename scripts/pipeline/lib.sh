@@ -51,7 +51,9 @@ written() {
 
 # The program that builds and pushes images: docker where its daemon answers, or podman (as scripts/images chooses).
 engine() {
-    if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    if [ -n "${ENGINE:-}" ]; then
+        echo "$ENGINE"
+    elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
         echo docker
     elif command -v podman >/dev/null; then
         echo podman

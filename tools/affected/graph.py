@@ -6,10 +6,10 @@ import re
 
 from meson import MesonError, Reader
 
-# Each service's image is told by a Dockerfile.
-DOCKERFILES = {"users": "src/services/users/Dockerfile", "products": "src/services/products/Dockerfile",
-               "orders": "src/services/orders/Dockerfile", "gateway": "src/services/gateway/Dockerfile",
-               "duka": "deploy/docker/Dockerfile"}
+# Each service's image is told by a Dockerfile; the whole shop goes with its operator's tool.
+DOCKERFILES = {"users": ["src/services/users/Dockerfile"], "products": ["src/services/products/Dockerfile"],
+               "orders": ["src/services/orders/Dockerfile"], "gateway": ["src/services/gateway/Dockerfile"],
+               "duka": ["deploy/docker/Dockerfile", "deploy/docker/dukactl.Dockerfile"]}
 SERVICES = tuple(DOCKERFILES)
 UNITS = ("users", "products", "orders")  # services with a contract
 ROOTS = ("src", "contracts")  # where #include "…" is looked for
@@ -95,12 +95,15 @@ class Graph:
     # ---- The answer ----
 
     def programs_of(self, service):
-        """The programs in the service's image: what its Dockerfile hands to scripts/image-root."""
-        names = [name for line in re.findall(r"scripts/image-root ([^\n&|;]+)", self.text(DOCKERFILES[service]))
-                 for name in line.split() if name in self.meson.programs]
-        if not names:
-            raise MesonError(f"{DOCKERFILES[service]}: no line of scripts/image-root names a program of src/apps/meson.build")
-        return names
+        """The programs in the service's images: what their Dockerfiles hand to scripts/image-root."""
+        found = []
+        for path in DOCKERFILES[service]:
+            names = [name for line in re.findall(r"scripts/image-root ([^\n&|;]+)", self.text(path))
+                     for name in line.split() if name in self.meson.programs]
+            if not names:
+                raise MesonError(f"{path}: no line of scripts/image-root names a program of src/apps/meson.build")
+            found += names
+        return found
 
     def files_of_program(self, name):
         """Every file of the project that a program is made of, with the meson.build files that say so."""
@@ -111,4 +114,4 @@ class Graph:
 
     def files_of(self, service):
         """Every file of the project that the service's image is made of, but what all images are."""
-        return {DOCKERFILES[service]}.union(*(self.files_of_program(name) for name in self.programs_of(service)))
+        return set(DOCKERFILES[service]).union(*(self.files_of_program(name) for name in self.programs_of(service)))
