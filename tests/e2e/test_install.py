@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from shop import ROOT, accepted, program
+from shop import ROOT, accepted, one_process, program
 
 BACKUP = ROOT / "deploy/systemd/duka-backup"
 
@@ -119,6 +119,7 @@ def backup(shop, folder, **settings):
     )
 
 
+@one_process("apart, each service is backed up by itself: test_apart.py")
 def test_a_backup_counts_once_it_was_restored_for_a_trial_and_the_oldest_go(new_shop, tmp_path):
     shop = new_shop().start()
     product = shop.staff.create_product()
@@ -139,6 +140,7 @@ def test_a_backup_counts_once_it_was_restored_for_a_trial_and_the_oldest_go(new_
     assert accepted(again.anonymous().get(f"/products/{product['id']}"))["id"] == product["id"]
 
 
+@one_process("apart, each service is backed up by itself: test_apart.py")
 def test_what_cannot_be_restored_is_no_backup(new_shop, tmp_path):
     shop = new_shop().start()
     folder = tmp_path / "backups"

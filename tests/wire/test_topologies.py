@@ -81,6 +81,8 @@ def test_each_topology_has_a_row():
 @pytest.mark.parametrize("name, command", rows(), ids=[name for name, _ in rows()])
 def test_its_command_starts_it(name, command, clone, databases, running, tmp_path, tell):
     command, account = with_broker(command, running)
+    if "make apart" in command:
+        account["SHAPE"] = "apart"  # for the lines: whose socket mends a password
     place = pathlib.Path(tmp_path)
     run = Run(place, ["sh", "-c", command], clone, APART_PORT=three_free_ports(), APART_OPS_PORT=three_free_ports(), **account)
     try:
