@@ -21,8 +21,9 @@ enum {
     ROUTES_US = 60000000, /* how long we believe what queues there are */
     VISIBILITY_S = 30,
     CAUGHT_US_MAX = 20000000,
-    LONG_POLL_S = 5,
-    ROUNDS_MAX = 8, /* of receiving before a batch is worked on */
+    LONG_POLL_S = 2,          /* a stop waits for it */
+    LONG_POLL_LATE_MS = 1000, /* its answer may be later by so much, before a stop gives it up */
+    ROUNDS_MAX = 8,           /* of receiving before a batch is worked on */
     GROUP_LEN_MAX = 128,
     CALL_MS = 10000,
     RELEASE_MS = 2000,
@@ -53,7 +54,8 @@ struct bus_wire {
     struct route routes[QUEUES_MAX];
     int routes_count;
     int64_t routes_until_us;
-    bool releasing; /* at the end, though the bus stops */
+    bool releasing;           /* at the end, though the bus stops */
+    int64_t listens_until_us; /* a stop waits so long for what is being received */
 };
 
 /* ---- calls ---- */
@@ -61,7 +63,8 @@ struct bus_wire {
 static bool give_up(void *subject)
 {
     const struct bus_wire *wire = subject;
-    return bus_remote_stopping(wire->driver->bus) && !wire->releasing;
+    return bus_remote_stopping(wire->driver->bus) && !wire->releasing &&
+           clock_mono_us() >= wire->listens_until_us;
 }
 
 static err fail_answer(struct arena *arena, const char *action, const struct fetch_answer *answer)
@@ -452,6 +455,8 @@ static struct bus_event event_of(struct arena *arena, const struct json *message
     return cloudevent_end(arena, &in, topic, payload);
 }
 
+/* A stop hears it to its end: what SQS gives to a connection that has gone is hidden from everybody
+ * until its time is up, and all that is behind it in its group. */
 static err receive_some(struct bus_wire *wire, struct arena *arena, int wait_s, size_t *count)
 {
     const struct json *json;
@@ -461,7 +466,11 @@ static err receive_some(struct bus_wire *wire, struct arena *arena, int wait_s, 
     add_int(&out, &first, "MaxNumberOfMessages", BATCH_MAX);
     add_int(&out, &first, "WaitTimeSeconds", wait_s);
     text_add(&out, STR(",\"MessageAttributeNames\":[\"All\"]}"));
-    TRY(call(wire, arena, "ReceiveMessage", text_str(&out), CALL_MS + wait_s * 1000, &json));
+    wire->listens_until_us = clock_mono_us() + (wait_s * 1000 + LONG_POLL_LATE_MS) * TIME_MS;
+    err error = call(wire, arena, "ReceiveMessage", text_str(&out), CALL_MS + wait_s * 1000, &json);
+    wire->listens_until_us = 0;
+    if (error != OK)
+        return error;
     const struct json *messages = json_member(json, STR("Messages"));
     struct json_walk walk = json_walk_of(messages ? messages : json);
     *count = 0;

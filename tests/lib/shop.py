@@ -541,11 +541,12 @@ class Shop:
                 f"duka did not end within {seconds} s:\n{self.log_tail()}"
             ) from None
         self.process = None
-        for name in list(self.services):
-            process = self.services.pop(name)
+        services = [self.services.pop(name) for name in list(self.services)]
+        for process in services:
             process.send_signal(signal.SIGTERM)
+        for process in services:
             try:
-                code = process.wait(timeout=2) or code
+                code = process.wait(timeout=3) or code
             except subprocess.TimeoutExpired:  # nobody comes any more: not for the rest of DRAIN_TIME
                 process.send_signal(signal.SIGTERM)
                 code = process.wait(timeout=seconds) or code

@@ -145,3 +145,20 @@ def test_the_books_hold_when_the_shop_sleeps_longer_than_its_broker_waits(broker
 
     run = play(broker, tmp_path, 1, hit)
     tell(f"{type(broker).__name__}: {check(run)}, asleep for 25 s")
+
+
+@pytest.mark.whole
+def test_after_a_restart_the_first_order_waits_for_nobody(broker, tmp_path):
+    """Who stops leaves nothing at the broker that nobody hears: what SQS gives to a connection that has gone is hidden for 30 s."""
+    settings = broker.settings()
+    shop = Shop(tmp_path / "data", **settings)
+    try:
+        shop.start()
+        customer, sku = shop.customer(), shop.staff.new_sku()
+        for _ in range(3):
+            assert shop.stop() == 0
+            shop.start()
+            assert accepted(customer.place(sku, wait=10), 201)["status"] == "confirmed"
+    finally:
+        shop.kill()
+        broker.forget(settings["BUS_PREFIX"])
