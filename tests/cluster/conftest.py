@@ -10,7 +10,8 @@ import uuid
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE.parent / "lib"), str(HERE), str(ROOT / "tools/kubernetes"), str(ROOT / "tools/contracts")]
 
 import images  # noqa: E402
 from books import Told, check_books, read_books_of_postgresql  # noqa: E402

@@ -1,12 +1,15 @@
 """A Kubernetes as the tests see it, by kubectl; where no KUBECONFIG names one, that of scripts/cluster."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
 
+import httpx
 from shop import ROOT, until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -73,6 +76,23 @@ class Kube:
     def rolled_out(self, *names, namespace=SHOP, seconds=150):
         for name in names:
             self.run("-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={seconds}s", seconds=seconds + 30)
+
+    # ---- the API server's way to a Service: of one that no Ingress leads to ----
+
+    @contextlib.contextmanager
+    def proxied(self, service, namespace):
+        """The URL of a Service while `kubectl proxy` runs."""
+        with subprocess.Popen([self.kubectl, "proxy", "--port=0"], env=self.environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                port = re.search(r":(\d+)$", process.stdout.readline().strip())[1]
+                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{namespace}/services/{service}:http/proxy"
+            finally:
+                process.terminate()
+
+    def call(self, service, namespace, method, path, **rest):
+        """One request to a Service; gives the answer."""
+        with self.proxied(service, namespace) as url, httpx.Client(trust_env=False, timeout=30) as client:
+            return client.request(method, url + path, **rest)
 
     # ---- pods ----
 

@@ -1,6 +1,5 @@
 """The overlay dev: one replica of each on SQLite, on volumes; what was there is there after the pods were made anew."""
 
-import json
 import os
 import pathlib
 
@@ -8,6 +7,7 @@ import pytest
 import yaml
 from conftest import APPS
 from kube import DEPLOY
+from shop import accepted
 
 SPACE, SERVICES = "shop-dev", ("users", "products", "orders")
 
@@ -47,11 +47,9 @@ def dev(kube, shop):
         kube.run("delete", "pv", *(one["metadata"]["name"] for one in volumes))
 
 
-def ask(kube, path, body=None):
-    """By the API server's way to the gateway: this shop has no Ingress."""
-    place = f"/api/v1/namespaces/{SPACE}/services/gateway-service:http/proxy{path}"
-    words = ["create", "--raw", place, "-f", "-"] if body else ["get", "--raw", place]
-    return json.loads(kube.run(*words, stdin=json.dumps(body) if body else None).stdout)
+def ask(kube, path, body=None, status=200):
+    """This shop has no Ingress."""
+    return accepted(kube.call("gateway-service", SPACE, "POST" if body else "GET", path, json=body), status)
 
 
 def test_it_runs_on_volumes_and_keeps_what_it_has(dev):
@@ -59,7 +57,7 @@ def test_it_runs_on_volumes_and_keeps_what_it_has(dev):
         dev.rolled_out(app, namespace=SPACE)
         dev.until_ready(app, 1, SPACE)
     person = {"email": "mary@shop.example", "password": "correct horse battery"}
-    made = ask(dev, "/users", {**person, "name": "Mary"})
+    made = ask(dev, "/users", {**person, "name": "Mary"}, 201)
     assert ask(dev, "/users/login", person)["access_token"]
     assert ask(dev, "/products")["items"] == []
     for app in APPS:
