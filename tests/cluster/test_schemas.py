@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 import yaml
-from kube import DEPLOY, HERE, SHOP
+from kube import DEPLOY
 from shop import ROOT
 
+SPACE = "shop-dry"
 COMPONENTS = sorted(path.parent.name for path in DEPLOY.glob("components/*/kustomization.yaml"))
 ALONE = [DEPLOY / "base/straight-ingress.yaml", DEPLOY / "components/ingress-nginx/rewriting-ingress.yaml",
          DEPLOY / "components/ingress-traefik/rewriting-ingress.yaml", DEPLOY / "examples/external-secrets.yaml",
@@ -23,7 +24,7 @@ def built(kube, folder):
     return kube.run("kustomize", folder).stdout
 
 
-def with_component(kube, name, tmp_path):
+def with_component(kube, name):
     folder = DEPLOY / "overlays" / f"test-{name}"
     folder.mkdir(exist_ok=True)
     try:
@@ -35,10 +36,10 @@ def with_component(kube, name, tmp_path):
         shutil.rmtree(folder)
 
 
-def everything(kube, tmp_path):
+def everything(kube):
     """{name: text} of all that may be applied."""
     made = {name: built(kube, DEPLOY / name) for name in ("base", "migrations", "overlays/dev", "overlays/production")}
-    made |= {f"components/{name}": with_component(kube, name, tmp_path) for name in COMPONENTS}
+    made |= {f"components/{name}": with_component(kube, name) for name in COMPONENTS}
     return made | {str(path.relative_to(DEPLOY)): path.read_text(encoding="utf-8") for path in ALONE}
 
 
@@ -50,18 +51,20 @@ def parted(text):
 
 
 @pytest.fixture(scope="module")
-def manifests(kube, shop, tmp_path_factory):
-    return everything(kube, tmp_path_factory.mktemp("overlays"))
+def manifests(kube):
+    """All of it, in a namespace that is empty: what is there already would be merged with it."""
+    kube.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {SPACE}}}\n")
+    yield everything(kube)
+    kube.run("delete", "namespace", SPACE, "--wait=false")
 
 
 def dry_run(kube, objects):
-    """What the API server says of them; jobs are made anew, for one that is there may not be changed."""
-    text = "---\n".join(yaml.safe_dump(one) for one in objects)
+    """What the API server says of them."""
+    text = "---\n".join(yaml.safe_dump(one) for one in objects).replace("namespace: shop\n", f"namespace: {SPACE}\n")
     return kube.run("apply", "--dry-run=server", "--validate=strict", "--server-side", "--force-conflicts", "-f", "-", stdin=text, check=False)
 
 
 def test_the_api_server_takes_every_manifest(kube, manifests, tell):
-    kube.run("-n", SHOP, "delete", "job", "--all")
     count, unchecked = 0, set()
     for name, text in manifests.items():
         objects, left = parted(text)
@@ -73,9 +76,9 @@ def test_the_api_server_takes_every_manifest(kube, manifests, tell):
     assert unchecked and {one.split("/")[0] for one in unchecked} == UNCHECKED
 
 
-def test_the_api_server_refuses_what_is_wrong(kube, shop):
+def test_the_api_server_refuses_what_is_wrong(kube, manifests):
     def object_of(**spec):
-        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x", "namespace": SHOP}, "spec": spec}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x", "namespace": "shop"}, "spec": spec}
 
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "x", "image": "x:1"}]}}
     good = object_of(selector={"matchLabels": {"app": "x"}}, template=template)
@@ -107,8 +110,6 @@ def strict(schema):
     if not isinstance(schema, dict):
         return schema
     made = {key: strict(value) for key, value in schema.items()}
-    if isinstance(made.get("$ref"), str):
-        made["$ref"] = made["$ref"].replace("#/definitions/", "definitions.json#/definitions/")
     if made.get("x-kubernetes-int-or-string") or made.get("format") == "int-or-string":
         return {"type": ["integer", "string"]}
     free = made.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in made
@@ -117,18 +118,38 @@ def strict(schema):
     return made
 
 
+def refs_of(schema):
+    """The names of the definitions that a schema refers to."""
+    if isinstance(schema, list):
+        return set().union(*map(refs_of, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    mine = {schema["$ref"].removeprefix("#/definitions/")} if isinstance(schema.get("$ref"), str) else set()
+    return mine.union(*(refs_of(value) for value in schema.values())) if schema else mine
+
+
+def closure(name, definitions):
+    """A definition and all that it needs."""
+    found, left = {}, [name]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found[one] = definitions[one]
+            left += refs_of(definitions[one])
+    return found
+
+
 def write_schemas(kube, folder):
     """One file for each kind of the cluster, as kubeconform looks for them; gives how many."""
     told = json.loads(kube.run("get", "--raw", "/openapi/v2").stdout)["definitions"]
     definitions = {name: strict(one) for name, one in told.items()}
     definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"type": ["string", "number"]}
-    (folder / "definitions.json").write_text(json.dumps({"definitions": definitions}))
     count = 0
     for name, one in told.items():
         for kind in one.get("x-kubernetes-group-version-kind", []):
             group = kind["group"].split(".")[0] if kind["group"] else ""
             file = "-".join(filter(None, (kind["kind"].lower(), group, kind["version"]))) + ".json"
-            (folder / file).write_text(json.dumps({"$ref": f"definitions.json#/definitions/{name}"}))
+            (folder / file).write_text(json.dumps({"$ref": f"#/definitions/{name}", "definitions": closure(name, definitions)}))
             count += 1
     return count
 
@@ -146,7 +167,7 @@ def test_kubeconform_finds_nothing(kube, manifests, tmp_path, tell):
     for name, text in manifests.items():
         told = conform(tmp_path, "---\n".join(yaml.safe_dump(one) for one in parted(text)[0]))
         assert "summary" in told and told["summary"]["invalid"] == told["summary"]["errors"] == told["summary"]["skipped"] == 0, (
-            name, [one for one in told.get("resources", []) if one["status"] != "statusValid"][:3], told.get("error"))
+            name, [one for one in told["resources"] if one["status"] != "statusValid"][:3], told.get("error"))
         valid += told["summary"]["valid"]
     tell(f"kubeconform: {valid} objects hold their schemas")
     good = yaml.safe_load((DEPLOY / "base/users-deployment.yaml").read_text(encoding="utf-8"))
