@@ -1,6 +1,10 @@
 """From a signed image to what runs: the stages sign, deploy, rollback and promote with a real git remote, and two that push at once."""
+import hashlib
+import json
 import re
+import shutil
 import subprocess
+import tarfile
 
 import pytest
 from conftest import git, run
@@ -59,6 +63,42 @@ def test_a_signed_image_is_written_by_digest_and_commit_and_nothing_else_changes
     asked = run("make", "--silent", "affected", "IS=orders", cwd=tree)
     assert asked.stdout == "no\n"
     assert run("make", "--silent", "affected", "IS=users", cwd=tree).stdout == "yes\n"
+
+
+TINY = r"""#!/bin/sh
+# In the place of scripts/images: a small image by the real podman, and its bill of materials.
+mkdir -p build/images build/tiny && echo "$1" >build/tiny/name
+printf 'FROM scratch\nCOPY name /name\n' >build/tiny/Dockerfile
+podman build -q --timestamp 1 --format docker -t "$1:1.0" build/tiny
+echo '{"bomFormat": "CycloneDX", "components": [{"name": "x", "version": "1"}]}' >build/images/$1.cdx.json
+"""
+
+
+def test_an_image_is_named_by_the_digest_of_its_archive(tree, tmp_path):
+    storage = tmp_path / "storage.conf"  # of its own: the images of this machine are not touched
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n', encoding="utf-8")
+    env = {"ENGINE": "podman", "REGISTRY": "", "CONTAINERS_STORAGE_CONF": storage}
+    if not shutil.which("podman") or run("podman", "info", env=env).returncode != 0:
+        pytest.skip("podman does not run here")
+    (tree / "scripts/images").write_text(TINY, encoding="utf-8")
+    done = stage(tree, "image", **env)
+    assert done.returncode == 0, done.stdout
+    first = (tree / "build/pipeline/orders/image").read_text(encoding="utf-8").strip()
+    with tarfile.open(tree / "build/pipeline/orders/image.tar") as tar:
+        index = json.load(tar.extractfile("index.json"))
+        digest = index["manifests"][0]["digest"]
+        manifest = tar.extractfile("blobs/sha256/" + digest.removeprefix("sha256:")).read()
+    assert first == f"localhost/orders-service@{digest}" and hashlib.sha256(manifest).hexdigest() == digest.removeprefix("sha256:")
+    # The same source is the same image; another one is not.
+    assert stage(tree, "image", **env).returncode == 0
+    assert (tree / "build/pipeline/orders/image").read_text(encoding="utf-8").strip() == first
+    assert stage(tree, "image", "users", **env).returncode == 0
+    assert digest not in (tree / "build/pipeline/users/image").read_text(encoding="utf-8")
+    listed = stage(tree, "sbom", **env)
+    assert listed.returncode == 0 and "sbom: 1 components" in listed.stdout, listed.stdout
+    (tree / "build/images/orders-service.cdx.json").write_text('{"bomFormat": "other"}', encoding="utf-8")
+    refused = stage(tree, "sbom", **env)
+    assert refused.returncode != 0 and "no CycloneDX document" in refused.stdout
 
 
 def test_what_nobody_signed_or_somebody_else_or_that_was_exchanged_is_not_written(tree, keys):
@@ -128,6 +168,13 @@ def test_promoting_is_a_branch_with_the_same_digest_and_the_registry_of_producti
     assert digest_of(tree, "production", branch=branch) == [FIRST, FIRST]
     assert "newName: registry.example.com/duka/orders-service" in at(tree, "deploy/gitops/production/orders/kustomization.yaml", branch)
     assert digest_of(tree, "production") == []
+
+
+def test_the_whole_shop_is_shipped_and_promoted_nowhere(tree, keys):
+    assert ship(tree, keys, FIRST, "duka").returncode == 0
+    assert digest_of(tree, service="duka") == [FIRST]
+    done = stage(tree, "promote", "duka", GITOPS_REMOTE="origin")
+    assert done.returncode == 0 and done.stdout.endswith("counts: passed=0 failed=0 skipped=1\n"), done.stdout
 
 
 def test_a_tag_is_no_digest_and_a_service_that_is_not_there_is_named(tree):
