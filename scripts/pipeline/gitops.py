@@ -4,7 +4,8 @@
     gitops.py commit ENVIRONMENT SERVICE                     prints the commit, or nothing
     gitops.py image ENVIRONMENT SERVICE                      prints NAME@DIGEST, or nothing
     gitops.py write ENVIRONMENT SERVICE NAME@DIGEST COMMIT
-    gitops.py copy FROM TO SERVICE                           promotes: TO gets FROM's digest and commit, and keeps its registry's name
+    gitops.py digest ENVIRONMENT SERVICE DIGEST COMMIT       the same, and the registry's name stays what it is there
+    gitops.py copy FROM TO SERVICE                           that, with what FROM has
 """
 import os
 import pathlib
@@ -71,12 +72,17 @@ def write(environment, service, image, commit, root=ROOT):
     path.write_text(text, encoding="utf-8")
 
 
+def write_digest(environment, service, digest, commit, root=ROOT):
+    """The same bytes as elsewhere, by the name that the registry of this environment has."""
+    write(environment, service, f"{read(environment, service, root)['name']}@{digest}", commit, root)
+
+
 def copy(source, target, service, root=ROOT):
-    """What runs in one environment is to run in another: the same bytes, no build in between."""
-    given, there = read(source, service, root), read(target, service, root)
+    """What runs in one environment is to run in another."""
+    given = read(source, service, root)
     if not given["digest"]:
         raise Wrong(f"{service} was never shipped to {source}: there is nothing to promote")
-    write(target, service, f"{there['name']}@{given['digest']}", given["commit"], root)
+    write_digest(target, service, given["digest"], given["commit"], root)
 
 
 def run(words):
@@ -86,6 +92,8 @@ def run(words):
         print(told, end="\n" if told else "")
     elif len(words) == 5 and words[0] == "write":
         write(*words[1:])
+    elif len(words) == 5 and words[0] == "digest":
+        write_digest(*words[1:])
     elif len(words) == 4 and words[0] == "copy":
         copy(*words[1:])
     else:

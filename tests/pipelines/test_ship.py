@@ -159,8 +159,13 @@ def test_two_services_that_ship_at_once_both_arrive(tree, keys, tmp_path):
 
 def test_promoting_is_a_branch_with_the_same_digest_and_the_registry_of_production(tree, keys):
     assert "was never shipped to dev" in stage(tree, "promote", GITOPS_REMOTE="origin").stdout
+    ship(tree, keys, SECOND)
     ship(tree, keys, FIRST)
-    git(tree, "pull", "-q", "origin", "main")
+    # Another pipeline ships meanwhile: this one proposes what it has tried. Its tree is older than both.
+    other = tree / "build" / "other"
+    git(tree, "clone", "-q", git(tree, "remote", "get-url", "origin"), other)
+    assert ship(other, keys, SECOND).returncode == 0
+    assert digest_of(tree) == [SECOND]
     done = stage(tree, "promote", GITOPS_REMOTE="origin")
     branch = f"promote/orders-{FIRST[7:19]}"
     assert done.returncode == 0 and branch in done.stdout, done.stdout
@@ -168,6 +173,11 @@ def test_promoting_is_a_branch_with_the_same_digest_and_the_registry_of_producti
     assert digest_of(tree, "production", branch=branch) == [FIRST, FIRST]
     assert "newName: registry.example.com/duka/orders-service" in at(tree, "deploy/gitops/production/orders/kustomization.yaml", branch)
     assert digest_of(tree, "production") == []
+    # By hand, in a tree of today: what dev has.
+    git(other, "pull", "-q", "origin", "main")
+    shutil.rmtree(other / "build/pipeline")
+    assert stage(other, "promote", GITOPS_REMOTE="origin").returncode == 0
+    assert digest_of(tree, "production", branch=f"promote/orders-{SECOND[7:19]}") == [SECOND, SECOND]
 
 
 def test_the_whole_shop_is_shipped_and_promoted_nowhere(tree, keys):
