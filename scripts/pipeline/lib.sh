@@ -1,7 +1,8 @@
 # Sourced by the stages of a service's pipeline, which `make pipe-STAGE SERVICE=…` calls: what they all do. Not run by itself.
 # shellcheck shell=bash
-# shellcheck source-path=SCRIPTDIR/..
+# shellcheck disable=SC2034 # the stages use what stands here
 
+# shellcheck source=../common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 SERVICE=${SERVICE:-}
