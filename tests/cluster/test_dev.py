@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import secrets
 
 import pytest
 import yaml
@@ -23,9 +24,13 @@ def volume(kube, service):
                      "hostPath": {"path": f"/var/lib/kubelet/{SPACE}-{service}"}}}
 
 
+def secret(name, **values):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": SPACE}, "stringData": values}
+
+
 @pytest.fixture(scope="module")
-def dev(kube, shop):
-    """In a namespace of its own, with the Secrets of the shop."""
+def dev(kube):
+    """In a namespace of its own, with Secrets of its own."""
     kube.run("delete", "namespace", SPACE, "--ignore-not-found", "--wait", seconds=120)
     found = [one for one in yaml.safe_load_all(kube.run("kustomize", DEPLOY / "overlays/dev").stdout)
              if one["kind"] not in ("Ingress", "NetworkPolicy")]
@@ -36,11 +41,10 @@ def dev(kube, shop):
         if one["metadata"]["name"] == "duka-environment":
             one["data"]["DRAIN_TIME"] = "1s"
     found.sort(key=lambda one: one["kind"] != "Namespace")
-    secrets = kube.items("secrets")
-    for one in secrets:
-        one["metadata"] = {"name": one["metadata"]["name"], "namespace": SPACE}
+    given = [secret("duka-inner-secret", inner_key=secrets.token_hex(32)), secret("duka-bus-secret", bus_password=secrets.token_hex(32)),
+             secret("users-keys-secret", one=secrets.token_urlsafe(32))]
     volumes = [volume(kube, service) for service in SERVICES] if kube.is_ours else []
-    kube.apply("---\n".join(yaml.safe_dump(one) for one in [*volumes, found[0], *secrets, *found[1:]]))
+    kube.apply("---\n".join(yaml.safe_dump(one) for one in [*volumes, found[0], *given, *found[1:]]))
     yield kube
     kube.run("delete", "namespace", SPACE, "--wait", seconds=120)
     if volumes:

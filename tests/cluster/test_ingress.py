@@ -26,7 +26,7 @@ def goes_round(shop, door):
     assert accepted(customer.get("/products?limit=1"))["items"]
     product = accepted(customer.get("/products?limit=1"))["items"][0]
     assert accepted(customer.get("/products/" + product["handle"]))["id"] == product["id"]
-    refused(customer.get("/products/no-such-thing"), 404, "product.unknown")
+    refused(customer.get("/products/no-such-thing"), 404, "not_found")
     refused(customer.get("/users/me/nothing"), 404, "route.unknown")
     return customer
 

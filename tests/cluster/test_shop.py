@@ -53,9 +53,9 @@ def test_what_one_may_and_may_not(shop):
     customer = shop.person()
     order = accepted(customer.place(shop.sku), 201)
     shop.note(customer, order)
-    refused(shop.person().get(f"/orders/{order['id']}"), 404, "order.unknown")
+    refused(shop.person().get(f"/orders/{order['id']}"), 404, "not_found")
     refused(customer.post("/products", json={"title": "x"}), 403, "auth.role_missing")
-    refused(customer.post("/orders", key=new_key(), json={"lines": []}), 422, "request.invalid")
+    refused(customer.post("/orders", key=new_key(), json={"lines": []}), 422, "field.invalid")
     accepted(shop.staff.get(f"/products/stock/{shop.sku}"))
 
 
