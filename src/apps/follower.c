@@ -9,9 +9,10 @@
 
 enum {
     ASK_EVERY_MS = 1000,
-    ASK_AGAIN_MS = 100, /* until Users was reached for the first time */
-    ASK_TIMEOUT_MS = 2000,
-    PATIENCE_MS = 10000, /* for the first answer: a program serves without Users, too */
+    ASK_FIRST_MS = 100,    /* until Users was reached for the first time */
+    ASK_AGAIN_MS = 250,    /* after a question that was not answered */
+    ASK_TIMEOUT_MS = 1500, /* two that are lost leave what the contract promises within 5 s */
+    PATIENCE_MS = 10000,   /* for the first answer: a program serves without Users, too */
     FOLLOWER_BYTES_MAX = 8 * 1024 * 1024
 };
 
@@ -174,9 +175,9 @@ static bool waits(struct follower *self, int64_t pause_ms)
 static void run(void *subject)
 {
     struct follower *self = subject;
-    bool more;
+    int64_t pause_ms;
     do {
-        more = false;
+        bool more = false;
         err error = ask(self, &more);
         note(self, error);
         if (error == OK && !more) {
@@ -185,7 +186,10 @@ static void run(void *subject)
             self->heard = true;
             lock_drop(&self->lock);
         }
-    } while (waits(self, more ? 0 : self->ever ? ASK_EVERY_MS : ASK_AGAIN_MS));
+        pause_ms = self->ever ? ASK_AGAIN_MS : ASK_FIRST_MS;
+        if (error == OK)
+            pause_ms = more ? 0 : ASK_EVERY_MS;
+    } while (waits(self, pause_ms));
 }
 
 void follower_start(struct follower *follower)
