@@ -227,6 +227,10 @@ class AllSystems(unittest.TestCase):
         for service in graph.SERVICES:
             self.assertIn(f"load('jenkins/service.groovy').all('{service}')", (ROOT / f"jenkins/{service}/Jenkinsfile").read_text(encoding="utf-8"))
         self.assertEqual(set(unit.PROGRAMS), set(graph.SERVICES))
+        listed = re.findall(r"^  \['(\w+)', '(\w+)', ", (ROOT / "tests/meson.build").read_text(encoding="utf-8"), re.M)
+        programs = {f"{suite}-{name}" for suite, name in listed}
+        for names in unit.PROGRAMS.values():
+            self.assertLessEqual(set(names), programs)
 
     def test_no_secret_stands_in_a_file(self):
         secret = re.compile(r"(?i:password|token|secret|key)\w*[ \t]*[:=][ \t]*[\"']?(?=\S*\d)(?=\S*[a-z])[A-Za-z0-9+/_-]{16,}")
