@@ -12,7 +12,7 @@ import pytest
 from books import check_books, read_books, read_books_of_postgresql
 from conftest import WHOLE
 from rush import Run
-from shop import ROOT, Shop, accepted, seeded, until
+from shop import ROOT, Shop, accepted, seeded, told, until
 from suite import run_suite
 
 KILLS = 20 if WHOLE else 3
@@ -121,7 +121,7 @@ def test_a_rolling_change_under_load_loses_no_request(before, running, postgres,
     old = older() if before == "an older" else None
     settings = {**postgres.prepare(prefix, password="a password"), **broker.settings(DRAIN_TIME="300ms", WORKERS=8)}
     Shop(tmp_path / "migrate", **{k: v for k, v in settings.items() if k.startswith("DATABASE")}).dukactl("migrate")
-    answers, stopping = collections.Counter(), threading.Event()
+    answers, surprises, stopping = collections.Counter(), [], threading.Event()
 
     def shopper(person, sku):
         while not stopping.is_set():
@@ -132,6 +132,8 @@ def test_a_rolling_change_under_load_loses_no_request(before, running, postgres,
                 ("account", person.get("/users/me")),
             ):
                 answers[kind, answer.status_code] += 1
+                if answer.status_code >= 400:
+                    surprises.append(told(answer))
 
     def roll(shop, apps):
         shop.apps = apps
@@ -166,4 +168,4 @@ def test_a_rolling_change_under_load_loses_no_request(before, running, postgres,
          + ", ".join(f"{n} {k} → {c}" for (k, c), n in sorted(answers.items())))
     assert sum(answers.values()) > 40, "they were at work"
     lost = {what: count for what, count in answers.items() if what[1] not in (200, 201, 202)}
-    assert not lost, lost
+    assert not lost, (lost, surprises)
