@@ -29,7 +29,7 @@ def told(duka):
     return {
         "sum": of("duka_event_delay_seconds_sum"),
         "count": of("duka_event_delay_seconds_count"),
-        "commit_s": of("duka_commit_seconds_total"),
+        "commit_s": of("duka_commit_duration_seconds_sum"),
         "commits": of("duka_commits_total"),
     }
 

@@ -207,7 +207,7 @@ def on_postgresql(program):
 
 # Modules of the e2e suite that ask of a database what the others ask: on PostgreSQL they run in `make test-wire` only.
 # So do those that mostly wait, for mails, expiry and large files.
-NOT_OF_THE_DATABASE = ("api_keys", "clients", "cors", "discovery", "gateway", "hostile_peers", "import_streams", "mail",
+NOT_OF_THE_DATABASE = ("api_keys", "clients", "cors", "debug", "discovery", "gateway", "hostile_peers", "import_streams", "mail",
                        "mutual_tls", "openapi", "ops", "order_mails", "printed_lines", "refusals", "rotation", "scripts", "tls",
                        "tokens")
 

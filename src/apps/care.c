@@ -1,19 +1,14 @@
 #include "apps/care.h"
 
 #include "apps/backup.h"
+#include "apps/life.h"
 #include "base/json.h"
 #include "chassis/dead_letters.h"
 #include "chassis/keys.h"
 #include "chassis/write.h"
 #include "os/clock.h"
 
-enum {
-    CARE_BYTES_MAX = 1024 * 1024,
-    ACTIONS_WAITING_MAX = 8,
-    LETTERS_MAX = 1000,
-    EVENTS_MAX = 200,
-    ACTIONS = 7
-};
+enum { CARE_BYTES_MAX = 1024 * 1024, ACTIONS_WAITING_MAX = 8, LETTERS_MAX = 1000, ACTIONS = 6 };
 
 struct care {
     struct arena *memory; /* holds this struct */
@@ -172,64 +167,19 @@ static err skip_letter(void *self, struct request *request)
     return write_and_answer(service, request, dead_letter_skip(arena, place, may_pass));
 }
 
-/* ---- what is known of a key ---- */
+/* ---- one order ---- */
 
-static err list_events(void *self, struct request *request)
-{
-    const struct care *care = self;
-    struct arena *arena = request->arena;
-    struct text out = text_init(arena, 1024);
-    str key = request->query;
-    if (!str_starts(key, STR("key=")))
-        return fail(arena, QUERY_MALFORMED, "give ?key=");
-    key = str_slice(key, 4, key.len);
-    text_add(&out, STR("{\"items\":["));
-    for (int i = 0; i < care->shop->places_count; i++) {
-        const struct shop_place *place = &care->shop->places[i];
-        struct service *service = place->service;
-        struct event_known *events;
-        struct db_reader *reader;
-        size_t count;
-        TRY(db_read_begin(service_db(service), arena, &reader));
-        err error = events_of_key(reader, arena, key, EVENTS_MAX, &events, &count);
-        db_read_end(reader);
-        TRY(error);
-        for (size_t j = 0; j < count; j++) {
-            bool first = true;
-            text_add(&out, out.ptr[out.len - 1] == '[' ? STR("{") : STR(",{"));
-            add_text(&out, &first, STR("service"), str_of_z(place->member->name));
-            add_text(&out, &first, STR("place"), events[j].place);
-            add_text(&out, &first, STR("topic"), events[j].topic);
-            add_number(&out, &first, STR("number"), events[j].number);
-            add_text(&out, &first, STR("type"), events[j].type);
-            add_text(&out, &first, STR("at"), time_text(arena, events[j].at));
-            text_add_byte(&out, '}');
-        }
-    }
-    text_add(&out, STR("]}"));
-    return answer(request, &out);
-}
-
-/* ---- what is known of an order beside its own rows ---- */
-
-/* The call to its provider that is due, what Products holds for it: as far as they are here. */
 static err show_order(void *self, struct request *request)
 {
     const struct care *care = self;
-    struct arena *arena = request->arena;
+    struct text out = text_init(request->arena, 1);
     struct uuid id;
+    str json;
     if (!str_starts(request->query, STR("id=")) ||
         !uuid_parse(str_slice(request->query, 3, request->query.len), &id))
-        return fail(arena, QUERY_MALFORMED, "give ?id=");
-    struct text out = text_init(arena, 512);
-    bool first = true;
-    text_add_byte(&out, '{');
-    for (int i = 0; i < care->shop->places_count; i++) {
-        const struct shop_place *place = &care->shop->places[i];
-        if (place->member->tell_order)
-            TRY(place->member->tell_order(place->self, arena, id, &out, &first));
-    }
-    text_add_byte(&out, '}');
+        return fail(request->arena, QUERY_MALFORMED, "give ?id=");
+    TRY(life_gather(care->shop, request->arena, id, &json));
+    text_add(&out, json);
     return answer(request, &out);
 }
 
@@ -307,7 +257,6 @@ struct care *care_open(struct shop *shop)
         .actions = { { HTTP_GET, "/operator/dead-letters", list_letters, care },
                      { HTTP_POST, "/operator/dead-letters/requeue", requeue_letters, care },
                      { HTTP_POST, "/operator/dead-letters/skip", skip_letter, care },
-                     { HTTP_GET, "/operator/events", list_events, care },
                      { HTTP_GET, "/operator/orders", show_order, care },
                      { HTTP_POST, "/operator/backup", make_backup, care },
                      { HTTP_POST, "/operator/keys/rotate", rotate_keys, care } },

@@ -113,9 +113,9 @@ static void tell_timeline(const struct json *timeline)
     }
 }
 
-static void tell_events(const struct json *events)
+static void tell_events(const struct json *life)
 {
-    const struct json *items = json_member(events, STR("items"));
+    const struct json *items = json_member(life, STR("events"));
     puts("events");
     if (!items || json_kind_of(items) != JSON_ARRAY)
         return;
@@ -127,10 +127,13 @@ static void tell_events(const struct json *events)
                STR_A(ctl_text(walk.value, "type")));
 }
 
-/* The call to the provider that is due, and what Products holds. */
-static void tell_rest(const struct json *rest)
+static void tell_payment(const struct json *rest)
 {
     const struct json *job = json_member(rest, STR("job"));
+    const struct json *payment = json_member(rest, STR("payment"));
+    if (payment)
+        printf("payment\n  provider says %" STR_F ", %" STR_F " (minor units)\n",
+               STR_A(ctl_text(payment, "state")), STR_A(ctl_text(payment, "amount")));
     if (job)
         printf("payment job\n  %-10" STR_F "due %" STR_F ", tried %" STR_F " times since %" STR_F
                "\n",
@@ -138,6 +141,14 @@ static void tell_rest(const struct json *rest)
                STR_A(ctl_text(job, "tries")), STR_A(ctl_text(job, "since")));
     else
         puts("payment job\n  none is due");
+}
+
+static void tell_stock(const struct json *rest)
+{
+    if (!json_member(rest, STR("reservation"))) {
+        puts("stock\n  is with Products, in another program");
+        return;
+    }
     printf("stock\n  %-12s%" STR_F "\n", "reservation", STR_A(ctl_text(rest, "reservation")));
     struct json_walk walk = json_walk_of(json_member(rest, STR("holds")));
     while (json_next(&walk))
@@ -148,32 +159,25 @@ static void tell_rest(const struct json *rest)
                STR_A(ctl_text(walk.value, "released")));
 }
 
-static int ask_about(struct tool *tool, const char *before, const char *after,
-                     const struct json **answer)
-{
-    str path = str_format(tool->arena, "%s%s%s", before, tool->operands[0], after);
-    return ctl_ask(tool, "GET", str_z(tool->arena, path), STR_NONE, answer);
-}
-
 int ctl_explain(struct tool *tool)
 {
-    const struct json *order, *timeline, *events, *rest;
+    const struct json *life;
     for (const char *c = tool->operands[0]; *c; c++)
         if (!strchr("0123456789abcdefABCDEF-", *c))
             return ctl_complain(CTL_USAGE, "%s is no order's id", tool->operands[0]);
-    int code = ask_about(tool, "/orders/", "", &order);
-    if (code == 0)
-        code = ask_about(tool, "/orders/", "/timeline", &timeline);
-    if (code == 0)
-        code = ask_about(tool, "/operator/events?key=", "", &events);
-    if (code == 0)
-        code = ask_about(tool, "/operator/orders?id=", "", &rest);
+    str path = str_format(tool->arena, "/operator/orders?id=%s", tool->operands[0]);
+    int code = ctl_ask(tool, "GET", str_z(tool->arena, path), STR_NONE, &life);
     if (code != 0)
         return code;
-    tell_order(order);
-    tell_timeline(timeline);
-    tell_rest(rest);
-    tell_events(events);
+    if (json_member(life, STR("order"))) {
+        tell_order(json_member(life, STR("order")));
+        if (ctl_text(life, "trace_id").len > 0)
+            printf("  %-12s%" STR_F "\n", "trace", STR_A(ctl_text(life, "trace_id")));
+        tell_timeline(json_member(life, STR("timeline")));
+        tell_payment(life);
+    }
+    tell_stock(life);
+    tell_events(life);
     return CTL_OK;
 }
 

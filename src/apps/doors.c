@@ -1,7 +1,8 @@
 #include "apps/doors.h"
 
 #include "apps/care.h"
-#include "apps/follower.h"
+#include "apps/checks.h"
+#include "apps/debug.h"
 #include "apps/neighbours.h"
 #include "chassis/admin.h"
 #include "chassis/grpc_door.h"
@@ -45,6 +46,7 @@ struct doors {
     struct door doors[SERVICES_COUNT];
     struct admin *admin;
     struct care *care;
+    struct debug *debug;
     int open; /* of the public ones, while they close */
     void (*closed)(void *subject);
     void *closed_subject;
@@ -183,48 +185,55 @@ static void reload_tls(struct doors *self, struct arena *arena)
 
 /* ---- The operators' door, and all of them ---- */
 
-static bool has_keys(void *follower) { return follower_settled(follower); }
-
 static void open_admin(struct doors *self)
 {
-    struct admin_check checks[SERVICES_COUNT + 1];
+    struct admin_check checks[ADMIN_CHECKS_MAX];
     struct service *services[SERVICES_COUNT];
     int count = 0;
 
-    for (int i = 0; i < SERVICES_COUNT; i++) {
-        const struct door *door = &self->doors[i];
-        if (!door->service)
-            continue;
-        checks[count] = (struct admin_check){ door->name, is_service_ready, door->service };
-        services[count++] = door->service;
-    }
-    /* One that knows no other program of a shop has nobody to wait for. */
-    struct follower *follower =
-        conf_text(self->conf, CONF_INNER_KEY).len > 0 ? self->shop->follower : NULL;
-    checks[count] = (struct admin_check){ "keys", has_keys, follower };
+    for (int i = 0; i < SERVICES_COUNT; i++)
+        if (self->doors[i].service)
+            services[count++] = self->doors[i].service;
     struct admin_config config = { .conf = self->conf,
                                    .checks = checks,
-                                   .checks_count = count + (follower != NULL),
+                                   .checks_count = checks_of_shop(self->shop, checks),
                                    .services = services,
                                    .services_count = count };
     self->care = care_open(self->shop);
     care_actions(self->care, &config);
+    self->debug = debug_new(self->memory, self->shop);
+    debug_pages(self->debug, &config);
     self->admin = admin_open(&config);
+    debug_look_at(self->debug, self->admin);
 }
 
+/* ---- What is asked for when metrics are printed ---- */
+
 static int64_t ask_queue(void *workers) { return workers_queue_length(workers); }
-static int64_t ask_age(void *workers) { return workers_queue_age_us(workers); }
+static int64_t ask_oldest(void *workers) { return workers_queue_age_us(workers); }
+static int64_t ask_threads(void *workers) { return workers_stats_of(workers).threads; }
+static int64_t ask_busy(void *workers) { return workers_stats_of(workers).busy; }
+static int64_t ask_refused(void *workers) { return workers_stats_of(workers).refused; }
+static int64_t ask_loop(void *loop) { return loop_busy_us(loop); }
+
+static void ask_pool(struct workers *workers, const char *pool, bool on)
+{
+    if (!workers)
+        return;
+    metric_ask(METRIC_QUEUE_LENGTH, pool, on ? ask_queue : NULL, workers);
+    metric_ask(METRIC_QUEUE_AGE, pool, on ? ask_oldest : NULL, workers);
+    metric_ask(METRIC_POOL_THREADS, pool, on ? ask_threads : NULL, workers);
+    metric_ask(METRIC_POOL_BUSY, pool, on ? ask_busy : NULL, workers);
+    metric_ask(METRIC_POOL_REFUSED, pool, on ? ask_refused : NULL, workers);
+}
 
 static void ask_gauges(struct doors *self, bool on)
 {
     const struct house *house = &self->shop->house;
 
-    metric_ask(METRIC_QUEUE_LENGTH, "requests", on ? ask_queue : NULL, house->workers);
-    metric_ask(METRIC_QUEUE_AGE, "requests", on ? ask_age : NULL, house->workers);
-    if (!house->password_lanes)
-        return;
-    metric_ask(METRIC_QUEUE_LENGTH, "passwords", on ? ask_queue : NULL, house->password_lanes);
-    metric_ask(METRIC_QUEUE_AGE, "passwords", on ? ask_age : NULL, house->password_lanes);
+    ask_pool(house->workers, "requests", on);
+    ask_pool(house->password_lanes, "passwords", on);
+    metric_ask(METRIC_LOOP_BUSY, NULL, on ? ask_loop : NULL, self->loop);
 }
 
 err doors_open(struct doors *doors, struct arena *arena)

@@ -1,5 +1,6 @@
 #include "apps/members.h"
 #include "base/json.h"
+#include "gen/orders.h"
 #include "services/orders/service.h"
 
 static err open_orders(struct arena *arena, const struct house *house, struct client *users,
@@ -27,21 +28,72 @@ static void add_job(struct text *out, struct arena *arena, const struct orders_j
 }
 
 /* The call to its provider that is due. */
-static err tell_order(void *self, struct arena *arena, struct uuid order, struct text *out,
-                      bool *first)
+static err tell_job(struct db_reader *reader, struct arena *arena, struct uuid order,
+                    struct text *out, bool *first)
 {
     struct orders_job_book job;
-    struct db_reader *reader;
     bool has_job;
-    TRY(db_read_begin(service_db(orders_service(self)), arena, &reader));
-    err error = orders_read_job(reader, arena, order, &job, &has_job);
-    db_read_end(reader);
-    TRY(error);
+    TRY(orders_read_job(reader, arena, order, &job, &has_job));
     if (!has_job)
         return OK;
     json_add_name(out, first, STR("job"));
     add_job(out, arena, &job);
     return OK;
+}
+
+static err tell_life(struct db_reader *reader, struct arena *arena, struct uuid order,
+                     struct text *out, bool *first)
+{
+    struct orders_life life;
+    bool found;
+    TRY(orders_read_life(reader, arena, order, &life, &found));
+    if (!found)
+        return OK;
+    json_add_name(out, first, STR("order"));
+    message_to_json(out, &orders_order_spec, life.order);
+    json_add_name(out, first, STR("timeline"));
+    message_to_json(out, &orders_timeline_spec, life.timeline);
+    json_add_name(out, first, STR("trace_id"));
+    json_add_string(out, life.trace_id);
+    return tell_job(reader, arena, order, out, first);
+}
+
+/* What the simulated provider itself knows of it. */
+static err tell_payment(struct db_reader *reader, struct arena *arena, struct uuid order,
+                        struct text *out, bool *first)
+{
+    struct orders_payment_book payment;
+    bool found, first_inside = true;
+    TRY(orders_read_payment(reader, arena, order, &payment, &found));
+    if (!found)
+        return OK;
+    json_add_name(out, first, STR("payment"));
+    text_add_byte(out, '{');
+    json_add_name(out, &first_inside, STR("state"));
+    json_add_string(out, payment.state);
+    json_add_name(out, &first_inside, STR("amount"));
+    text_add_int(out, payment.amount_minor);
+    text_add_byte(out, '}');
+    return OK;
+}
+
+static err tell_by(struct db *db, struct arena *arena, struct uuid order, struct text *out,
+                   bool *first,
+                   err (*tell)(struct db_reader *reader, struct arena *arena, struct uuid order,
+                               struct text *out, bool *first))
+{
+    struct db_reader *reader;
+    TRY(db_read_begin(db, arena, &reader));
+    err error = tell(reader, arena, order, out, first);
+    db_read_end(reader);
+    return error;
+}
+
+static err tell_order(void *self, struct arena *arena, struct uuid order, struct text *out,
+                      bool *first)
+{
+    TRY(tell_by(service_db(orders_service(self)), arena, order, out, first, tell_life));
+    return tell_by(orders_simulator_db(self), arena, order, out, first, tell_payment);
 }
 
 static struct service *service_of(void *self) { return orders_service(self); }

@@ -11,6 +11,13 @@
 enum { BUS_EVENTS_MAX = 16384, PASSWORDS_QUEUE_MAX = 256 };
 
 static int64_t ask_backlog(void *bus) { return bus_backlog(bus); }
+static int64_t ask_is_up(void *bus) { return bus_state_of(bus).is_up; }
+
+static void ask_bus(struct bus *bus, bool on)
+{
+    metric_ask(METRIC_BUS_BACKLOG, NULL, on ? ask_backlog : NULL, bus);
+    metric_ask(METRIC_BUS_UP, bus_state_of(bus).name, on ? ask_is_up : NULL, bus);
+}
 
 /* Where a program that is part of a shop finds its consumers; of one that is the whole shop only
  * what was set. */
@@ -136,7 +143,7 @@ static unsigned elsewhere(const struct shop *shop)
 static err open_house_bus(struct shop *shop, struct arena *arena, const struct shop_config *config)
 {
     TRY(open_bus(arena, config->conf, config->faults, has(shop, SHOP_SERVICES), &shop->house.bus));
-    metric_ask(METRIC_BUS_BACKLOG, NULL, ask_backlog, shop->house.bus);
+    ask_bus(shop->house.bus, true);
     return OK;
 }
 
@@ -250,7 +257,8 @@ void shop_close(struct shop *shop)
         shop->places[i].member->close(shop->places[i].self);
     follower_close(shop->follower);
     neighbours_close(shop->neighbours);
-    metric_ask(METRIC_BUS_BACKLOG, NULL, NULL, NULL);
+    if (shop->house.bus)
+        ask_bus(shop->house.bus, false);
     bus_close(shop->house.bus);
     auth_close(shop->house.auth);
     arena_close(shop->arena);

@@ -53,22 +53,33 @@ static bool is_token(str given, str token)
            secret_equal(str_of(a.bytes, sizeof a.bytes), str_of(b.bytes, sizeof b.bytes));
 }
 
+/* "Bearer TOKEN", or "Basic base64(anybody:TOKEN)", which is what a browser can send. */
+static str token_of(struct arena *arena, str given)
+{
+    static const str bearer = { "Bearer ", 7 }, basic = { "Basic ", 6 };
+    str pair;
+
+    if (str_equal_fold(str_slice(given, 0, bearer.len), bearer))
+        return str_trim(str_slice(given, bearer.len, given.len));
+    if (!str_equal_fold(str_slice(given, 0, basic.len), basic) ||
+        !base64_parse(arena, str_trim(str_slice(given, basic.len, given.len)), &pair))
+        return STR_NONE;
+    (void)str_cut(&pair, ':');
+    return pair;
+}
+
 static err check_token(const struct admin *admin, const struct request *request)
 {
-    static const str scheme = { "Bearer ", 7 };
     str given = request_header(request, STR("authorization"));
 
     if (!given.ptr)
         return fail(request->arena, TOKEN_MISSING,
                     "Send the operators' token (setting OPS_TOKEN): Authorization: Bearer.");
-    if (!str_equal_fold(str_slice(given, 0, scheme.len), scheme) ||
-        !is_token(str_trim(str_slice(given, scheme.len, given.len)),
-                  conf_text(admin->config.conf, CONF_OPS_TOKEN)))
+    str token = token_of(request->arena, given);
+    if (!token.ptr || !is_token(token, conf_text(admin->config.conf, CONF_OPS_TOKEN)))
         return fail(request->arena, TOKEN_INVALID, "This is not the operators' token.");
     return OK;
 }
-
-/* ---- Pages ---- */
 
 static void answer_json(struct request *request, int status, str body)
 {
@@ -85,46 +96,104 @@ static void answer_text(struct request *request, str content_type, str body)
     response_add(&request->response, STR("Cache-Control"), STR("no-store"));
 }
 
-/* It answers, so the loop is alive: what else may be wrong, a new start would not mend. */
+/* ---- Probes ---- */
+
+bool admin_tell(const struct admin *admin, int index, struct admin_told *out)
+{
+    ASSERT(admin && index >= 0 && out);
+    if (index > admin->config.checks_count)
+        return false;
+    *out = (struct admin_told){ .name = "program" };
+    if (index > 0) {
+        const struct admin_check *check = &admin->checks[index - 1];
+        out->name = check->name;
+        out->health = check->look(check->subject, &out->words);
+    } else if (!admin->started || admin->draining) {
+        out->name = admin->started ? "draining" : "starting";
+        out->words = admin->started ? "it is going to stop" : "it has not begun to serve";
+        out->health = ADMIN_FAILED;
+    }
+    return true;
+}
+
+static bool has_failed(const struct admin *admin)
+{
+    struct admin_told told;
+    bool is_failed = false;
+    for (int i = 0; admin_tell(admin, i, &told); i++)
+        is_failed = is_failed || told.health == ADMIN_FAILED;
+    return is_failed;
+}
+
+/* The names of those that stand so: "not_ready":["starting"]. */
+static void add_names(const struct admin *admin, struct text *out, const char *list,
+                      enum admin_health health)
+{
+    struct admin_told told;
+    bool first = true;
+    text_add_format(out, ",\"%s\":[", list);
+    for (int i = 0; admin_tell(admin, i, &told); i++) {
+        if (told.health != health)
+            continue;
+        if (!first)
+            text_add_byte(out, ',');
+        first = false;
+        json_add_string(out, str_of_z(told.name));
+    }
+    text_add_byte(out, ']');
+}
+
+/* Each check with its state, and what that means. */
+static void add_checks(const struct admin *admin, struct text *out)
+{
+    static const char *const states[] = { "ok", "degraded", "failed" };
+    struct admin_told told;
+    text_add(out, STR(",\"checks\":["));
+    for (int i = 0; admin_tell(admin, i, &told); i++) {
+        bool first = true;
+        text_add(out, i > 0 ? STR(",{") : STR("{"));
+        json_add_name(out, &first, STR("name"));
+        json_add_string(out, str_of_z(told.name));
+        json_add_name(out, &first, STR("state"));
+        json_add_string(out, str_of_z(states[told.health]));
+        if (told.words) {
+            json_add_name(out, &first, STR("detail"));
+            json_add_string(out, str_of_z(told.words));
+        }
+        text_add_byte(out, '}');
+    }
+    text_add(out, STR("]}"));
+}
+
+static void answer_probe(const struct admin *admin, struct request *request, const char *name,
+                         bool holds)
+{
+    struct text out = text_init(request->arena, 512);
+    text_add_format(&out, "{\"%s\":%s", name, holds ? "true" : "false");
+    add_names(admin, &out, "not_ready", ADMIN_FAILED);
+    add_names(admin, &out, "degraded", ADMIN_DEGRADED);
+    add_checks(admin, &out);
+    answer_json(request, holds ? STATUS_OK : STATUS_NOT_READY, text_str(&out));
+}
+
+/* It answers, so the loop is alive: what else may be wrong, a new start would not mend. The checks
+ * are told, and decide nothing. */
 static void page_live(const struct admin *admin, struct request *request)
 {
-    (void)admin;
-    answer_json(request, STATUS_OK, STR("{\"live\":true}"));
+    answer_probe(admin, request, "live", true);
 }
 
 static void page_started(const struct admin *admin, struct request *request)
 {
-    answer_json(request, admin->started ? STATUS_OK : STATUS_NOT_READY,
-                admin->started ? STR("{\"started\":true}") : STR("{\"started\":false}"));
-}
-
-static void add_reason(struct text *out, bool *first, const char *name)
-{
-    if (!*first)
-        text_add_byte(out, ',');
-    *first = false;
-    json_add_string(out, str_of_z(name));
+    answer_probe(admin, request, "started", admin->started);
 }
 
 static void page_ready(const struct admin *admin, struct request *request)
 {
-    struct text reasons = text_init(request->arena, 128);
-    bool is_ready = true;
-
-    if (!admin->started)
-        add_reason(&reasons, &is_ready, "starting");
-    if (admin->draining)
-        add_reason(&reasons, &is_ready, "draining");
-    for (int i = 0; i < admin->config.checks_count; i++) {
-        const struct admin_check *check = &admin->checks[i];
-        if (!check->is_ready(check->subject))
-            add_reason(&reasons, &is_ready, check->name);
-    }
-    str list = text_str(&reasons);
-    answer_json(request, is_ready ? STATUS_OK : STATUS_NOT_READY,
-                str_format(request->arena, "{\"ready\":%s,\"not_ready\":[%" STR_F "]}",
-                           is_ready ? "true" : "false", STR_A(list)));
+    answer_probe(admin, request, "ready", !has_failed(admin));
 }
+
+/* ---- Pages ---- */
 
 static void page_metrics(const struct admin *admin, struct request *request)
 {
@@ -230,22 +299,43 @@ static uint32_t body_bytes_max(void *self, struct request *request, bool *refuse
     return spec->body_bytes_max;
 }
 
-/* ---- Actions ---- */
+/* ---- Actions, and pages of others ---- */
 
-struct action_work {
+struct slow_work {
     struct work work;
-    const struct admin_action *action;
+    err (*run)(void *self, struct request *request);
+    void *self;
     struct request *request;
 };
 
-static void run_action(struct work *work)
+static void run_slow(struct work *work)
 {
-    struct action_work *own =
-        (struct action_work *)((char *)work - offsetof(struct action_work, work));
-    err error = own->action->run(own->action->self, own->request);
+    struct slow_work *own = (struct slow_work *)((char *)work - offsetof(struct slow_work, work));
+    err error = own->run(own->self, own->request);
     if (error)
         response_problem(own->request, error);
     request_respond(own->request);
+}
+
+static err submit(const struct admin *admin, struct request *request,
+                  err (*run)(void *self, struct request *request), void *self)
+{
+    struct slow_work *own = arena_new(request->arena, struct slow_work);
+    *own = (struct slow_work){ .work.run = run_slow, .run = run, .self = self, .request = request };
+    if (!workers_submit(admin->config.workers, &own->work, WORK_URGENT))
+        return fail(request->arena, CALL_OVERLOADED, "Too many actions wait.");
+    return OK;
+}
+
+static void refuse(struct request *request, err error)
+{
+    response_problem(request, error);
+    if (error->code == METHOD_NOT_ALLOWED)
+        response_add(&request->response, STR("Allow"), STR("GET, HEAD"));
+    if (error->code == TOKEN_MISSING || error->code == TOKEN_INVALID) /* a browser asks its user */
+        response_add(&request->response, STR("WWW-Authenticate"),
+                     STR("Basic realm=\"operators\", charset=\"UTF-8\""));
+    request_respond(request);
 }
 
 /* True where the path is an action's: it is run, or refused. */
@@ -259,15 +349,49 @@ static bool act(const struct admin *admin, struct request *request)
     if (!found)
         return false;
     request->route = found->path;
-    struct action_work *own = arena_new(request->arena, struct action_work);
-    *own = (struct action_work){ .work.run = run_action, .action = found, .request = request };
     err error = request->method == found->method
-                    ? OK
+                    ? submit(admin, request, found->run, found->self)
                     : fail(request->arena, METHOD_NOT_ALLOWED, "This action has another method.");
-    if (!error && !workers_submit(admin->config.workers, &own->work, WORK_URGENT))
-        error = fail(request->arena, CALL_OVERLOADED, "Too many actions wait.");
     if (error) {
         response_problem(request, error);
+        request_respond(request);
+    }
+    return true;
+}
+
+static const struct admin_page *shown_at(const struct admin *admin, str path)
+{
+    for (int i = 0; i < admin->config.pages_count; i++) {
+        const struct admin_page *page = &admin->config.pages[i];
+        str own = str_of_z(page->path);
+        if (page->is_prefix ? str_starts(path, own) : str_equal(path, own))
+            return page;
+    }
+    return NULL;
+}
+
+static err show_now(const struct admin *admin, const struct admin_page *page,
+                    struct request *request)
+{
+    if (!request->operator_socket && !admin->is_near)
+        TRY(check_token(admin, request));
+    if (request->method != HTTP_GET && request->method != HTTP_HEAD)
+        return fail(request->arena, METHOD_NOT_ALLOWED, "This page is only read.");
+    return page->is_slow ? submit(admin, request, page->show, page->self)
+                         : page->show(page->self, request);
+}
+
+/* True where the path is a page's: it is shown, or refused. */
+static bool show(const struct admin *admin, struct request *request)
+{
+    const struct admin_page *page = shown_at(admin, request->path);
+    if (!page)
+        return false;
+    request->route = page->path;
+    err error = show_now(admin, page, request);
+    if (error) {
+        refuse(request, error);
+    } else if (!page->is_slow) {
         request_respond(request);
     }
     return true;
@@ -280,7 +404,7 @@ void admin_handle(struct admin *admin, struct request *request)
     const struct call_spec *spec;
     struct service *service = service_at(admin, request, &spec);
     request_identify(request);
-    if (act(admin, request))
+    if (act(admin, request) || show(admin, request))
         return;
     if (service) {
         service_handle(service, request);
@@ -289,12 +413,10 @@ void admin_handle(struct admin *admin, struct request *request)
 
     request->route = "admin";
     err error = open_page(admin, request);
-    if (error) {
-        response_problem(request, error);
-        if (error->code == METHOD_NOT_ALLOWED)
-            response_add(&request->response, STR("Allow"), STR("GET, HEAD"));
-    }
-    request_respond(request);
+    if (error)
+        refuse(request, error);
+    else
+        request_respond(request);
 }
 
 /* ---- Its life ---- */

@@ -1,19 +1,26 @@
-/* The operators' door: probes, metrics, version and settings, on OPS_ADDR and on the unix socket
- * DATA_DIR/duka.sock (mode 0600), which also takes the services' calls for operators and for staff.
+/* The operators' door: probes, metrics, version, settings and pages, on OPS_ADDR and on the unix
+ * socket DATA_DIR/duka.sock (mode 0600), which also takes the services' calls for operators and for
+ * staff.
  *
  * The probes need no token. Beyond loopback /metrics needs OPS_TOKEN (unless OPS_METRICS_OPEN), and
- * /version and /debug/... always; what counts is where it listens, for behind a proxy every peer
- * looks near. On loopback and on the socket, whoever can connect is an operator. */
+ * /version and /debug always; what counts is where it listens, for behind a proxy every peer looks
+ * near. The token comes as a bearer's or, from a browser, as the password of HTTP's basic scheme.
+ * On loopback and on the socket, whoever can connect is an operator. */
 #pragma once
 #include "chassis/http.h"
 #include "chassis/service.h"
 
 enum { ADMIN_CHECKS_MAX = 16, ADMIN_SERVICES_MAX = 8 };
 
-/* What must hold before it counts as ready; asked on the loop's thread, so it only looks. */
+/* Something that a probe tells of. What has failed makes the program unready; what is degraded does
+ * not: it can still serve. */
+enum admin_health { ADMIN_WELL, ADMIN_DEGRADED, ADMIN_FAILED };
+
+/* Asked on the loop's thread, so it only looks. Where it is not well, `*words` (of static storage)
+ * say what that means. */
 struct admin_check {
     const char *name;
-    bool (*is_ready)(void *subject);
+    enum admin_health (*look)(void *subject, const char **words);
     void *subject;
 };
 
@@ -26,6 +33,15 @@ struct admin_action {
     void *self;
 };
 
+/* A page for operators, shown under the rules of /debug. */
+struct admin_page {
+    const char *path;
+    bool is_prefix; /* what follows the path is the page's own */
+    bool is_slow;   /* run on the worker of the actions; else on the loop, where it only looks */
+    err (*show)(void *self, struct request *request);
+    void *self;
+};
+
 struct admin_config {
     const struct conf *conf;
     const struct admin_check *checks;
@@ -34,7 +50,9 @@ struct admin_config {
     int services_count;
     const struct admin_action *actions;
     int actions_count;
-    struct workers *workers; /* that run the actions; the caller's */
+    const struct admin_page *pages;
+    int pages_count;
+    struct workers *workers; /* that run the actions and slow pages; the caller's */
 };
 
 struct admin;
@@ -51,6 +69,13 @@ int admin_port(const struct admin *admin);
 
 /* All has been started: /startupz says so, and /readyz goes by the checks. */
 void admin_started(struct admin *admin);
+
+/* The checks as /readyz tells them, for a page: walks them in order; false after the last one. */
+struct admin_told {
+    const char *name, *words; /* no words where it is well */
+    enum admin_health health;
+};
+bool admin_tell(const struct admin *admin, int index, struct admin_told *out);
 
 /* It is going to stop: /readyz is false from now on. */
 void admin_drain(struct admin *admin);

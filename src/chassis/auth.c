@@ -519,6 +519,20 @@ static err staff_check(struct auth *auth, struct arena *arena)
     return OK;
 }
 
+struct auth_state auth_state_of(struct auth *auth)
+{
+    ASSERT(auth);
+    int64_t now_us = clock_mono_us();
+    lock_take(&auth->lock);
+    struct auth_state state = {
+        .keys = (int)auth->keys_count,
+        .vouches = auth_vouches(auth),
+        .is_stale = now_us - auth->reached_us > USERS_AWAY_MAX_S * TIME_SECOND,
+    };
+    lock_drop(&auth->lock);
+    return state;
+}
+
 static err role_check(struct auth *auth, struct arena *arena, const struct identity *who,
                       unsigned roles)
 {

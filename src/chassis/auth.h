@@ -49,6 +49,14 @@ struct api_keys *auth_api_keys(struct auth *auth);
 /* Told at each successful poll of Users. */
 void auth_reached(struct auth *auth);
 
+/* How it stands, for probes. */
+struct auth_state {
+    int keys;      /* that verify tokens */
+    bool vouches;  /* as auth_vouches */
+    bool is_stale; /* Users has not been reached for so long that staff is refused */
+};
+struct auth_state auth_state_of(struct auth *auth);
+
 /* Checks the value of an Authorization header: a token's, or an API key's. Absent: OK, `who->known`
  * false. Fails with TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED, or AUTH_UNAVAILABLE while no key
  * is known. */

@@ -97,6 +97,15 @@ bool bus_receive(struct bus *bus, struct request *request)
 
 int64_t bus_backlog(struct bus *bus) { return bus->driver->backlog(bus); }
 
+struct bus_state bus_state_of(struct bus *bus)
+{
+    ASSERT(bus);
+    const struct bus_driver *driver = bus->driver;
+    return (struct bus_state){ .name = driver->name ? driver->name : driver->name_of(bus),
+                               .is_up = !driver->is_up || driver->is_up(bus),
+                               .backlog = driver->backlog(bus) };
+}
+
 /* ---- what drivers share ---- */
 
 void bus_subscription_set(struct bus_subscription *subscription,

@@ -114,3 +114,11 @@ bool bus_receive(struct bus *bus, struct request *request);
 
 /* For metrics: events published here and not yet acked. */
 int64_t bus_backlog(struct bus *bus);
+
+/* How it is: for pages, probes and metrics. Any thread. */
+struct bus_state {
+    const char *name; /* "rabbitmq", "local" */
+    bool is_up;       /* no connection to the broker is missing; always so without one */
+    int64_t backlog;  /* as bus_backlog */
+};
+struct bus_state bus_state_of(struct bus *bus);

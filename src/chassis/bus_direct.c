@@ -194,6 +194,7 @@ static const struct bus_driver direct_driver = {
     .close = direct_close,
     .publish = direct_publish,
     .backlog = direct_backlog,
+    .name = "direct",
     .receive = direct_receive,
 };
 

@@ -17,6 +17,9 @@ struct bus_driver {
                     void (*acked)(void *subject, const struct uuid *ids, size_t count),
                     void *subject);
     int64_t (*backlog)(struct bus *bus);
+    const char *name; /* NULL: `name_of` tells it */
+    const char *(*name_of)(const struct bus *bus);
+    bool (*is_up)(struct bus *bus);                            /* NULL: always */
     bool (*receive)(struct bus *bus, struct request *request); /* NULL: nothing is pushed to it */
 };
 

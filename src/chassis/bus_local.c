@@ -78,6 +78,7 @@ static const struct bus_driver local_driver = {
     .close = local_close,
     .publish = local_publish,
     .backlog = local_backlog,
+    .name = "local",
 };
 
 struct bus *bus_open_local(size_t events_max, const struct bus_faults *faults)

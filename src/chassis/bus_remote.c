@@ -28,6 +28,7 @@ struct plug {
     struct arena *arena;
     struct bus_wire *wire;
     int64_t backoff_us;
+    bool is_lost; /* it broke, or could not be made, and is not there again */
 };
 
 struct bus_side {
@@ -56,6 +57,7 @@ struct bus_remote {
     const struct bus_listener *listeners;
     int listeners_count;
     struct series *connects;
+    int lost; /* of the plugs; atomic */
     bool started, stopping;
 };
 
@@ -116,6 +118,9 @@ static void plug_lose(struct bus_remote *bus, struct plug *plug, err why)
     plug->wire = NULL;
     if (is_stopping(bus))
         return;
+    if (!plug->is_lost)
+        __atomic_fetch_add(&bus->lost, 1, __ATOMIC_RELAXED);
+    plug->is_lost = true;
     plug->backoff_us = plug->backoff_us ? plug->backoff_us * 2 : BACKOFF_US_MIN;
     if (plug->backoff_us > BACKOFF_US_MAX)
         plug->backoff_us = BACKOFF_US_MAX;
@@ -128,6 +133,9 @@ static void plug_lose(struct bus_remote *bus, struct plug *plug, err why)
 static void plug_opened(struct bus_remote *bus, struct plug *plug)
 {
     series_add(bus->connects, 1);
+    if (plug->is_lost)
+        __atomic_fetch_sub(&bus->lost, 1, __ATOMIC_RELAXED);
+    plug->is_lost = false;
     LOG(LOG_INFO, "bus.connected", LOG_TEXT("bus", str_of_z(bus->ops->name)),
         LOG_TEXT("role", str_of_z(plug->role)));
 }
@@ -171,6 +179,16 @@ static int64_t remote_backlog(struct bus *base)
     int64_t backlog = (int64_t)bus->parcels;
     lock_drop(&bus->lock);
     return backlog;
+}
+
+static const char *remote_name(const struct bus *base)
+{
+    return ((const struct bus_remote *)base)->ops->name;
+}
+
+static bool remote_is_up(struct bus *base)
+{
+    return __atomic_load_n(&((struct bus_remote *)base)->lost, __ATOMIC_RELAXED) == 0;
 }
 
 /* Waits for something to publish: the first events of the queue, which stay in it. */
@@ -471,6 +489,8 @@ static const struct bus_driver remote_driver = {
     .close = remote_close,
     .publish = remote_publish,
     .backlog = remote_backlog,
+    .name_of = remote_name,
+    .is_up = remote_is_up,
 };
 
 struct bus *bus_remote_open(const struct bus_wire_ops *ops, void *driver,

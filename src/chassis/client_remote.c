@@ -4,6 +4,7 @@
 #include "chassis/grpc.h"
 #include "chassis/grpc_status.h"
 #include "chassis/service.h"
+#include "chassis/trace.h"
 #include "chassis/upstream.h"
 #include "chassis/write.h"
 #include "os/clock.h"
@@ -35,7 +36,7 @@ struct remote {
 /* A call under way; lies in an arena of its own, for the loop puts the answer there. */
 struct ask {
     struct request request;
-    struct header headers[HEADERS_OWN + CLIENT_ADDED_MAX];
+    struct header headers[HEADERS_OWN + 1 + CLIENT_ADDED_MAX]; /* one: tracestate */
     struct remote *remote;
     struct arena *arena;
     struct cond told;
@@ -169,8 +170,9 @@ static void identify(struct request *request, const struct call *caller)
     if (trace.len >= SPAN_AT + SPAN_LEN) {
         memcpy(request->trace_id, trace.ptr + TRACE_AT, TRACE_LEN);
         memcpy(request->span_id, trace.ptr + SPAN_AT, SPAN_LEN);
-        request->sampled = str_ends(trace, STR("1"));
+        request->sampled = str_ends(trace_carried_parent(trace), STR("1"));
     }
+
     request->teller = caller->service ? service_name(caller->service) : NULL; /* the follower's */
     if (caller->request)
         memcpy(request->request_id, caller->request->request_id, sizeof(request->request_id));
@@ -202,9 +204,13 @@ static void fill(struct ask *ask, const struct call *caller, const struct call_s
     ask->headers[0] = (struct header){ STR("content-type"), STR("application/grpc+proto") };
     ask->headers[1] = (struct header){ STR("grpc-accept-encoding"), STR("identity") };
     request->headers_count = HEADERS_OWN;
+    str state = trace_carried_state(caller->traceparent);
+    if (state.len > 0)
+        ask->headers[request->headers_count++] =
+            (struct header){ STR("tracestate"), str_copy(ask->arena, state) };
     if (config->add_headers)
-        request->headers_count +=
-            config->add_headers(config->self, caller, ask->arena, ask->headers + HEADERS_OWN);
+        request->headers_count += config->add_headers(config->self, caller, ask->arena,
+                                                      ask->headers + request->headers_count);
 }
 
 static void on_leave(struct loop_task *task)

@@ -1,5 +1,7 @@
 #include "chassis/cloudevent.h"
 
+#include "chassis/trace.h"
+
 size_t cloudevent_write(struct arena *arena, const struct bus_event *event,
                         struct cloudevent_attribute out[CLOUDEVENT_ATTRIBUTES_MAX])
 {
@@ -19,7 +21,11 @@ size_t cloudevent_write(struct arena *arena, const struct bus_event *event,
             (struct cloudevent_attribute){ "number",
                                            str_format(arena, "%lld", (long long)event->number) };
     if (event->traceparent.len > 0)
-        out[count++] = (struct cloudevent_attribute){ "traceparent", event->traceparent };
+        out[count++] = (struct cloudevent_attribute){ "traceparent",
+                                                      trace_carried_parent(event->traceparent) };
+    str state = trace_carried_state(event->traceparent);
+    if (state.len > 0)
+        out[count++] = (struct cloudevent_attribute){ "tracestate", state };
     return count;
 }
 
@@ -43,6 +49,8 @@ void cloudevent_add(struct cloudevent *in, str name, str value)
         well = str_to_int64(value, 1, INT64_MAX, &event->number);
     else if (str_equal_fold(name, STR("traceparent")))
         event->traceparent = value;
+    else if (str_equal_fold(name, STR("tracestate")))
+        in->tracestate = value;
     in->is_broken = in->is_broken || !well;
 }
 
@@ -59,6 +67,7 @@ struct bus_event cloudevent_end(struct arena *arena, const struct cloudevent *in
     struct bus_event event = in->event;
     event.topic = topic;
     event.payload = payload;
+    event.traceparent = trace_carry(arena, event.traceparent, in->tracestate);
     if (is_whole(in, payload))
         return event;
     struct uuid id = in->has_id ? event.id : uuid_of_name(topic, payload);

@@ -4,12 +4,13 @@
  *
  * id, source ("/orders"), specversion ("1.0"), type ("orders.v1.OrderPlaced"), time, subject (the
  * key of the order of events), number (ours: grows by one with each event of the key; absent where
- * there is none), traceparent (where there is one). */
+ * there is none), traceparent and tracestate (where there are any; an event holds both as one:
+ * trace_carry). */
 #pragma once
 #include "base/arena.h"
 #include "chassis/bus.h"
 
-enum { CLOUDEVENT_ATTRIBUTES_MAX = 8, CLOUDEVENT_PAYLOAD_MAX = 1024 * 1024 };
+enum { CLOUDEVENT_ATTRIBUTES_MAX = 9, CLOUDEVENT_PAYLOAD_MAX = 1024 * 1024 };
 
 #define CLOUDEVENT_CONTENT_TYPE "application/protobuf"
 
@@ -25,6 +26,7 @@ size_t cloudevent_write(struct arena *arena, const struct bus_event *event,
 /* An event that is being read; begin with all zero. */
 struct cloudevent {
     struct bus_event event;
+    str tracestate;
     bool has_id, has_source, has_version, is_broken;
 };
 

@@ -175,6 +175,8 @@ static void tell_run(const struct delivery *delivery, const char *outcome, err e
     span_text(&span, "messaging.message.id", str_of(id, sizeof id));
     span_text(&span, "duka.event.key", event->key);
     span_number(&span, "duka.event.number", event->number);
+    if (event->at > 0) /* how long it was on its way: in the outbox, at a broker, held */
+        span_number(&span, "duka.event.delay_ms", (clock_wall_us() - event->at) / TIME_MS);
     span_text(&span, "duka.reaction", str_of_z(delivery->reaction->short_name));
     span_text(&span, "duka.outcome", str_of_z(outcome));
     if (delivery->runs > 1)

@@ -2,6 +2,7 @@
 
 #include "chassis/db_driver.h"
 #include "chassis/trace.h"
+#include "os/clock.h"
 
 /* ---- opening ---- */
 
@@ -175,8 +176,33 @@ static void begin_statement(struct span *span, const struct db *db, const char *
         span_number(span, "db.operation.batch.size", (int64_t)count);
 }
 
-static err end_statement(struct span *span, err error)
+/* What it says of the database itself: one that is not there, or is there again. */
+static void note_database(struct db *db, err error)
 {
+    int64_t away_us = __atomic_load_n(&db->away_us, __ATOMIC_RELAXED);
+    if (error == OK && away_us != 0)
+        __atomic_store_n(&db->away_us, 0, __ATOMIC_RELAXED);
+    if (err_is(error, DB_UNAVAILABLE) && away_us == 0)
+        __atomic_store_n(&db->away_us, clock_mono_us(), __ATOMIC_RELAXED);
+    if (error != OK)
+        __atomic_fetch_add(&db->failures, 1, __ATOMIC_RELAXED);
+}
+
+int64_t db_away_us(const struct db *db)
+{
+    ASSERT(db);
+    return __atomic_load_n(&db->away_us, __ATOMIC_RELAXED);
+}
+
+const char *db_engine(const struct db *db)
+{
+    ASSERT(db);
+    return db->driver->name;
+}
+
+static err end_statement(struct db *db, struct span *span, err error)
+{
+    note_database(db, error);
     if (span->recorded && error != OK)
         span_fail(span, err_word(error->code));
     span_end(span);
@@ -229,7 +255,7 @@ static err read_snapshot(struct db_reader *reader, struct arena *arena, const st
     err error = begin_read(reader, arena, query, params);
     if (error == OK)
         error = reader->db->driver->read(reader->connection, arena, query, params, rows);
-    return end_statement(&span, error);
+    return end_statement(reader->db, &span, error);
 }
 
 static err run_each(struct db *db, struct db_connection *connection, struct arena *arena,
@@ -247,6 +273,15 @@ static err run_each(struct db *db, struct db_connection *connection, struct aren
     return OK;
 }
 
+static err begin_read_each(struct db_reader *reader, struct arena *arena, const struct query *query,
+                           const void *params)
+{
+    err error = begin_read(reader, arena, query, params);
+    if (error != OK)
+        note_database(reader->db, error);
+    return error;
+}
+
 /* All rows of all params into one array. */
 static err read_each(struct db *db, struct db_connection *connection, struct arena *arena,
                      const struct query *query, const void *params, size_t count,
@@ -254,7 +289,7 @@ static err read_each(struct db *db, struct db_connection *connection, struct are
 {
     struct span span;
     begin_statement(&span, db, query->name, count);
-    return end_statement(&span,
+    return end_statement(db, &span,
                          run_each(db, connection, arena, query, params, count, rows, counts));
 }
 
@@ -280,7 +315,7 @@ err db_maybe_each(struct db_reader *reader, struct arena *arena, const struct qu
         return OK;
     struct db_rows all = { .many = true };
     size_t *counts = arena_array(arena, size_t, count);
-    TRY(begin_read(reader, arena, query, params));
+    TRY(begin_read_each(reader, arena, query, params));
     TRY(read_each(reader->db, reader->connection, arena, query, params, count, &all, counts));
     spread(query, &all, count, counts, rows, found);
     return OK;
@@ -292,7 +327,7 @@ err db_many_each(struct db_reader *reader, struct arena *arena, const struct que
     ASSERT(rows && (count == 0 || (params && counts)));
     struct db_rows all = { .many = true };
     if (count > 0) {
-        TRY(begin_read(reader, arena, query, params));
+        TRY(begin_read_each(reader, arena, query, params));
         TRY(read_each(reader->db, reader->connection, arena, query, params, count, &all, counts));
     }
     *rows = all.out;
@@ -341,7 +376,7 @@ static err read_tx(struct tx *tx, const struct query *query, const void *params,
     TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, 1));
     struct span span;
     begin_statement(&span, tx->db, query->name, 1);
-    return end_statement(&span,
+    return end_statement(tx->db, &span,
                          tx->db->driver->read(tx->connection, tx->arena, query, params, rows));
 }
 
@@ -421,7 +456,8 @@ err tx_run_many(struct tx *tx, const struct query *query, const void *params, si
     struct span span;
     begin_statement(&span, tx->db, query->name, count);
     return end_statement(
-        &span, tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed));
+        tx->db, &span,
+        tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed));
 }
 
 err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out)
@@ -429,7 +465,10 @@ err tx_begin(struct db *db, struct arena *arena, time_us now, struct tx *out)
     ASSERT(db && arena && out);
     TRY(step(db, arena, DB_STEP_BEGIN, 1));
     struct db_connection *connection;
-    TRY(db->driver->begin(db, arena, &connection));
+    err error = db->driver->begin(db, arena, &connection);
+    if (error != OK)
+        note_database(db, error);
+    TRY(error);
     *out = (struct tx){
         .arena = arena, .now = now, .db = db, .connection = connection, .epoch = ++db->epoch
     };
@@ -442,7 +481,7 @@ err tx_commit(struct tx *tx)
     TRY(step(tx->db, tx->arena, DB_STEP_COMMIT, 1));
     struct span span;
     begin_statement(&span, tx->db, "commit", 1);
-    TRY(end_statement(&span, tx->db->driver->commit(tx->db, tx->arena)));
+    TRY(end_statement(tx->db, &span, tx->db->driver->commit(tx->db, tx->arena)));
     __atomic_fetch_add(&tx->db->commits, 1, __ATOMIC_RELAXED);
     return OK;
 }
@@ -544,6 +583,7 @@ struct db_stats db_stats_of(struct db *db)
     stats.reads = __atomic_load_n(&db->reads, __ATOMIC_RELAXED);
     stats.statements = __atomic_load_n(&db->statements, __ATOMIC_RELAXED);
     stats.round_trips = __atomic_load_n(&db->round_trips, __ATOMIC_RELAXED);
+    stats.failures = __atomic_load_n(&db->failures, __ATOMIC_RELAXED);
     return stats;
 }
 

@@ -245,5 +245,13 @@ struct db_stats {
     int64_t commits, reads, wal_bytes, file_bytes;
     int64_t statements;  /* that the engine has run, begins and commits among them */
     int64_t round_trips; /* how often an answer of the server was waited for; SQLite has none */
+    int64_t failures;    /* statements that the engine failed */
+    int readers_busy, readers_max;
 };
 struct db_stats db_stats_of(struct db *db);
+
+/* Since when it does not answer (monotonic); 0: it did, when it was asked last. Any thread. */
+int64_t db_away_us(const struct db *db);
+
+/* "sqlite", "postgresql". */
+const char *db_engine(const struct db *db);

@@ -17,6 +17,8 @@ struct db {
     int64_t epoch;          /* of the latest transaction; the writer's */
     int64_t commits, reads; /* counters, by relaxed atomics */
     int64_t statements, round_trips;
+    int64_t failures;  /* statements that the engine failed; atomic */
+    int64_t away_us;   /* monotonic: since when it does not answer; 0: it does; atomic */
     bool forgets;      /* atomic: the log is to be cut */
     bool faults_armed; /* atomic */
     struct lock faults_lock;

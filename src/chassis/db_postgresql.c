@@ -464,8 +464,14 @@ static err postgresql_check_all(struct db *db, struct arena *arena)
 
 static struct db_stats postgresql_stats(struct db *db)
 {
-    (void)db;
-    return (struct db_stats){ 0 };
+    struct db_postgresql *self = of(db);
+    lock_take(&self->pool_lock);
+    struct db_stats stats = { .readers_busy = self->readers_open,
+                              .readers_max = self->readers_max };
+    for (const struct db_connection *free = self->readers_free; free; free = free->next)
+        stats.readers_busy--;
+    lock_drop(&self->pool_lock);
+    return stats;
 }
 
 static void postgresql_limit_bytes(struct db *db, int64_t bytes_max)

@@ -528,9 +528,14 @@ static struct db_stats sqlite_stats(struct db *db)
     struct db_sqlite *self = of(db);
     sqlite3_int64 bytes = 0;
     self->file->pMethods->xFileSize(self->file, &bytes);
+    lock_take(&self->pool_lock);
+    int busy = self->readers_busy;
+    lock_drop(&self->pool_lock);
     return (struct db_stats){
         .wal_bytes = __atomic_load_n(&self->wal_frames, __ATOMIC_RELAXED) * SQLITE_FRAME_BYTES,
         .file_bytes = bytes,
+        .readers_busy = busy,
+        .readers_max = self->readers_max,
     };
 }
 

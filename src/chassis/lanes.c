@@ -47,6 +47,37 @@ struct lanes {
     bool stopping;
 };
 
+struct lanes_stats lanes_stats_of(struct lanes *lanes)
+{
+    ASSERT(lanes);
+    lock_take(&lanes->lock);
+    struct lanes_stats stats = { .name = lanes->name,
+                                 .threads = lanes->threads_count,
+                                 .threads_max = lanes->threads_max,
+                                 .working = lanes->working,
+                                 .out = lanes->out };
+    for (const struct given *given = lanes->first; given; given = given->next)
+        stats.waiting++;
+    lock_drop(&lanes->lock);
+    return stats;
+}
+
+static int64_t ask_threads(void *lanes) { return lanes_stats_of(lanes).threads_max; }
+static int64_t ask_waiting(void *lanes) { return lanes_stats_of(lanes).waiting; }
+
+static int64_t ask_busy(void *lanes)
+{
+    struct lanes_stats stats = lanes_stats_of(lanes);
+    return stats.working + stats.out;
+}
+
+static void ask_gauges(struct lanes *lanes, bool on)
+{
+    metric_ask(METRIC_POOL_THREADS, lanes->name, on ? ask_threads : NULL, lanes);
+    metric_ask(METRIC_POOL_BUSY, lanes->name, on ? ask_busy : NULL, lanes);
+    metric_ask(METRIC_QUEUE_LENGTH, lanes->name, on ? ask_waiting : NULL, lanes);
+}
+
 struct lanes *lanes_open(struct service *service, const char *name,
                          err (*run)(void *self, struct call *call, struct uuid subject))
 {
@@ -63,6 +94,9 @@ struct lanes *lanes_open(struct service *service, const char *name,
     }
     lock_init(&lanes->lock);
     cond_init(&lanes->wake);
+    ASSERT(service->lanes_count < SERVICE_LANES_MAX);
+    service->lanes[service->lanes_count++] = lanes;
+    ask_gauges(lanes, true);
     return lanes;
 }
 
@@ -71,6 +105,7 @@ void lanes_close(struct lanes *lanes)
     if (!lanes)
         return;
     ASSERT(lanes->threads_count == 0);
+    ask_gauges(lanes, false);
     cond_done(&lanes->wake);
     lock_done(&lanes->lock);
     arena_close(lanes->arena);
@@ -411,9 +446,9 @@ void lanes_stop(struct lanes *lanes)
     lock_drop(&lanes->lock);
     for (int i = 0; i < lanes->threads_count; i++)
         thread_join(lanes->threads[i]);
-    lanes->threads_count = lanes->threads_max = 0;
 
     lock_take(&lanes->lock);
+    lanes->threads_count = lanes->threads_max = 0;
     while (lanes->seats_taken > 0)
         cond_wait(&lanes->wake, &lanes->lock);
     for (; lanes->seats; lanes->seats = lanes->seats->next)

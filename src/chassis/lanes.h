@@ -49,3 +49,11 @@ void lanes_offer(struct lanes *lanes, struct uuid subject);
 /* Ends the threads, each after the subject that it has, and waits for their writes. */
 void lanes_stop(struct lanes *lanes);
 void lanes_close(struct lanes *lanes); /* after lanes_stop; accepts NULL */
+
+/* How busy they are, for metrics and pages; `waiting` have no lane yet, `out` are with the outside.
+ */
+struct lanes_stats {
+    const char *name;
+    int threads, threads_max, working, out, waiting;
+};
+struct lanes_stats lanes_stats_of(struct lanes *lanes);

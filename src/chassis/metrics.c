@@ -10,9 +10,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { LABELS_MAX = 3, BUCKETS_COUNT = 15 };
+enum { LABELS_MAX = METRIC_LABELS_MAX, BUCKETS_COUNT = METRIC_BOUNDS };
 
-enum kind { COUNTER, SECONDS, GAUGE, AGE, TIME };
+enum kind { COUNTER, SECONDS, GAUGE, AGE, TIME, SIZE };
 
 static const struct metric_spec {
     const char *name;
@@ -31,6 +31,10 @@ static const int64_t bounds_us[BUCKETS_COUNT] = { 250,    500,     1000,    2500
                                                   10000,  25000,   50000,   100000,  250000,
                                                   500000, 1000000, 2500000, 5000000, 10000000 };
 
+/* Of SIZE: up to a batch of the writer. */
+static const int64_t bounds_size[BUCKETS_COUNT] = { 1,  2,  3,  4,   6,   8,   12,  16,
+                                                    32, 64, 96, 128, 256, 512, 1024 };
+
 /* The newest trace whose time fell into a bucket; empty at first. Behind exemplars_lock. */
 struct exemplar {
     char trace_id[METRIC_TRACE_ID_BYTES + 1];
@@ -43,7 +47,7 @@ struct series {
     atomic_int_fast64_t value; /* microseconds of SECONDS and AGE; of TIME their sum */
     atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
     struct exemplar *exemplars;    /* of its registry, one a bucket */
-    int64_t (*ask)(void *subject); /* under the registry's lock, with subject */
+    int64_t (*ask)(void *subject); /* under asks_lock, with subject */
     void *subject;
 };
 
@@ -69,6 +73,17 @@ static void registry_drop(void)
     atomic_flag_clear_explicit(&registry_lock, memory_order_release);
 }
 
+/* Over who is asked for a value: whoever takes himself back waits until he is asked no more. */
+static atomic_flag asks_lock = ATOMIC_FLAG_INIT;
+
+static void asks_take(void)
+{
+    while (atomic_flag_test_and_set_explicit(&asks_lock, memory_order_acquire))
+        (void)sched_yield();
+}
+
+static void asks_drop(void) { atomic_flag_clear_explicit(&asks_lock, memory_order_release); }
+
 static const struct metric_spec *spec_of(enum metric metric)
 {
     ASSERT(metric < METRICS_COUNT);
@@ -81,6 +96,18 @@ static int labels_count(const struct metric_spec *spec)
     for (const char *at = spec->labels; *at; at++)
         count += *at == ',';
     return count;
+}
+
+static enum metric_form form_of(const struct metric_spec *spec)
+{
+    static const enum metric_form forms[] = { METRIC_SUM,   METRIC_SUM,       METRIC_GAUGE,
+                                              METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_HISTOGRAM };
+    return forms[spec->kind];
+}
+
+static bool is_histogram(const struct metric_spec *spec)
+{
+    return form_of(spec) == METRIC_HISTOGRAM;
 }
 
 /* ---- Finding and adding ---- */
@@ -184,13 +211,15 @@ struct series *metric_series(enum metric metric, const char *label1, const char 
 void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject),
                 void *subject)
 {
-    ASSERT(spec_of(metric)->kind != TIME);
+    ASSERT(!is_histogram(spec_of(metric)));
 
     struct series *series = metric_series(metric, label1, NULL, NULL);
-    registry_take();
+    if (!ask && series->ask && form_of(spec_of(metric)) == METRIC_SUM)
+        series_set(series, series->ask(series->subject)); /* it stays what it was */
+    asks_take();
     series->ask = ask;
     series->subject = subject;
-    registry_drop();
+    asks_drop();
 }
 
 /* ---- Counting ---- */
@@ -207,21 +236,31 @@ void series_set(struct series *series, int64_t n)
     atomic_store_explicit(&series->value, n, memory_order_relaxed);
 }
 
-static int bucket_of(int64_t us)
+static int bucket_of(const int64_t bounds[BUCKETS_COUNT], int64_t value)
 {
     int bucket = 0;
-    while (bucket < BUCKETS_COUNT && us > bounds_us[bucket])
+    while (bucket < BUCKETS_COUNT && value > bounds[bucket])
         bucket++;
     return bucket;
+}
+
+static void count_value(struct series *series, const int64_t bounds[BUCKETS_COUNT], int64_t value)
+{
+    int bucket = bucket_of(bounds, value);
+    atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&series->value, value > 0 ? value : 0, memory_order_relaxed);
+}
+
+void series_size(struct series *series, int64_t n)
+{
+    ASSERT(series);
+    count_value(series, bounds_size, n);
 }
 
 void series_time(struct series *series, int64_t us)
 {
     ASSERT(series);
-
-    int bucket = bucket_of(us);
-    atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&series->value, us > 0 ? us : 0, memory_order_relaxed);
+    count_value(series, bounds_us, us);
 }
 
 /* One is as good as another: who finds it taken leaves its own out. */
@@ -231,7 +270,7 @@ static void keep_exemplar(struct series *series, int64_t us, str trace_id)
 {
     ASSERT(trace_id.len == METRIC_TRACE_ID_BYTES);
 
-    struct exemplar *exemplar = &series->exemplars[bucket_of(us)];
+    struct exemplar *exemplar = &series->exemplars[bucket_of(bounds_us, us)];
     if (atomic_flag_test_and_set_explicit(&exemplars_lock, memory_order_acquire))
         return;
     memcpy(exemplar->trace_id, trace_id.ptr, METRIC_TRACE_ID_BYTES);
@@ -303,7 +342,9 @@ static void add_name(struct text *out, const struct metric_spec *spec, const cha
     if (bucket >= 0) {
         text_add_byte(out, between);
         text_add(out, STR("le=\""));
-        if (bucket < BUCKETS_COUNT)
+        if (bucket < BUCKETS_COUNT && spec->kind == SIZE)
+            text_add_int(out, bounds_size[bucket]);
+        else if (bucket < BUCKETS_COUNT)
             add_seconds(out, bounds_us[bucket]);
         else
             text_add(out, STR("+Inf"));
@@ -333,10 +374,20 @@ static void add_exemplar(struct text *out, const struct series *series, int buck
     text_add_byte(out, '\n');
 }
 
+/* A value, or the sum of a histogram: kept in microseconds where it is a time. */
+static void add_value(struct text *out, const struct metric_spec *spec, int64_t value)
+{
+    if (spec->kind == SECONDS || spec->kind == AGE || spec->kind == TIME)
+        add_seconds(out, value);
+    else
+        text_add_int(out, value);
+    text_add_byte(out, '\n');
+}
+
 static void add_histogram(struct text *out, const struct metric_spec *spec,
                           const struct series *series, enum metrics_form form)
 {
-    int64_t sum_us = atomic_load_explicit(&series->value, memory_order_relaxed), count = 0;
+    int64_t sum = atomic_load_explicit(&series->value, memory_order_relaxed), count = 0;
 
     for (int i = 0; i <= BUCKETS_COUNT; i++) {
         count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
@@ -346,19 +397,18 @@ static void add_histogram(struct text *out, const struct metric_spec *spec,
             add_exemplar(out, series, i);
     }
     add_name(out, spec, "_sum", series, -1);
-    add_seconds(out, sum_us);
-    text_add_byte(out, '\n');
+    add_value(out, spec, sum);
     add_name(out, spec, "_count", series, -1);
     add_line(out, count);
 }
 
 static int64_t value_of(struct series *series)
 {
-    registry_take();
-    int64_t (*ask)(void *subject) = series->ask;
-    void *subject = series->subject;
-    registry_drop();
-    return ask ? ask(subject) : atomic_load_explicit(&series->value, memory_order_relaxed);
+    asks_take();
+    int64_t value = series->ask ? series->ask(series->subject)
+                                : atomic_load_explicit(&series->value, memory_order_relaxed);
+    asks_drop();
+    return value;
 }
 
 static int64_t ask_resident(void *subject)
@@ -391,7 +441,8 @@ static str family_of(const struct metric_spec *spec, enum metrics_form form)
 
 static void add_head(struct text *out, const struct metric_spec *spec, enum metrics_form form)
 {
-    static const char *const kinds[] = { "counter", "counter", "gauge", "gauge", "histogram" };
+    static const char *const kinds[] = { "counter", "counter",   "gauge",
+                                         "gauge",   "histogram", "histogram" };
     str family = family_of(spec, form);
 
     text_add_format(out, "# HELP %" STR_F " ", STR_A(family));
@@ -417,27 +468,78 @@ static void add_metric(struct text *out, enum metric metric, enum metrics_form f
     add_head(out, spec, form);
     for (int i = 0; i < count; i++) {
         struct series *series = &registry->series[i];
-        if (spec->kind == TIME) {
+        if (is_histogram(spec)) {
             add_histogram(out, spec, series, form);
             continue;
         }
         add_name(out, spec, "", series, -1);
-        if (spec->kind != SECONDS && spec->kind != AGE) {
-            add_line(out, value_of(series));
-            continue;
+        add_value(out, spec, value_of(series));
+    }
+}
+
+static void ask_process(void)
+{
+    metric_ask(METRIC_PROCESS_RESIDENT, NULL, ask_resident, NULL);
+    metric_ask(METRIC_PROCESS_CPU_US, NULL, ask_cpu_us, NULL);
+    metric_ask(METRIC_PROCESS_START, NULL, ask_started_s, NULL);
+}
+
+/* ---- walking ---- */
+
+/* What it counts, in UCUM: "s", "By", "1". */
+static const char *unit_of(const struct metric_spec *spec)
+{
+    if (spec->kind == SECONDS || spec->kind == AGE || spec->kind == TIME)
+        return "s";
+    str name = str_of_z(spec->name);
+    if (str_ends(name, STR("_bytes")))
+        return "By";
+    return str_ends(name, STR("_time_seconds")) || str_ends(name, STR("_expires_seconds")) ? "s"
+                                                                                           : "1";
+}
+
+static void see_series(const struct metric_spec *spec, struct series *series,
+                       struct metric_seen *seen)
+{
+    for (int i = 0; i < LABELS_MAX; i++)
+        seen->labels[i] = series->labels[i];
+    seen->value = value_of(series);
+    seen->count = 0;
+    for (int i = 0; is_histogram(spec) && i <= BUCKETS_COUNT; i++) {
+        seen->buckets[i] = atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
+        seen->count += seen->buckets[i];
+    }
+}
+
+void metrics_walk(void (*see)(void *subject, const struct metric_seen *seen), void *subject)
+{
+    ASSERT(see);
+    ask_process();
+    for (int metric = 0; metric < METRICS_COUNT; metric++) {
+        const struct metric_spec *spec = &specs[metric];
+        struct registry *registry = &registries[metric];
+        int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+        struct metric_seen seen = {
+            .name = spec->name,
+            .words = spec->words,
+            .unit = unit_of(spec),
+            .label_names = spec->labels,
+            .form = form_of(spec),
+            .is_micro = spec->kind == SECONDS || spec->kind == AGE || spec->kind == TIME,
+            .bounds = spec->kind == SIZE ? bounds_size : bounds_us,
+            .series_count = count,
+        };
+        for (seen.series = 0; seen.series < count; seen.series++) {
+            see_series(spec, &registry->series[seen.series], &seen);
+            see(subject, &seen);
         }
-        add_seconds(out, value_of(series));
-        text_add_byte(out, '\n');
     }
 }
 
 str metrics_text(struct arena *arena, enum metrics_form form)
 {
     ASSERT(arena);
-
-    metric_ask(METRIC_PROCESS_RESIDENT, NULL, ask_resident, NULL);
-    metric_ask(METRIC_PROCESS_CPU_US, NULL, ask_cpu_us, NULL);
-    metric_ask(METRIC_PROCESS_START, NULL, ask_started_s, NULL);
+    ask_process();
 
     struct text out = text_init(arena, 16 * 1024);
     for (int i = 0; i < METRICS_COUNT; i++)

@@ -59,6 +59,7 @@ enum metric {
     METRICS_COUNT
 };
 
+enum { METRIC_LABELS_MAX = 3, METRIC_BOUNDS = 15 };
 enum { METRIC_SERIES_MAX = 200, METRIC_LABEL_BYTES_MAX = 64, METRIC_TRACE_ID_BYTES = 32 };
 
 /* A series of a metric: its label values are registered once and give a handle, for as long as the
@@ -79,8 +80,12 @@ void series_time(struct series *series, int64_t us);
  * newest of each bucket as its exemplar. */
 void series_time_traced(struct series *series, int64_t us, str trace_id);
 
-/* A gauge or counter whose value is asked for when metrics are printed, on that thread. Asked of
- * somebody else from the next time on; NULL takes it back. */
+/* A histogram of counts: members of a batch. */
+void series_size(struct series *series, int64_t n);
+
+/* A gauge or counter whose value is asked for when metrics are printed, on that thread; `ask` must
+ * not touch metrics. Asked of somebody else from the next time on; NULL takes it back, and when
+ * this returns nobody is being asked any more. */
 void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *subject),
                 void *subject);
 
@@ -88,3 +93,19 @@ void metric_ask(enum metric metric, const char *label1, int64_t (*ask)(void *sub
  * without "_total", units, exemplars, "# EOF". */
 enum metrics_form { METRICS_PROMETHEUS, METRICS_OPEN };
 str metrics_text(struct arena *arena, enum metrics_form form);
+
+/* All series one after the other, for whoever sends them elsewhere. */
+enum metric_form { METRIC_SUM, METRIC_GAUGE, METRIC_HISTOGRAM };
+struct metric_seen {
+    const char *name, *words, *unit; /* the unit in UCUM: "s", "By", "1" */
+    const char *label_names;         /* parted by commas */
+    const char *labels[METRIC_LABELS_MAX];
+    enum metric_form form;
+    bool is_micro;         /* value, sum and bounds are microseconds, told in seconds */
+    int64_t value;         /* of a histogram: the sum */
+    const int64_t *bounds; /* of a histogram: METRIC_BOUNDS of them */
+    int64_t buckets[METRIC_BOUNDS + 1]; /* not cumulative; the last is above all bounds */
+    int64_t count;
+    int series, series_count; /* which of how many of its metric */
+};
+void metrics_walk(void (*see)(void *subject, const struct metric_seen *seen), void *subject);

@@ -3,6 +3,7 @@
 #include "base/uuid.h"
 #include "chassis/export.h"
 #include "chassis/log_otlp.h"
+#include "chassis/metrics_push.h"
 #include "chassis/trace.h"
 #include "chassis/trace_encode.h"
 #include "chassis/version.h"
@@ -20,6 +21,7 @@ struct observe {
     struct arena *memory; /* holds this */
     struct trace_source source;
     struct exporter *traces, *logs;
+    struct metrics_push *metrics;
 };
 
 /* ---- settings ---- */
@@ -191,6 +193,31 @@ static err open_logs(struct observe *self, struct arena *arena, const struct con
     return OK;
 }
 
+/* ---- metrics ---- */
+
+static err open_metrics(struct observe *self, struct arena *arena, const struct conf *conf)
+{
+    struct export_config export;
+    str url;
+
+    TRY(read_export(arena, conf, &export));
+    TRY(otlp_url(arena, conf, CONF_OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+                 "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "/v1/metrics", &url));
+    struct metrics_push_config config = {
+        .url = url,
+        .headers_count = export.headers_count,
+        .ca = export.ca,
+        .cert = export.cert,
+        .key = export.key,
+        .timeout_ms = export.timeout_ms,
+        .interval_us = conf_int(conf, CONF_OTEL_METRIC_EXPORT_INTERVAL) * 1000,
+        .source = &self->source,
+    };
+    memcpy(config.headers, export.headers, sizeof config.headers);
+    self->metrics = metrics_push_open(&config);
+    return OK;
+}
+
 /* ---- opening and closing ---- */
 
 static void name_source(struct observe *self, const struct conf *conf, const char *program)
@@ -210,13 +237,14 @@ err observe_open(struct arena *arena, const struct conf *conf, const char *progr
                  struct observe **out)
 {
     static const char *const exporters[] = { "none", "otlp", "zipkin" };
-    int traces, logs;
+    int traces, logs, metrics;
 
     ASSERT(arena && conf && program && out);
     *out = NULL;
     TRY(conf_choice(arena, conf, CONF_OTEL_TRACES_EXPORTER, exporters, 3, &traces));
     TRY(conf_choice(arena, conf, CONF_OTEL_LOGS_EXPORTER, exporters, 2, &logs));
-    if (conf_int(conf, CONF_OTEL_SDK_DISABLED) || (traces == 0 && logs == 0))
+    TRY(conf_choice(arena, conf, CONF_OTEL_METRICS_EXPORTER, exporters, 2, &metrics));
+    if (conf_int(conf, CONF_OTEL_SDK_DISABLED) || (traces == 0 && logs == 0 && metrics == 0))
         return OK;
     struct arena *memory = arena_open(ARENA_CHUNK_BYTES);
     struct observe *self = arena_new(memory, struct observe);
@@ -225,6 +253,8 @@ err observe_open(struct arena *arena, const struct conf *conf, const char *progr
     err error = traces != 0 ? open_traces(self, arena, conf, traces) : OK;
     if (error == OK && logs != 0)
         error = open_logs(self, arena, conf);
+    if (error == OK && metrics != 0)
+        error = open_metrics(self, arena, conf);
     if (error != OK) {
         observe_close(self);
         return error;
@@ -238,6 +268,7 @@ void observe_close(struct observe *observe)
     if (!observe)
         return;
     trace_use(NULL);
+    metrics_push_close(observe->metrics, CLOSE_PATIENCE_US);
     export_close(observe->traces, CLOSE_PATIENCE_US);
     log_use(NULL, NULL); /* what an exporter had to say went along */
     export_close(observe->logs, CLOSE_PATIENCE_US);

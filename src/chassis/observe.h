@@ -1,4 +1,4 @@
-/* What this program exports by its settings: traces and logs (OTEL_…). */
+/* What this program exports by its settings: traces, logs and metrics (OTEL_…). */
 #pragma once
 #include "chassis/conf.h"
 

@@ -42,7 +42,8 @@ struct relay {
     int64_t after;         /* the last position taken in this pass */
     int64_t drop_after_us; /* a deletion that failed rests until then */
     bool poked, stopping;
-    bool sends;  /* this replica does; atomic */
+    bool sends; /* this replica does; atomic */
+    struct series *sent, *delay;
     bool unsure; /* the outbox could not be read: something may be unsent */
 };
 
@@ -95,6 +96,8 @@ struct relay *relay_open(struct service *service)
     relay->drop_arena = arena_open(RELAY_ARENA_BYTES);
     relay->under_way = arena_array(service->arena, int64_t, 2 * UNDER_WAY_MAX);
     relay->acked = arena_array(service->arena, struct uuid, UNDER_WAY_MAX);
+    relay->sent = metric_series(METRIC_EVENTS_SENT, service->spec->name, NULL, NULL);
+    relay->delay = metric_series(METRIC_OUTBOX_SECONDS, service->spec->name, NULL, NULL);
     lease_init(&relay->lease, service->db, "relay");
     lock_init(&relay->lock);
     cond_init(&relay->wake);
@@ -136,10 +139,20 @@ int64_t relay_backlog(struct relay *relay)
 
 /* ---- acks and deletion ---- */
 
+/* An event's id says, to a millisecond, when it was committed. */
+static void count_acked(const struct relay *relay, const struct uuid *ids, size_t count)
+{
+    int64_t now_ms = clock_wall_us() / TIME_MS;
+    for (size_t i = 0; i < count; i++)
+        series_time(relay->delay, (now_ms - uuid_v7_ms(ids[i])) * TIME_MS);
+    series_add(relay->sent, (int64_t)count);
+}
+
 /* Told by the bus, on any thread. */
 static void relay_acked(void *subject, const struct uuid *ids, size_t count)
 {
     struct relay *relay = subject;
+    count_acked(relay, ids, count);
     lock_take(&relay->lock);
     for (size_t i = 0; i < count; i++) {
         ASSERT(relay->acked_count < UNDER_WAY_MAX);

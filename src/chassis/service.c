@@ -6,11 +6,6 @@
 
 enum { HELD_TICK_MS = 250, READERS_EXTRA = 8 };
 
-struct series_set {
-    const char *outcome;
-    struct series **calls;
-};
-
 static void open_series(struct service *service)
 {
     int count = service->spec->calls_count;
@@ -31,59 +26,75 @@ static void open_series(struct service *service)
     }
 }
 
-static int64_t ask_writes(void *subject)
+/* ---- what is asked for when metrics are printed ---- */
+
+static struct db_stats stats_of(void *service)
 {
-    return writer_stats_of(((struct service *)subject)->writer).writes;
-}
-static int64_t ask_commits(void *subject)
-{
-    return writer_stats_of(((struct service *)subject)->writer).batches;
-}
-static int64_t ask_commit_us(void *subject)
-{
-    return writer_stats_of(((struct service *)subject)->writer).commit_us;
-}
-static int64_t ask_statements(void *subject)
-{
-    return db_stats_of(((struct service *)subject)->db).statements;
-}
-static int64_t ask_round_trips(void *subject)
-{
-    return db_stats_of(((struct service *)subject)->db).round_trips;
-}
-static int64_t ask_queue(void *subject)
-{
-    return writer_stats_of(((struct service *)subject)->writer).queue;
+    return db_stats_of(((struct service *)service)->db);
 }
 
-static int64_t ask_backlog(void *subject)
+static struct writer_stats writer_of(void *service)
 {
-    return relay_backlog(((struct service *)subject)->relay);
+    return writer_stats_of(((struct service *)service)->writer);
 }
 
-static void open_gauges(struct service *service)
+static int64_t ask_writes(void *service) { return writer_of(service).writes; }
+static int64_t ask_commits(void *service) { return writer_of(service).batches; }
+static int64_t ask_queue(void *service) { return writer_of(service).queue; }
+static int64_t ask_statements(void *service) { return stats_of(service).statements; }
+static int64_t ask_round_trips(void *service) { return stats_of(service).round_trips; }
+static int64_t ask_reads(void *service) { return stats_of(service).reads; }
+static int64_t ask_failures(void *service) { return stats_of(service).failures; }
+static int64_t ask_readers(void *service) { return stats_of(service).readers_max; }
+static int64_t ask_readers_busy(void *service) { return stats_of(service).readers_busy; }
+
+static int64_t ask_bytes(void *service)
 {
-    const char *name = service->spec->name;
-    metric_ask(METRIC_WRITES, name, ask_writes, service);
-    metric_ask(METRIC_COMMITS, name, ask_commits, service);
-    metric_ask(METRIC_COMMIT_US, name, ask_commit_us, service);
-    metric_ask(METRIC_DATABASE_STATEMENTS, name, ask_statements, service);
-    metric_ask(METRIC_DATABASE_ROUND_TRIPS, name, ask_round_trips, service);
-    metric_ask(METRIC_WRITER_QUEUE, name, ask_queue, service);
-    metric_ask(METRIC_OUTBOX_BACKLOG, name, ask_backlog, service);
+    struct db_stats stats = stats_of(service);
+    return stats.file_bytes + stats.wal_bytes;
 }
 
-static void close_gauges(const struct service *service)
+static int64_t ask_is_up(void *service) { return db_away_us(((struct service *)service)->db) == 0; }
+
+static int64_t ask_backlog(void *service)
 {
-    static const enum metric asked[] = { METRIC_WRITES,
-                                         METRIC_COMMITS,
-                                         METRIC_COMMIT_US,
-                                         METRIC_DATABASE_STATEMENTS,
-                                         METRIC_DATABASE_ROUND_TRIPS,
-                                         METRIC_WRITER_QUEUE,
-                                         METRIC_OUTBOX_BACKLOG };
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
-        metric_ask(asked[i], service->spec->name, NULL, NULL);
+    return relay_backlog(((struct service *)service)->relay);
+}
+
+static int64_t ask_in_flight(void *service)
+{
+    return __atomic_load_n(&((struct service *)service)->calls_under_way, __ATOMIC_RELAXED);
+}
+
+static int64_t ask_waiting(void *service)
+{
+    return waiters_count(&((struct service *)service)->waiters);
+}
+
+static const struct {
+    enum metric metric;
+    int64_t (*ask)(void *service);
+} asked[] = {
+    { METRIC_WRITES, ask_writes },
+    { METRIC_COMMITS, ask_commits },
+    { METRIC_WRITER_QUEUE, ask_queue },
+    { METRIC_DATABASE_STATEMENTS, ask_statements },
+    { METRIC_DATABASE_ROUND_TRIPS, ask_round_trips },
+    { METRIC_DATABASE_READS, ask_reads },
+    { METRIC_DATABASE_FAILURES, ask_failures },
+    { METRIC_DATABASE_READERS, ask_readers },
+    { METRIC_DATABASE_READERS_BUSY, ask_readers_busy },
+    { METRIC_DATABASE_BYTES, ask_bytes },
+    { METRIC_DATABASE_UP, ask_is_up },
+    { METRIC_OUTBOX_BACKLOG, ask_backlog },
+    { METRIC_CALLS_IN_FLIGHT, ask_in_flight },
+    { METRIC_CALLS_WAITING, ask_waiting },
+};
+
+static void ask_gauges(struct service *service, bool on)
+{
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++)
+        metric_ask(asked[i].metric, service->spec->name, on ? asked[i].ask : NULL, service);
 }
 
 /* ---- what the chassis does by itself ---- */
@@ -163,6 +174,7 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     }
     service->router = router_of(own, service->spec);
     waiters_init(&service->waiters);
+    flights_init(&service->flights, conf_int(conf, CONF_TRACE_SLOW) * 1000);
     service->cache = cache_open(config->cache_bytes);
     service->relay = relay_open(service);
     service->consumer = consumer_open(service);
@@ -172,7 +184,7 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     service->writer = writer_open(service->db, service->spec->name, committed, service);
     writer_limit(service->writer, (int)conf_int(conf, CONF_WRITE_BATCH_MAX));
     writer_on_changed(service->writer, changed, service);
-    open_gauges(service);
+    ask_gauges(service, true);
     subscribe(service);
     service->sweeper = sweeper_open(service);
     timers_add(service->timers, "held", HELD_TICK_MS, retry_held, service);
@@ -228,7 +240,7 @@ void service_close(struct service *service)
         return;
     ASSERT(!service->started);
     dispatch_stop(service); /* it may have answered without having been started */
-    close_gauges(service);
+    ask_gauges(service, false);
     writer_close(service->writer);
     timers_close(service->timers);
     sweeper_close(service->sweeper);

@@ -1,16 +1,18 @@
 /* The inside of a service, for the files of the chassis that make it up: service.c, dispatch.c,
- * consumer.c, relay.c, timers.c. Nobody else includes this. */
+ * task.c, consumer.c, relay.c, timers.c, lanes.c, service_state.c. Nobody else includes this. */
 #pragma once
 #include "chassis/cache.h"
+#include "chassis/flights.h"
 #include "chassis/obs.h"
 #include "chassis/router.h"
 #include "chassis/service.h"
 #include "chassis/waiters.h"
 #include "chassis/write.h"
 
-enum { RUNS_MAX = 5, ARENA_BYTES_STANDARD = 8 * 1024 * 1024 };
+enum { RUNS_MAX = 5, ARENA_BYTES_STANDARD = 8 * 1024 * 1024, SERVICE_LANES_MAX = 4 };
 
 struct relay;
+struct lanes;
 struct consumer;
 struct timers;
 struct sweeper;
@@ -28,6 +30,9 @@ struct service {
     struct consumer *consumer;
     struct timers *timers;
     struct sweeper *sweeper;
+    struct lanes *lanes[SERVICE_LANES_MAX]; /* that do its work with the outside */
+    int lanes_count;
+    struct flights flights;
     struct series *hints_heard;
     /* By index of the call. */
     struct series **calls_ok, **calls_refused, **calls_failed, **calls_time;

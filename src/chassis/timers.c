@@ -1,7 +1,10 @@
 /* A service's timers: one thread that runs its jobs in turn and watches the time of waiting calls.
  */
 #include "chassis/hints.h"
+#include "chassis/trace.h"
 #include "os/clock.h"
+
+#include <stdio.h>
 
 enum { TIMERS_MAX = 16, WAITERS_TICK_US = 20000, LOOK_US = 1000000 };
 
@@ -127,8 +130,28 @@ static int64_t rest_of(const struct call *call)
     return call->rests_until_ - now < rest_max_us ? call->rests_until_ - now : rest_max_us;
 }
 
+/* A timer begins from nothing and mostly finds nothing: only a run that failed or was slow leaves a
+ * span, in a trace of its own. What it does for an order goes on in the order's. */
+static void tell_run(const struct timer *timer, int64_t since_us, err error)
+{
+    enum { NAME_BYTES = 64 };
+    static const uint8_t no_parent[SPAN_ID_BYTES];
+    char name[NAME_BYTES];
+    struct span span;
+    struct trace_context context = trace_root();
+    context.sampled = false;
+    int len = snprintf(name, sizeof name, "timer %s", timer->name);
+    span_begin_late(&span, &context, no_parent, SPAN_INTERNAL, service_name(timer->timers->service),
+                    str_of(name, len < NAME_BYTES ? (size_t)len : (size_t)NAME_BYTES - 1), since_us,
+                    error != OK);
+    if (error != OK)
+        span_fail(&span, err_word(error->code));
+    span_end(&span);
+}
+
 static void run_timer(struct timers *timers, struct timer *timer)
 {
+    int64_t since_us = clock_mono_us();
     int64_t stirs = __atomic_load_n(&timers->stirs, __ATOMIC_SEQ_CST);
     struct call *call = service_job_open(timers->service, timer->name);
     err error = service_job_run(call, timer->name, timer->run, timer->self);
@@ -136,6 +159,7 @@ static void run_timer(struct timers *timers, struct timer *timer)
     if (error != OK)
         LOG(LOG_WARN, "job.failed", LOG_TEXT("job", str_of_z(timer->name)),
             LOG_TEXT("error", err_describe(call->arena, error)));
+    tell_run(timer, since_us, error);
     int64_t rest_us = error == OK ? rest_of(call) : 0;
     service_job_close(call);
     if (rest_us > 0)

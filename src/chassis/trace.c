@@ -55,6 +55,33 @@ static bool is_zero(const uint8_t *bytes, size_t count)
     return true;
 }
 
+static bool is_tracestate(str state)
+{
+    if (state.len == 0 || state.len > TRACESTATE_BYTES_MAX || str_find_byte(state, '=') < 0)
+        return false;
+    for (size_t i = 0; i < state.len; i++)
+        if (state.ptr[i] < ' ' || state.ptr[i] > '~')
+            return false;
+    return true;
+}
+
+str trace_carry(struct arena *arena, str traceparent, str tracestate)
+{
+    ASSERT(arena);
+    str state = str_trim(tracestate);
+    if (traceparent.len == 0 || !is_tracestate(state))
+        return traceparent;
+    return str_format(arena, "%" STR_F " %" STR_F, STR_A(traceparent), STR_A(state));
+}
+
+str trace_carried_parent(str carried) { return str_cut(&carried, ' '); }
+
+str trace_carried_state(str carried)
+{
+    (void)str_cut(&carried, ' ');
+    return carried;
+}
+
 bool trace_context_read(str text, struct trace_context *out)
 {
     ASSERT(out);
@@ -144,6 +171,16 @@ bool trace_decide(const uint8_t trace_id[TRACE_ID_BYTES], bool has_parent, bool 
     if (setup.config.sampler == SAMPLE_RATIO)
         return is_in_ratio(trace_id);
     return setup.config.sampler == SAMPLE_ALL;
+}
+
+struct trace_context trace_root(void)
+{
+    struct trace_context root = { .sampled = false };
+    if (!setup.is_on)
+        return root;
+    random_bytes(root.trace_id, sizeof root.trace_id);
+    root.sampled = trace_decide(root.trace_id, false, false);
+    return root;
 }
 
 void span_new_id(struct trace_context *context)

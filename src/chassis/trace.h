@@ -33,6 +33,18 @@ struct trace_context {
  * another '-'. False for what is none; *out is then in no trace. Pure. */
 bool trace_context_read(str traceparent, struct trace_context *out);
 
+/* Where events and jobs stand in a trace is kept as one text: the traceparent, and, where a
+ * tracestate came with it, a space and that. */
+enum { TRACESTATE_BYTES_MAX = 512 };
+
+/* Joins the two; a tracestate that is longer than TRACESTATE_BYTES_MAX, or holds what its list may
+ * not, is left out, as the standard allows. Pure. */
+str trace_carry(struct arena *arena, str traceparent, str tracestate);
+
+/* Takes them apart again; borrowed; STR_NONE where there is no tracestate. */
+str trace_carried_parent(str carried);
+str trace_carried_state(str carried);
+
 /* The same from the words of a request: 32 and 16 hexadecimal digits. */
 struct trace_context trace_context_of(const char *trace_id, const char *span_id, bool sampled);
 
@@ -69,6 +81,10 @@ bool trace_is_on(void);
 /* The decision for a trace that begins here, or for one that came with a decision. Where nothing is
  * recorded the decision that came stays, and what begins here is not sampled. */
 bool trace_decide(const uint8_t trace_id[TRACE_ID_BYTES], bool has_parent, bool parent_sampled);
+
+/* A trace that begins here, by nobody's request: sampled as the sampler decides. In no trace where
+ * nothing is recorded. */
+struct trace_context trace_root(void);
 
 /* Gives it an id of its own. */
 void span_new_id(struct trace_context *context);

@@ -22,8 +22,9 @@ str trace_begin_call(struct trace_place *place, const struct request *request)
     ASSERT(place && request);
 
     *place = (struct trace_place){ .here = { .sampled = false } };
+    str state = request_header(request, STR("tracestate"));
     if (!trace_is_on())
-        return request_traceparent(request->arena, request);
+        return trace_carry(request->arena, request_traceparent(request->arena, request), state);
     struct trace_context of_request =
         trace_context_of(request->trace_id, request->span_id, request->sampled);
     place->here = of_request;
@@ -31,14 +32,14 @@ str trace_begin_call(struct trace_place *place, const struct request *request)
         struct trace_context parent =
             trace_context_of(request->trace_id, request->parent_id, request->sampled);
         memcpy(place->parent_id, parent.span_id, SPAN_ID_BYTES);
-        return request_traceparent(request->arena, request);
+        return trace_carry(request->arena, request_traceparent(request->arena, request), state);
     }
     memcpy(place->parent_id, of_request.span_id, SPAN_ID_BYTES);
     memset(place->here.span_id, 0, SPAN_ID_BYTES); /* got when it is kept */
     if (!request->sampled)
-        return request_traceparent(request->arena, request);
+        return trace_carry(request->arena, request_traceparent(request->arena, request), state);
     span_new_id(&place->here);
-    return trace_context_text(request->arena, &place->here);
+    return trace_carry(request->arena, trace_context_text(request->arena, &place->here), state);
 }
 
 str trace_begin_part(struct trace_place *place, struct arena *arena, str traceparent)
@@ -46,7 +47,7 @@ str trace_begin_part(struct trace_place *place, struct arena *arena, str tracepa
     ASSERT(place && arena);
 
     *place = (struct trace_place){ .here = { .sampled = false } };
-    if (!trace_is_on() || !trace_context_read(traceparent, &place->here))
+    if (!trace_is_on() || !trace_context_read(trace_carried_parent(traceparent), &place->here))
         return traceparent;
     place->since_us = clock_mono_us();
     memcpy(place->parent_id, place->here.span_id, SPAN_ID_BYTES);
@@ -54,7 +55,8 @@ str trace_begin_part(struct trace_place *place, struct arena *arena, str tracepa
     if (!place->here.sampled)
         return traceparent;
     span_new_id(&place->here);
-    return trace_context_text(arena, &place->here);
+    return trace_carry(arena, trace_context_text(arena, &place->here),
+                       trace_carried_state(traceparent));
 }
 
 void trace_tell_error(struct span *span, err error)

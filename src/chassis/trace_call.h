@@ -39,7 +39,8 @@ void trace_tell_attempt(struct request *request, const struct trace_attempt *att
 void trace_tell_wait(const char *name, int64_t since_us);
 
 /* Something goes on in a trace by its traceparent (an event, a job): as a span of its own, if it is
- * sampled. Gives the traceparent of what follows from it, in the arena. */
+ * sampled. Gives the traceparent of what follows from it, in the arena. Both as trace_carry has
+ * them: with the tracestate. */
 str trace_begin_part(struct trace_place *place, struct arena *arena, str traceparent);
 
 /* The attributes of an answer that is an error of ours or theirs: the span failed where it is

@@ -137,6 +137,7 @@ static void open_series(struct upstream *upstream)
     upstream->connected = metric_series(METRIC_UPSTREAM_CONNECTS, name, "ok", NULL);
     upstream->not_connected = metric_series(METRIC_UPSTREAM_CONNECTS, name, "failed", NULL);
     upstream->pauses = metric_series(METRIC_UPSTREAM_PAUSES, name, NULL, NULL);
+    upstream->paused = metric_series(METRIC_UPSTREAM_PAUSED, name, NULL, NULL);
     upstream->addresses = metric_series(METRIC_UPSTREAM_ADDRESSES, name, NULL, NULL);
 }
 
@@ -215,4 +216,34 @@ bool upstream_ready(const struct upstream *upstream)
 {
     ASSERT(upstream);
     return __atomic_load_n(&upstream->is_ready, __ATOMIC_RELAXED);
+}
+
+static struct upstream_peer_state peer_state(const struct upstream_peer *peer, int64_t now_ms)
+{
+    int64_t left_ms = peer->breaker.until_ms - now_ms;
+    struct upstream_peer_state state = {
+        .address = peer->address.text,
+        .failures = peer->breaker.failures,
+        .paused_ms = peer->breaker.until_ms == 0 ? 0
+                     : left_ms > 0               ? left_ms
+                                                 : 1,
+    };
+    for (int i = 0; i < UPSTREAM_LINKS_MAX; i++)
+        state.connections += peer->links[i].client && peer->links[i].is_open;
+    return state;
+}
+
+int upstream_state_of(const struct upstream *upstream, struct upstream_state *state,
+                      struct upstream_peer_state *peers, int max)
+{
+    ASSERT(upstream && state && peers);
+    int count = 0;
+    *state = (struct upstream_state){ .name = upstream->config.name,
+                                      .waiting = upstream->waiting_count };
+    for (const struct upstream_call *call = upstream->calls; call; call = call->older)
+        state->requests++;
+    for (int i = 0; i < upstream->peers_end && count < max; i++)
+        if (upstream->peers[i].is_used && upstream->peers[i].is_named)
+            peers[count++] = peer_state(&upstream->peers[i], loop_now_ms(upstream->loop));
+    return count;
 }

@@ -68,3 +68,18 @@ struct loop *upstream_loop(const struct upstream *upstream);
 /* Somebody could be asked now: a connection stands, or none was wanted yet. For probes. Any thread.
  */
 bool upstream_ready(const struct upstream *upstream);
+
+/* How it stands, for pages: on the loop. */
+struct upstream_state {
+    const char *name;
+    int requests, waiting; /* under way; and those of them that have no connection yet */
+};
+struct upstream_peer_state {
+    const char *address;
+    int connections, failures; /* failures in a row */
+    int64_t paused_ms;         /* for how long it is left alone from now on; 0: it is not */
+};
+
+/* Fills in the addresses that DNS names, at most `max`; gives how many. They are borrowed. */
+int upstream_state_of(const struct upstream *upstream, struct upstream_state *state,
+                      struct upstream_peer_state *peers, int max);

@@ -70,7 +70,7 @@ struct upstream {
 
     struct series *ok, *unavailable, *failed, *deadline, *cancelled, *seconds;
     struct series *retried_not_begun, *retried_repeatable;
-    struct series *connected, *not_connected, *pauses, *addresses;
+    struct series *connected, *not_connected, *pauses, *paused, *addresses;
 };
 
 /* ---- upstream.c ---- */

@@ -77,11 +77,16 @@ static void peer_note(struct upstream *upstream, int host, const struct net_addr
 
 static void count_addresses(struct upstream *upstream)
 {
-    int count = 0;
+    int count = 0, paused = 0;
 
-    for (int i = 0; i < upstream->peers_end; i++)
-        count += upstream->peers[i].is_used && upstream->peers[i].is_named;
+    for (int i = 0; i < upstream->peers_end; i++) {
+        const struct upstream_peer *peer = &upstream->peers[i];
+        bool counts = peer->is_used && peer->is_named;
+        count += counts;
+        paused += counts && peer->breaker.until_ms > 0;
+    }
     series_set(upstream->addresses, count);
+    series_set(upstream->paused, paused);
 }
 
 /* What DNS names no more gets no new calls; its connections end with their last call. */
@@ -168,6 +173,7 @@ static void pause_peer(struct upstream_peer *peer, uint32_t pause_ms)
     struct upstream *upstream = peer->upstream;
 
     breaker_open(&peer->breaker, loop_now_ms(upstream->loop), pause_ms, random_u64());
+    count_addresses(upstream);
     upstream->is_stale = true;
 }
 
@@ -181,6 +187,7 @@ static void on_opened(void *subject)
     series_add(upstream->connected, 1);
     if (link->peer->breaker.failures == 0 && link->peer->breaker.tried)
         breaker_succeed(&link->peer->breaker); /* it was only that nobody listened */
+    count_addresses(upstream);
     note_ready(upstream);
     upstream_look(upstream);
 }
@@ -391,8 +398,11 @@ bool upstream_has_other(struct upstream *upstream, const struct upstream_peer *p
 void upstream_peer_did_well(struct upstream_peer *peer)
 {
     ASSERT(peer);
-    if (peer->breaker.until_ms == 0 || peer->breaker.tried)
+    bool was_open = peer->breaker.until_ms > 0;
+    if (!was_open || peer->breaker.tried)
         breaker_succeed(&peer->breaker);
+    if (was_open)
+        count_addresses(peer->upstream);
 }
 
 void upstream_peer_failed(struct upstream_peer *peer)
@@ -406,6 +416,7 @@ void upstream_peer_failed(struct upstream_peer *peer)
                       (uint32_t)setting(upstream, CONF_UPSTREAM_PAUSE), random_u64()))
         return;
     series_add(upstream->pauses, 1);
+    count_addresses(upstream);
     note_why(upstream, peer, "it failed too often");
     LOG(LOG_WARN, "upstream.paused", LOG_TEXT("upstream", str_of_z(upstream->config.name)),
         LOG_TEXT("address", str_of_z(peer->address.text)));

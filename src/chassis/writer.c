@@ -1,4 +1,5 @@
 #include "base/arena.h"
+#include "chassis/obs.h"
 #include "chassis/trace.h"
 #include "chassis/writer_batch.h"
 #include "os/clock.h"
@@ -90,6 +91,8 @@ struct writer *writer_open(struct db *db, const char *service,
     self->tail = &self->first;
     self->batch_max = WRITES_BATCH_MAX;
     batch_room_init(&self->room, arena, db);
+    self->room.commit_time = metric_series(METRIC_COMMIT_SECONDS, service, NULL, NULL);
+    self->room.sizes = metric_series(METRIC_BATCH_WRITES, service, NULL, NULL);
     lock_init(&self->lock);
     lock_init(&self->told_lock);
     cond_init(&self->work_came);

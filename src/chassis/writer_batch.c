@@ -5,6 +5,7 @@
 #include "chassis/audit.h"
 #include "chassis/db_driver.h"
 #include "chassis/inbox.h"
+#include "chassis/obs.h"
 #include "chassis/once.h"
 #include "chassis/outbox.h"
 #include "chassis/trace_call.h"
@@ -342,6 +343,16 @@ static err commit_events_first(struct batch *batch)
     return begin_and_apply(batch);
 }
 
+static void count_commit(struct batch_room *room, int64_t took_us, size_t writes)
+{
+    room->commit_us += took_us;
+    room->commits++;
+    if (!room->commit_time)
+        return;
+    series_time(room->commit_time, took_us);
+    series_size(room->sizes, (int64_t)writes);
+}
+
 static err attempt(struct batch *batch)
 {
     struct batch_room *room = batch->room;
@@ -362,8 +373,7 @@ static err attempt(struct batch *batch)
     sync_yield(); /* a simulation may let others run between the rows and the disk */
     int64_t began_us = clock_mono_us();
     TRY(tx_commit(&batch->tx));
-    room->commit_us += clock_mono_us() - began_us;
-    room->commits++;
+    count_commit(room, clock_mono_us() - began_us, batch->count);
     room->announced |= batch->written > 0;
     for (size_t i = 0; room->on_changed && i < batch->tx.changed_count; i++)
         room->on_changed(room->on_changed_subject, batch->tx.changed[i]);
@@ -420,7 +430,8 @@ static struct member *begin_spans(struct batch_room *room, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct member *member = &room->members[i];
         struct trace_place *place = &member->place;
-        if (!trace_context_read(member->write->traceparent, &place->here) || !place->here.sampled) {
+        str parent = trace_carried_parent(member->write->traceparent);
+        if (!trace_context_read(parent, &place->here) || !place->here.sampled) {
             place->here.sampled = false;
             continue;
         }

@@ -6,6 +6,8 @@
 #include "chassis/trace.h"
 #include "chassis/write.h"
 
+struct series;
+
 /* What lasts from batch to batch. */
 struct batch_room {
     struct db *db;
@@ -13,7 +15,8 @@ struct batch_room {
     struct member *members; /* WRITES_BATCH_MAX of them */
     int64_t position_last;  /* of the newest event in the outbox */
     int64_t commits, commit_us;
-    bool announced; /* the batch put something into the outbox */
+    struct series *commit_time, *sizes; /* NULL: nobody counts */
+    bool announced;                     /* the batch put something into the outbox */
     /* Of the batch at work, where one of its members is in a trace that is recorded. */
     struct trace_context span;
     int64_t began_us;

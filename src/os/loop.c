@@ -1,5 +1,7 @@
 #include "os/loop_uv.h"
 
+#include "os/clock.h"
+
 #include <signal.h>
 #include <stdlib.h>
 
@@ -87,6 +89,8 @@ struct loop *loop_open(void)
 
     int rc = uv_loop_init(&loop->uv);
     ASSERT(rc == 0);
+    rc = uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
+    ASSERT(rc == 0);
     rc = uv_async_init(&loop->uv, &loop->wake, &on_wake);
     ASSERT(rc == 0);
     rc = uv_check_init(&loop->uv, &loop->turn_end);
@@ -105,8 +109,21 @@ void loop_run(struct loop *loop)
     ASSERT(!loop_here);
 
     loop_here = loop;
+    __atomic_store_n(&loop->since_us, clock_mono_us(), __ATOMIC_RELAXED);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     loop_here = NULL;
+}
+
+int64_t loop_busy_us(struct loop *loop)
+{
+    enum { NS_A_US = 1000 };
+    ASSERT(loop);
+    int64_t since_us = __atomic_load_n(&loop->since_us, __ATOMIC_RELAXED);
+    if (since_us == 0)
+        return 0;
+    int64_t busy_us =
+        clock_mono_us() - since_us - (int64_t)(uv_metrics_idle_time(&loop->uv) / NS_A_US);
+    return busy_us > 0 ? busy_us : 0;
 }
 
 void loop_stop(struct loop *loop)

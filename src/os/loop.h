@@ -26,6 +26,9 @@ void loop_close(struct loop *loop);
 /* Tells whether this thread is running the loop. */
 bool loop_is_here(const struct loop *loop);
 
+/* How long it did not wait since it was opened, in microseconds. Any thread. */
+int64_t loop_busy_us(struct loop *loop);
+
 /* Monotonic milliseconds, read once for each turn of the loop: for time-outs, not for measuring. */
 int64_t loop_now_ms(const struct loop *loop);
 

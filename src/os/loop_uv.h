@@ -22,7 +22,8 @@ struct loop {
     uv_idle_t no_sleep; /* active while `later` holds something: the loop must not wait then */
     int lookups_count;  /* of names, that are under way */
     struct loop_task stop;
-    bool stopping; /* atomic: `stop` is posted and has not run */
+    bool stopping;    /* atomic: `stop` is posted and has not run */
+    int64_t since_us; /* when it began to run; atomic; 0: it has not */
     struct loop_signal signals[LOOP_SIGNALS_MAX];
     int signals_count;
     char

@@ -27,10 +27,11 @@ struct workers {
     struct queue queues[WORK_URGENCIES];
     int queue_max;
     int urgent_in_a_row;
-    int idle;                /* threads that wait for work */
-    int woken;               /* of these, how many a wake-up is on its way to */
-    int living;              /* threads that have not left for good */
-    bool closing;            /* no new work; threads leave when the queues are empty */
+    int idle;     /* threads that wait for work */
+    int woken;    /* of these, how many a wake-up is on its way to */
+    int living;   /* threads that have not left for good */
+    bool closing; /* no new work; threads leave when the queues are empty */
+    int64_t refused;
     int64_t pace_sixteenths; /* moving average of how long a work runs, in 16ths of a microsecond */
     int threads_count;
     struct thread *threads[];
@@ -198,6 +199,7 @@ bool workers_submit(struct workers *self, struct work *work, enum work_urgency u
     lock_take(&self->lock);
     if (self->closing || length_of(self) >= self->queue_max ||
         (urgency == WORK_NORMAL && !drains_in_time(self, now_us))) {
+        self->refused++;
         lock_drop(&self->lock);
         return false;
     }
@@ -224,16 +226,40 @@ int workers_queue_length(struct workers *self)
     return length;
 }
 
-int64_t workers_queue_age_us(struct workers *self)
+/* Under the lock. */
+static int64_t age_of(const struct workers *self)
 {
-    ASSERT(self);
-    lock_take(&self->lock);
     int64_t now_us = clock_mono_us(), age_us = 0;
     for (int i = 0; i < WORK_URGENCIES; i++) {
         const struct work *oldest = self->queues[i].first;
         if (oldest && now_us - oldest->submitted_us > age_us)
             age_us = now_us - oldest->submitted_us;
     }
+    return age_us;
+}
+
+int64_t workers_queue_age_us(struct workers *self)
+{
+    ASSERT(self);
+    lock_take(&self->lock);
+    int64_t age_us = age_of(self);
     lock_drop(&self->lock);
     return age_us;
+}
+
+struct workers_stats workers_stats_of(struct workers *self)
+{
+    ASSERT(self);
+    lock_take(&self->lock);
+    struct workers_stats stats = {
+        .threads = self->threads_count,
+        .busy = self->living - self->idle,
+        .queue = length_of(self),
+        .queue_max = self->queue_max,
+        .oldest_us = age_of(self),
+        .pace_us = self->pace_sixteenths / WORKERS_PACE_WEIGHT,
+        .refused = self->refused,
+    };
+    lock_drop(&self->lock);
+    return stats;
 }

@@ -34,3 +34,12 @@ void workers_resume(struct workers *, struct work *);
 /* How many wait now, and how long the oldest has waited: for metrics and shedding. */
 int workers_queue_length(struct workers *);
 int64_t workers_queue_age_us(struct workers *);
+
+/* How busy it is, for metrics and pages. */
+struct workers_stats {
+    int threads, busy, queue, queue_max;
+    int64_t oldest_us; /* how long the oldest has waited */
+    int64_t pace_us;   /* how long a work takes of late */
+    int64_t refused;   /* works that found no room, or would not have been reached in time */
+};
+struct workers_stats workers_stats_of(struct workers *);

@@ -88,6 +88,7 @@ def test_a_program_is_ready_once_it_has_heard_the_keys(tmp_path):
         answer = until(readiness, 20, "the operators' door")
         assert answer.status_code == 503 and "keys" in answer.json()["not_ready"], answer.text
         until(lambda: readiness().status_code == 200, 20, "ready all the same")
+        assert readiness().json()["degraded"][0] == "keys"
         assert time.monotonic() - began > 8
         gateway.kill()
         gateway.wait()
@@ -238,9 +239,13 @@ def test_a_gateway_that_starts_while_users_is_away_learns_the_keys_when_it_is_ba
     with shop:
         customer = shop.customer()
         shop.kill_service("users")
-        shop.restart_gateway()
+        shop.restart_gateway("startupz")
+        ready = shop.http.get(shop.ops + "/readyz")
+        assert ready.status_code == 503 and ready.json()["not_ready"] == ["keys"], "nobody is known here"
+        assert shop.http.get(shop.ops + "/livez").status_code == 200, "and a new start would not mend that"
         assert accepted(shop.anonymous().get("/products"))["items"] == []
         shop.start_service("users")
+        until(lambda: shop.http.get(shop.ops + "/readyz").status_code == 200, 10, "a gateway that is ready")
         until(lambda: customer.get("/users/me").status_code == 200, 10, "keys")
 
 

@@ -86,7 +86,7 @@ def test_metrics_are_prometheus_text_and_count_what_happens(shop, staff, custome
     for kind, name in METRICS:
         if name.startswith(NOT_OF_ONE_PROCESS):
             continue
-        sample = name + "_count" if kind == "TIME" else name
+        sample = name + "_count" if kind in ("TIME", "SIZE") else name
         assert any(key[0] == sample for key in after), f"{name} is not told"
 
 

@@ -121,3 +121,63 @@ class Zipkin(Collector):
         return [Span(s["traceId"], s["id"], s.get("parentId"), s["localEndpoint"]["serviceName"], s["name"],
                      s.get("kind", "internal").lower(), s.get("tags", {}), [], s["timestamp"], s["duration"],
                      "error" in s.get("tags", {})) for s in answer.json()]
+
+
+class Otelcol(Broker):
+    """The OpenTelemetry Collector with the configuration of deploy/observability, which hands all of it on, as JSON, to `sink`
+    (a Listener)."""
+
+    def __init__(self, place, sink):
+        self.sink = sink
+        super().__init__(place)
+
+    def prepare(self):
+        self.program = ROOT / "build" / "tools" / "otelcol"
+        if not self.program.exists():
+            raise Missing("no collector here: scripts/observe-tools otelcol")
+        # The listener reads JSON: the one thing that is not as it is delivered.
+        (self.place / "json.yaml").write_text("exporters:\n" + "".join(
+            f"  otlp_http/{what}: {{encoding: json, compression: none}}\n" for what in ("traces", "metrics", "logs")))
+
+    def command(self):
+        return [str(self.program), f"--config={ROOT}/deploy/observability/collector.yaml", "--config=json.yaml"]
+
+    def environment(self):
+        urls = {f"{what.upper()}_URL": f"{self.sink.url}/{what}" for what in ("traces", "metrics", "logs")}
+        return {**urls, "OTLP_HTTP_LISTEN": f"127.0.0.1:{self.port}", "OTLP_GRPC_LISTEN": f"127.0.0.1:{self.port + 1}"}
+
+    def settings(self, **more):
+        return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}", "OTEL_BSP_SCHEDULE_DELAY": "100",
+                "OTEL_METRIC_EXPORT_INTERVAL": "1000", **more}
+
+
+class Opensearch(Broker):
+    """OpenSearch on loopback, asked by its own API."""
+
+    SECONDS = 240
+
+    def prepare(self):
+        self.jars = ROOT / "build" / "brokers" / "opensearch"
+        if not (self.jars / ".done").exists():
+            raise Missing("no OpenSearch here: scripts/observe-tools opensearch")
+        if not shutil.which("javac") and not shutil.which("java"):
+            raise Missing("no Java here")
+        self.api = f"http://127.0.0.1:{self.port}"
+
+    def command(self):
+        main = ROOT / "tests" / "observe" / "opensearch" / "OpenSearchMain.java"
+        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self.jars}/*", str(main),
+                str(self.place / "node"), str(self.port), str(self.port + 1)]
+
+    def answers(self):
+        try:
+            health = httpx.get(f"{self.api}/_cluster/health", timeout=5, trust_env=False)
+            return health.status_code == 200 and health.json()["status"] in ("green", "yellow")
+        except (httpx.HTTPError, ValueError):
+            return False
+
+    def ask(self, method, path, **rest):
+        answer = httpx.request(method, self.api + path, timeout=60, trust_env=False, **rest)
+        assert answer.status_code in (200, 201), f"{path}: {answer.text}"
+        return answer.json()

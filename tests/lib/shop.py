@@ -494,11 +494,12 @@ class Shop:
         process.kill()
         process.wait()
 
-    def restart_gateway(self):
+    def restart_gateway(self, probe="readyz"):
+        """A new one, once its probe says so."""
         self.process.kill()
         self.process.wait()
         self.process = self._launch("duka-gateway", self.environment_of("gateway"))
-        self.wait_ready()
+        self._await_ready(self.process, self.ops, 30.0, probe)
 
     def start(self, prefix=(), seconds=30.0):
         """Starts duka and waits until it is ready. `prefix` runs it under another program."""
@@ -516,12 +517,12 @@ class Shop:
     def wait_ready(self, seconds=30.0):
         self._await_ready(self.process, self.ops, seconds)
 
-    def _await_ready(self, process, ops, seconds):
+    def _await_ready(self, process, ops, seconds, probe="readyz"):
         def ready():
             code = process.poll()
             assert code is None, f"duka ended with {code} before it was ready:\n{self.log_tail()}"
             try:
-                return self.http.get(ops + "/readyz", timeout=5.0).status_code == 200
+                return self.http.get(f"{ops}/{probe}", timeout=5.0).status_code == 200
             except httpx.TransportError:
                 return False
 

@@ -5,6 +5,7 @@ import pathlib
 import time
 
 import pytest
+from browser import CHROMIUM, Page
 from listener import Listener
 from shop import ROOT, Shop, accepted, free_port, until
 from test_traces import SERVICES, is_captured, names, new_trace, place, unconnected
@@ -41,6 +42,14 @@ def test_an_order_is_one_trace_in_zipkin(zipkin, tmp_path):
         (door,) = [s for s in spans if (s.service, s.name) == ("duka-gateway", "post /orders")]
         assert door.kind == "server" and door.tags["http.response.status_code"] == "201"
         assert exported(shop, "sent") >= len(spans) and exported(shop, "refused") == 0
+        if CHROMIUM:  # as a person sees it
+            pictures = ROOT / "build" / "logs" / "observe"
+            pictures.mkdir(parents=True, exist_ok=True)
+            with Page(tmp_path / "profile", 1400, 1600) as page:
+                page.open(f"{zipkin.api}/zipkin/traces/{trace_id}", "document.body.innerText.toLowerCase().includes('duka-products')")
+                page.picture(pictures / "zipkin.png")
+                seen = page.value("document.body.innerText").lower()
+                assert "duka-gateway" in seen and "duka-orders" in seen, seen
 
 
 def test_while_the_collector_is_away_orders_go_on_and_memory_stays(tmp_path, tell):

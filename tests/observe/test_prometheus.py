@@ -203,3 +203,15 @@ def test_the_configuration_for_a_cluster_is_read_and_names_what_it_watches():
     """Debian's Prometheus is built without discovery by Kubernetes, so this file is not run."""
     jobs = {job["job_name"] for job in yaml.safe_load((PLACE / "prometheus.kubernetes.yml").read_text())["scrape_configs"]}
     assert jobs == {"duka", "kube-state-metrics", "kubelet", "cadvisor", "node"}
+
+
+def test_the_set_is_read_and_the_files_that_it_names_are_there():
+    """There is no Docker here: nothing of it is run."""
+    services = yaml.safe_load((PLACE / "compose.yaml").read_text())["services"]
+    assert {"prometheus", "alertmanager", "grafana", "collector", "jaeger", "loki"} <= services.keys()
+    for name, service in services.items():
+        assert ":" in service["image"], f"{name} names its version"
+        for volume in service.get("volumes", ()):
+            assert (PLACE / volume.split(":")[0]).exists(), volume
+    for path in (PLACE / "provisioning").rglob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["apiVersion"] == 1

@@ -58,7 +58,15 @@ class ServerEnds(PostgresRun):
         else:
             self.server.crash()
         time.sleep(self.random.choice([0.0, 0.5, 1.5]))
+        self.probe(503)
         self.server.start()
+        self.probe(200)
+
+    def probe(self, status):
+        """Away is not ready, and back is ready again, with no request of anybody's in between."""
+        until(lambda: self.shop.http.get(self.shop.ops + "/readyz").status_code == status, 20, f"/readyz to say {status}")
+        told = self.shop.http.get(self.shop.ops + "/readyz").json()
+        assert told["ready"] == (status == 200) or told["not_ready"], told
 
 
 def test_the_server_is_restarted_and_crashes_under_load(postgres, tmp_path, tell):

@@ -32,7 +32,8 @@ struct orders {
     bool needs_verified_email;
     time_us swept_to; /* how far payments without an order have been looked for */
     struct series *reached[ORDER_CANCELLED + 1];
-    struct series *settle_time;
+    struct series *settle_time, *holds_expired;
+    struct series *asked_time[PROVIDERS_MAX];
     struct series *answered[PROVIDERS_MAX][KNOWN_REFUNDED + 1]; /* by provider, by what it said */
 };
 

@@ -25,6 +25,7 @@ struct payment_run {
     void *ready; /* the question, where nobody waits for its answer */
     enum payment_known known;
     struct trace_place place;
+    time_us asked_at;
 };
 
 /* The question to the provider, in the trace of its order; with the reason where money goes back.
@@ -107,6 +108,7 @@ static err learn(void *subject, struct call *call, void *state)
     tell_payment(run);
     series_add(self->answered[run->provider - self->providers][known], 1);
     call->now = call_time(call); /* the provider may have taken its time */
+    series_time(self->asked_time[run->provider - self->providers], call->now - run->asked_at);
     known = PLANTED(retry_endless) ? KNOWN_UNKNOWN : known;
     TRY(order_learn_payment(call->arena, &save->order, known,
                             (struct actor){ .kind = ACTOR_PROVIDER }));
@@ -155,6 +157,7 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
                                  .save = save,
                                  .provider = orders_provider(self, save->order.provider) };
     ASSERT(run->provider);
+    run->asked_at = call_time(call);
     call->traceparent = trace_begin_part(&run->place, call->arena, save->order.traceparent);
     if (make_ready(run)) {
         lanes_leave(call, send, learn, run);

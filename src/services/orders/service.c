@@ -102,6 +102,17 @@ static void fix_answer(struct call *call, struct write *write, const struct orde
         write_answer_subject_error(write, now.id, view_declined_error(call->arena, &now));
 }
 
+/* Money that came or went, by its currency. */
+static void count_money(const struct order *order, str step)
+{
+    bool is_refund = str_equal(step, STR("payment.refunded"));
+    if (!is_refund && !str_equal(step, STR("payment.captured")))
+        return;
+    series_add(metric_series(is_refund ? METRIC_REFUNDS : METRIC_REVENUE,
+                             order->total.currency.letters, NULL, NULL),
+               is_refund ? order->refunded_minor : order->captured_minor);
+}
+
 /* Counts each state that the moves have come to. */
 static void count_reached(struct orders *self, const struct order *order)
 {
@@ -109,6 +120,9 @@ static void count_reached(struct orders *self, const struct order *order)
         enum order_status status = order_status_of(str_of_z(order->steps[i].what));
         if (status != 0)
             series_add(self->reached[status], 1);
+        count_money(order, str_of_z(order->steps[i].what));
+        if (status == ORDER_CANCELLING && str_equal(order->steps[i].reason, STR("hold.expired")))
+            series_add(self->holds_expired, 1);
     }
 }
 
@@ -240,6 +254,13 @@ static void open_metrics(struct orders *self)
         self->reached[i] =
             metric_series(METRIC_ORDERS, order_status_word((enum order_status)i), NULL, NULL);
     self->settle_time = metric_series(METRIC_ORDER_SETTLE_SECONDS, NULL, NULL, NULL);
+    self->holds_expired = metric_series(METRIC_HOLDS_EXPIRED, NULL, NULL, NULL);
+    for (int i = 0; i < self->providers_count; i++)
+        self->asked_time[i] =
+            metric_series(METRIC_PAYMENT_SECONDS, self->providers[i].name, NULL, NULL);
+    const char *currency = str_z(self->arena, conf_text(self->house->conf, CONF_SHOP_CURRENCY));
+    (void)metric_series(METRIC_REVENUE, currency, NULL, NULL); /* it is there from the beginning */
+    (void)metric_series(METRIC_REFUNDS, currency, NULL, NULL);
     for (int i = 0; i < self->providers_count; i++)
         for (int known = KNOWN_UNKNOWN; known <= KNOWN_REFUNDED; known++)
             self->answered[i][known] =

@@ -49,6 +49,15 @@ struct orders_job_book {
 err orders_read_job(struct db_reader *reader, struct arena *arena, struct uuid order,
                     struct orders_job_book *out, bool *found);
 
+/* What there is to tell of one order: messages of orders_order_spec and orders_timeline_spec,
+ * without its buyer's and the staff's names, addresses and words. */
+struct orders_life {
+    const void *order, *timeline;
+    str trace_id; /* where it was placed; empty where spans were not recorded */
+};
+err orders_read_life(struct db_reader *reader, struct arena *arena, struct uuid id,
+                     struct orders_life *out, bool *found);
+
 /* Whether there is such an order. */
 err orders_has(struct db_reader *reader, struct arena *arena, struct uuid id, bool *found);
 

@@ -416,6 +416,13 @@ static str reason_word(Products__AdjustmentReason reason)
     panic(ERR_PLACE, "the validator lets known words pass", __func__);
 }
 
+static void count_stock_outs(struct write *write)
+{
+    const struct products *self = write->after_subject;
+    const struct stock_change *change = write->subject;
+    series_add(self->stock_outs, change->stock_outs);
+}
+
 err products_adjust_stock(struct products *self, struct call *call,
                           const Products__AdjustStockRequest *in)
 {
@@ -428,7 +435,9 @@ err products_adjust_stock(struct products *self, struct call *call,
                                      .actor = call->who.user,
                                      .stock_low = self->stock_low };
     TRY(adjustment_of(call->arena, in, &change->adjustment));
-    call_write(call, &store_adjust_stock, change);
+    struct write *write = call_write(call, &store_adjust_stock, change);
+    write->after = count_stock_outs;
+    write->after_subject = self;
     return call_answer_with(call, &adjusted_stock, change);
 }
 

@@ -1,5 +1,6 @@
 /* The inside of Products, for service.c, api.c, reactions.c and jobs.c. */
 #pragma once
+#include "chassis/obs.h"
 #include "chassis/sweeper.h"
 #include "gen/products.h"
 #include "services/products/service.h"
@@ -12,6 +13,8 @@ struct products {
     struct swept swept[5];    /* what the sweeper has of it */
     struct timer *imports;    /* poked when there is work */
     struct timer *upkeep;
+    struct series *holds[STOCK_OUTCOMES];
+    struct series *stock_outs;
     bool has_noted; /* whether documents are known to be made with stock_low; the upkeep's */
 };
 

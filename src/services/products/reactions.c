@@ -38,6 +38,24 @@ static void give_entry_ids(struct call *call, struct stock_move_of_order *move)
         move->entry_ids[i] = call_new_id(call);
 }
 
+/* After the commit: what the move has come to. */
+static void after_move(struct write *write)
+{
+    const struct products *self = write->after_subject;
+    const struct stock_move_of_order *move = write->subject;
+    if (move->became != STOCK_AS_IT_WAS)
+        series_add(self->holds[move->became], 1);
+    series_add(self->stock_outs, move->stock_outs);
+}
+
+static err hand_over(struct products *self, struct call *call, struct stock_move_of_order *move)
+{
+    struct write *write = call_write(call, &store_move_stock, move);
+    write->after = after_move;
+    write->after_subject = self;
+    return OK;
+}
+
 err products_on_order_placed(struct products *self, struct call *call,
                              const Orders__OrderPlaced *in)
 {
@@ -45,8 +63,7 @@ err products_on_order_placed(struct products *self, struct call *call,
 
     TRY(new_move(self, call, STOCK_PLACE, in->order_id, &move));
     TRY(take_lines(call, in->lines, in->n_lines, move));
-    call_write(call, &store_move_stock, move);
-    return OK;
+    return hand_over(self, call, move);
 }
 
 err products_on_order_closed(struct products *self, struct call *call,
@@ -55,8 +72,7 @@ err products_on_order_closed(struct products *self, struct call *call,
     struct stock_move_of_order *move;
 
     TRY(new_move(self, call, STOCK_CLOSE, in->order_id, &move));
-    call_write(call, &store_move_stock, move);
-    return OK;
+    return hand_over(self, call, move);
 }
 
 err products_on_order_shipped(struct products *self, struct call *call,
@@ -67,8 +83,7 @@ err products_on_order_shipped(struct products *self, struct call *call,
     TRY(new_move(self, call, STOCK_SHIP, in->order_id, &move));
     TRY(take_lines(call, in->lines, in->n_lines, move));
     give_entry_ids(call, move);
-    call_write(call, &store_move_stock, move);
-    return OK;
+    return hand_over(self, call, move);
 }
 
 err products_on_order_returned(struct products *self, struct call *call,
@@ -79,6 +94,5 @@ err products_on_order_returned(struct products *self, struct call *call,
     TRY(new_move(self, call, STOCK_RETURN, in->order_id, &move));
     TRY(take_lines(call, in->lines, in->n_lines, move));
     give_entry_ids(call, move);
-    call_write(call, &store_move_stock, move);
-    return OK;
+    return hand_over(self, call, move);
 }

@@ -14,6 +14,14 @@ err products_migrate(struct arena *arena, const struct conf *conf, int *applied)
     return service_migrate(arena, database_url(arena, conf), &products_schema, applied);
 }
 
+static void open_metrics(struct products *self)
+{
+    static const char *const outcomes[] = { "", "reserved", "refused", "closed" };
+    for (int i = STOCK_RESERVED; i < STOCK_OUTCOMES; i++)
+        self->holds[i] = metric_series(METRIC_HOLDS, outcomes[i], NULL, NULL);
+    self->stock_outs = metric_series(METRIC_STOCK_OUTS, NULL, NULL, NULL);
+}
+
 /* A product may have some mebibytes of texts and addresses; a change has it before and after. */
 enum { CALL_BYTES_MAX = 32 * 1024 * 1024 };
 
@@ -42,6 +50,7 @@ err products_open(struct arena *arena, const struct house *house, struct product
     };
     TRY(service_open(arena, &config, &self->service));
     jobs_add(self, conf);
+    open_metrics(self);
     *out = self;
     return OK;
 }

@@ -104,6 +104,9 @@ err store_quote(struct db_reader *reader, struct arena *arena, str sku, Products
 enum stock_move_kind { STOCK_PLACE, STOCK_CLOSE, STOCK_SHIP, STOCK_RETURN };
 
 /* What an order does to stock: subject of store_move_stock. */
+/* What a move has done to the order's wish for stock. */
+enum stock_outcome { STOCK_AS_IT_WAS, STOCK_RESERVED, STOCK_REFUSED, STOCK_CLOSED, STOCK_OUTCOMES };
+
 struct stock_move_of_order {
     enum stock_move_kind kind;
     struct uuid order;
@@ -111,6 +114,8 @@ struct stock_move_of_order {
     size_t lines_count;
     struct uuid *entry_ids; /* of ledger entries, one a line, where units come or go */
     int64_t stock_low;
+    enum stock_outcome became; /* by the batch */
+    int32_t stock_outs;        /* SKUs that the batch has sold out; told by its first member */
 };
 
 /* Takes moves of many orders in turn, under the lock: reads what they touch, lets the pure rules
@@ -125,6 +130,7 @@ struct stock_change {
     str reason, note;
     struct uuid entry_id, actor;
     int64_t stock_low;
+    int32_t stock_outs;       /* as in struct stock_move_of_order */
     struct stock_units units; /* as the change left it; by the batch */
     time_us at;
 };

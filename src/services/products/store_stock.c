@@ -49,8 +49,15 @@ static err show_level(struct tx *tx, const struct stock_level *level, int64_t lo
     return shown == now ? OK : store_show_availability(tx, level->sku, now);
 }
 
-static err write_levels(struct tx *tx, const struct stock_levels *stock, int64_t low)
+static bool is_sold_out(const struct stock_level *level)
 {
+    return level->before.on_hand > level->before.reserved && stock_available(level) == 0;
+}
+
+static err write_levels(struct tx *tx, const struct stock_levels *stock, int64_t low,
+                        int32_t *stock_outs)
+{
+    *stock_outs = 0;
     struct sql_stock_change *changes =
         arena_array(tx->arena, struct sql_stock_change, stock->count);
     size_t changes_count = 0;
@@ -58,6 +65,7 @@ static err write_levels(struct tx *tx, const struct stock_levels *stock, int64_t
         const struct stock_level *level = &stock->levels[i];
         if (!stock_is_changed(level))
             continue;
+        *stock_outs += is_sold_out(level);
         changes[changes_count++] =
             (struct sql_stock_change){ .sku = level->sku,
                                        .on_hand = level->now.on_hand - level->before.on_hand,
@@ -222,17 +230,19 @@ static err read_book(struct tx *tx, struct write *const *writes, size_t count, s
 static void place(struct tx *tx, struct write *write, struct book *book,
                   struct reservation *reservation)
 {
-    const struct stock_move_of_order *move = write->subject;
+    struct stock_move_of_order *move = write->subject;
     struct stock_order order;
 
     switch (reservation_place(tx->arena, reservation, &book->stock, move->lines, move->lines_count,
                               &order)) {
     case RESERVATION_SAYS_NOTHING: break;
     case RESERVATION_SAYS_RESERVED:
+        move->became = STOCK_RESERVED;
         write_announce(write, &products_event_stock_reserved,
                        stock_reserved_of(tx->arena, move->order));
         break;
     case RESERVATION_SAYS_REFUSED:
+        move->became = STOCK_REFUSED;
         write_announce(write, &products_event_stock_refused,
                        stock_refused_of(tx->arena, move->order, &order));
         break;
@@ -260,15 +270,21 @@ static void add_entries(struct tx *tx, struct book *book, const struct stock_mov
 
 static err move_one(struct tx *tx, struct write *write, struct book *book)
 {
-    const struct stock_move_of_order *move = write->subject;
+    struct stock_move_of_order *move = write->subject;
     struct reservation *reservation = find_reservation(book, move->order);
     bool applied = false;
+    bool is_held = reservation->state == RESERVATION_HELD;
+
+    move->became = STOCK_AS_IT_WAS;
+    move->stock_outs = 0;
 
     switch (move->kind) {
     case STOCK_PLACE: place(tx, write, book, reservation); return OK;
     case STOCK_CLOSE:
         if (!PLANTED(compensation_lost))
             reservation_close(reservation, &book->stock);
+        if (is_held && reservation->state == RESERVATION_CLOSED)
+            move->became = STOCK_CLOSED;
         return OK;
     case STOCK_SHIP:
         TRY(reservation_ship(write->arena, reservation, &book->stock, move->lines,
@@ -318,10 +334,10 @@ static void add_holds(struct book_rows *rows, const struct reservation *reservat
     }
 }
 
-static err write_book(struct tx *tx, const struct book *book, int64_t low)
+static err write_book(struct tx *tx, const struct book *book, struct stock_move_of_order *first)
 {
     struct book_rows rows = rows_for(tx, book);
-    TRY(write_levels(tx, &book->stock, low));
+    TRY(write_levels(tx, &book->stock, first->stock_low, &first->stock_outs));
     for (size_t i = 0; i < book->count; i++) {
         const struct reservation *reservation = &book->reservations[i];
         if (reservation->is_changed)
@@ -340,12 +356,12 @@ err store_move_stock(struct tx *tx, struct write *const *writes, size_t count, e
 {
     ASSERT(count > 0);
 
-    const struct stock_move_of_order *first = writes[0]->subject;
+    struct stock_move_of_order *first = writes[0]->subject;
     struct book book;
     TRY(read_book(tx, writes, count, &book));
     for (size_t i = 0; i < count; i++)
         outcomes[i] = move_one(tx, writes[i], &book);
-    return write_book(tx, &book, first->stock_low);
+    return write_book(tx, &book, first);
 }
 
 /* ---- by hand ---- */
@@ -354,6 +370,7 @@ static err adjust_one(struct tx *tx, struct write *write, struct stock_levels *s
                       struct sql_ledger_add *entry)
 {
     struct stock_change *change = write->subject;
+    change->stock_outs = 0;
     struct stock_level *level = stock_find(stock->levels, stock->count, change->sku);
     int64_t delta;
 
@@ -379,7 +396,7 @@ err store_adjust_stock(struct tx *tx, struct write *const *writes, size_t count,
 {
     ASSERT(count > 0);
 
-    const struct stock_change *first = writes[0]->subject;
+    struct stock_change *first = writes[0]->subject;
     str *skus = arena_array(tx->arena, str, count);
     for (size_t i = 0; i < count; i++)
         skus[i] = ((const struct stock_change *)writes[i]->subject)->sku;
@@ -392,7 +409,7 @@ err store_adjust_stock(struct tx *tx, struct write *const *writes, size_t count,
         outcomes[i] = adjust_one(tx, writes[i], &stock, &entries[entries_count]);
         entries_count += outcomes[i] == OK;
     }
-    TRY(write_levels(tx, &stock, first->stock_low));
+    TRY(write_levels(tx, &stock, first->stock_low, &first->stock_outs));
     return entries_count > 0 ? sql_ledger_add_many(tx, entries, entries_count, NULL) : OK;
 }
 

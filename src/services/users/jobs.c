@@ -1,5 +1,6 @@
 #include "services/users/jobs.h"
 #include "chassis/obs.h"
+#include "chassis/trace.h"
 #include "services/users/inside.h"
 #include "services/users/store.h"
 
@@ -257,6 +258,16 @@ static void settle_mail(struct users *self, struct call *call, struct mail_job *
     call_write(call, hopeless ? store_drop_mails : store_put_off_mails, job);
 }
 
+/* What a mail says, and to whom, is nobody's business. */
+static void tell_mail(struct span *span, const struct mail_job *job, enum mailer_verdict verdict)
+{
+    span_text(span, "duka.mail.kind", str_of_z(mail_kind_word(job->kind)));
+    span_number(span, "duka.mail.tries", job->tries + 1);
+    if (verdict != MAILER_SENT)
+        span_fail(span, verdict == MAILER_REFUSED ? STR("refused") : STR("later"));
+    span_end(span);
+}
+
 err users_run_mail(void *subject, struct call *call, struct uuid id)
 {
     struct users *self = subject;
@@ -275,9 +286,13 @@ err users_run_mail(void *subject, struct call *call, struct uuid id)
     }
     str why;
     TRY(write_mail(self, call, job, &user, &mail));
+    struct trace_context trace = trace_root();
+    struct span span;
+    span_begin(&span, &trace, SPAN_CLIENT, "users", STR("send mail"));
     lanes_away(call);
     enum mailer_verdict verdict = mailer_send(self->mailer, call->arena, &mail, &why);
     lanes_back(call);
+    tell_mail(&span, job, verdict);
     settle_mail(self, call, job, verdict, why);
     return OK;
 }

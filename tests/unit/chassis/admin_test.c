@@ -60,11 +60,31 @@ struct fixture {
     struct house *house;
     struct service *toy;
     struct admin *admin;
-    bool is_open, is_warm;
+    struct workers *workers;
+    bool is_open, is_warm, is_linked;
     struct inline_client near, socket;
 };
 
-static bool ask_flag(void *flag) { return *(bool *)flag; }
+static enum admin_health ask_flag(void *flag, const char **words)
+{
+    *words = *(bool *)flag ? NULL : "it is closed";
+    return *(bool *)flag ? ADMIN_WELL : ADMIN_FAILED;
+}
+
+static enum admin_health ask_weak(void *flag, const char **words)
+{
+    *words = *(bool *)flag ? NULL : "it limps";
+    return *(bool *)flag ? ADMIN_WELL : ADMIN_DEGRADED;
+}
+
+/* Pages of others: one is answered on the loop, one by a worker. */
+static err show_name(void *self, struct request *request)
+{
+    request->response = (struct response){ .status = 200,
+                                           .content_type = STR("text/plain"),
+                                           .body = str_of_z(self) };
+    return OK;
+}
 
 static void handle(void *admin, struct request *request) { admin_handle(admin, request); }
 
@@ -72,6 +92,7 @@ static void fixture_close(void *subject)
 {
     struct fixture *fixture = subject;
     admin_close(fixture->admin, 0, NULL, NULL);
+    workers_close(fixture->workers);
     service_stop(fixture->toy);
     service_close(fixture->toy);
 }
@@ -81,7 +102,8 @@ static struct fixture *fixture_open(struct test *t, const char *const *settings)
 {
     struct fixture *fixture = arena_new(t->arena, struct fixture);
     *fixture = (struct fixture){ .t = t, .house = inline_house(t, settings), .is_open = true };
-    fixture->is_warm = true;
+    fixture->is_warm = fixture->is_linked = true;
+    fixture->workers = workers_open("pages", 1, 4);
 
     str url = str_format(t->arena, "sqlite:%" STR_F "/toy.db",
                          STR_A(conf_text(fixture->house->conf, CONF_DATA_DIR)));
@@ -90,12 +112,20 @@ static struct fixture *fixture_open(struct test *t, const char *const *settings)
     };
     CHECK_OK(service_open(t->arena, &config, &fixture->toy));
     struct admin_check checks[] = { { "stock", ask_flag, &fixture->is_open },
-                                    { "cache", ask_flag, &fixture->is_warm } };
-    fixture->admin = admin_open(&(struct admin_config){ .conf = fixture->house->conf,
-                                                        .checks = checks,
-                                                        .checks_count = 2,
-                                                        .services = &fixture->toy,
-                                                        .services_count = 1 });
+                                    { "cache", ask_flag, &fixture->is_warm },
+                                    { "bus", ask_weak, &fixture->is_linked } };
+    static char quick[] = "quick", slow[] = "slow";
+    const struct admin_page pages[] = { { "/debug", false, false, show_name, quick },
+                                        { "/debug/slow/", true, true, show_name, slow } };
+    fixture->admin =
+        admin_open(&(struct admin_config){ .conf = fixture->house->conf,
+                                           .checks = checks,
+                                           .checks_count = 3,
+                                           .pages = arena_copy(t->arena, pages, sizeof pages),
+                                           .pages_count = 2,
+                                           .workers = fixture->workers,
+                                           .services = &fixture->toy,
+                                           .services_count = 1 });
     arena_defer(t->arena, fixture_close, fixture);
     inline_start(t, fixture->house);
     service_start(fixture->toy);
@@ -121,21 +151,44 @@ TEST(admin_is_ready_once_started_and_while_its_checks_hold)
     struct fixture *fixture = fixture_open(t, NULL);
     struct answer_seen answer = inline_get(&fixture->near, "/readyz");
     CHECK_STATUS(answer, 503);
-    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"starting\"]}");
+    CHECK(str_starts(answer.body, STR("{\"ready\":false,\"not_ready\":[\"starting\"],")));
 
     admin_started(fixture->admin);
     answer = inline_get(&fixture->near, "/readyz");
     CHECK_STATUS(answer, 200);
-    CHECK_STR(answer.body, "{\"ready\":true,\"not_ready\":[]}");
+    CHECK_STR(answer.body,
+              "{\"ready\":true,\"not_ready\":[],\"degraded\":[],\"checks\":["
+              "{\"name\":\"program\",\"state\":\"ok\"},{\"name\":\"stock\",\"state\":\"ok\"},"
+              "{\"name\":\"cache\",\"state\":\"ok\"},{\"name\":\"bus\",\"state\":\"ok\"}]}");
     CHECK_STR(answer.content_type, "application/json");
     CHECK_STR(inline_header(&answer, "cache-control"), "no-store");
 
     fixture->is_open = fixture->is_warm = false;
     answer = inline_get(&fixture->near, "/readyz");
     CHECK_STATUS(answer, 503);
-    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"stock\",\"cache\"]}");
+    CHECK(str_starts(answer.body,
+                     STR("{\"ready\":false,\"not_ready\":[\"stock\",\"cache\"],\"degraded\":[],")));
+    CHECK(str_find(answer.body, STR("{\"name\":\"stock\",\"state\":\"failed\","
+                                    "\"detail\":\"it is closed\"}")) > 0);
     fixture->is_open = fixture->is_warm = true;
     CHECK_STATUS(inline_get(&fixture->near, "/readyz"), 200);
+}
+
+TEST(admin_that_is_degraded_is_ready_and_says_what_that_means)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    admin_started(fixture->admin);
+    fixture->is_linked = false;
+    struct answer_seen answer = inline_get(&fixture->near, "/readyz");
+    CHECK_STATUS(answer, 200);
+    CHECK(str_starts(answer.body, STR("{\"ready\":true,\"not_ready\":[],\"degraded\":[\"bus\"],")));
+    CHECK(str_find(answer.body, STR("{\"name\":\"bus\",\"state\":\"degraded\","
+                                    "\"detail\":\"it limps\"}")) > 0);
+    fixture->is_open = false; /* and what has failed unreadies it, but does not end its life */
+    CHECK_STATUS(inline_get(&fixture->near, "/readyz"), 503);
+    answer = inline_get(&fixture->near, "/livez");
+    CHECK_STATUS(answer, 200);
+    CHECK(str_starts(answer.body, STR("{\"live\":true,\"not_ready\":[\"stock\"],")));
 }
 
 TEST(admin_that_drains_is_alive_but_not_ready)
@@ -145,7 +198,7 @@ TEST(admin_that_drains_is_alive_but_not_ready)
     admin_drain(fixture->admin);
     struct answer_seen answer = inline_get(&fixture->near, "/readyz");
     CHECK_STATUS(answer, 503);
-    CHECK_STR(answer.body, "{\"ready\":false,\"not_ready\":[\"draining\"]}");
+    CHECK(str_starts(answer.body, STR("{\"ready\":false,\"not_ready\":[\"draining\"],")));
     CHECK_STATUS(inline_get(&fixture->near, "/livez"), 200);
     CHECK_STATUS(inline_get(&fixture->near, "/startupz"), 200);
 }
@@ -155,12 +208,12 @@ TEST(admin_tells_when_it_has_started)
     struct fixture *fixture = fixture_open(t, NULL);
     struct answer_seen answer = inline_get(&fixture->near, "/startupz");
     CHECK_STATUS(answer, 503);
-    CHECK_STR(answer.body, "{\"started\":false}");
+    CHECK(str_starts(answer.body, STR("{\"started\":false,\"not_ready\":[\"starting\"],")));
     CHECK_STATUS(inline_get(&fixture->near, "/livez"), 200);
     admin_started(fixture->admin);
     answer = inline_get(&fixture->near, "/startupz");
     CHECK_STATUS(answer, 200);
-    CHECK_STR(answer.body, "{\"started\":true}");
+    CHECK(str_starts(answer.body, STR("{\"started\":true,\"not_ready\":[],")));
 }
 
 TEST(admin_probes_need_no_token_anywhere)
@@ -193,12 +246,44 @@ TEST(admin_pages_tell_what_they_should)
     CHECK(str_find(answer.body, STR("s3cret")) < 0);
 }
 
+TEST(admin_shows_pages_of_others_by_their_path_or_its_beginning)
+{
+    struct fixture *fixture = fixture_open(t, NULL);
+    CHECK_STR(inline_get(&fixture->near, "/debug").body, "quick");
+    CHECK_STR(inline_get(&fixture->near, "/debug/slow/7").body, "slow");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/debug/slo"), 404, "route.unknown");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/debug/"), 404, "route.unknown");
+    CHECK_PROBLEM(inline_post(&fixture->near, "/debug", "{}"), 405, "route.method_not_allowed");
+}
+
+TEST(admin_pages_of_others_want_the_token_beyond_loopback_also_as_a_browser_sends_it)
+{
+    struct fixture *fixture = fixture_open(t, far_settings);
+    struct answer_seen answer = inline_get(&fixture->near, "/debug");
+    CHECK_PROBLEM(answer, 401, "auth.token_missing");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/debug/slow/7"), 401, "auth.token_missing");
+    struct inline_client right = with_token(fixture, "s3cret"), wrong = with_token(fixture, "else");
+    CHECK_STR(inline_get(&right, "/debug").body, "quick");
+    CHECK_STR(inline_get(&right, "/debug/slow/7").body, "slow");
+    CHECK_PROBLEM(inline_get(&wrong, "/debug"), 401, "auth.token_invalid");
+    CHECK_STR(inline_get(&fixture->socket, "/debug").body, "quick");
+
+    static const char *const good[] = { "Authorization: Basic b3BlcmF0b3I6czNjcmV0", NULL };
+    static const char *const bad[] = { "Authorization: Basic b3BlcmF0b3I6ZWxzZQ==", NULL };
+    static const char *const broken[] = { "Authorization: Basic !", NULL };
+    struct inline_client *near = &fixture->near;
+    CHECK_STR(inline_request(near, "GET", "/debug", good, STR_NONE).body, "quick");
+    CHECK_PROBLEM(inline_request(near, "GET", "/debug", bad, STR_NONE), 401, "auth.token_invalid");
+    CHECK_PROBLEM(inline_request(near, "GET", "/debug", broken, STR_NONE), 401,
+                  "auth.token_invalid");
+}
+
 TEST(admin_knows_no_other_page_and_no_other_method)
 {
     struct fixture *fixture = fixture_open(t, NULL);
     CHECK_PROBLEM(inline_get(&fixture->near, "/"), 404, "route.unknown");
     CHECK_PROBLEM(inline_get(&fixture->near, "/livez/"), 404, "route.unknown");
-    CHECK_PROBLEM(inline_get(&fixture->near, "/debug"), 404, "route.unknown");
+    CHECK_PROBLEM(inline_get(&fixture->near, "/debugger"), 404, "route.unknown");
     struct answer_seen answer = inline_post(&fixture->near, "/metrics", "{}");
     CHECK_PROBLEM(answer, 405, "route.method_not_allowed");
     CHECK_STR(inline_header(&answer, "allow"), "GET, HEAD");
@@ -369,7 +454,7 @@ TEST(admin_listens_on_its_address_and_on_a_socket_of_its_owner)
     static const char post[] = "POST /operator/things HTTP/1.1\r\nHost: duka\r\n\r\n";
     str answer = ask(t, client_connect(port), "GET /readyz HTTP/1.1\r\nHost: duka\r\n\r\n");
     CHECK_INT(answer_status(answer), 200);
-    CHECK_STR(answer_body(answer), "{\"ready\":true,\"not_ready\":[]}");
+    CHECK(str_starts(answer_body(answer), STR("{\"ready\":true,\"not_ready\":[],")));
     CHECK(answer_header(answer, STR("X-Request-Id")).len > 0);
     CHECK_INT(answer_status(ask(t, client_connect(port), post)), 404);
     CHECK_INT(answer_status(ask(t, client_connect_unix(socket), post)), 200);

@@ -9,7 +9,7 @@ static struct bus_event placed(void)
                                .key = STR("order-7"),
                                .number = 3,
                                .payload = STR("bytes"),
-                               .traceparent = STR("00-aa-bb-01"),
+                               .traceparent = STR("00-aa-bb-01 shop=1,other=x"),
                                .at = INT64_C(1767225600123456) };
 }
 
@@ -37,8 +37,21 @@ TEST(an_event_is_read_as_it_was_written)
     CHECK_STR(read.key, "order-7");
     CHECK_INT(read.number, 3);
     CHECK_STR(read.payload, "bytes");
-    CHECK_STR(read.traceparent, "00-aa-bb-01");
+    CHECK_STR(read.traceparent, "00-aa-bb-01 shop=1,other=x");
     CHECK_INT(read.at, event.at);
+}
+
+TEST(a_trace_travels_as_two_attributes)
+{
+    struct bus_event event = placed();
+    struct cloudevent_attribute attributes[CLOUDEVENT_ATTRIBUTES_MAX];
+    CHECK_INT(cloudevent_write(t->arena, &event, attributes), CLOUDEVENT_ATTRIBUTES_MAX);
+    CHECK_STR(attributes[7].name, "traceparent");
+    CHECK_STR(attributes[7].value, "00-aa-bb-01");
+    CHECK_STR(attributes[8].name, "tracestate");
+    CHECK_STR(attributes[8].value, "shop=1,other=x");
+    event.traceparent = STR("00-aa-bb-01");
+    CHECK_INT(cloudevent_write(t->arena, &event, attributes), CLOUDEVENT_ATTRIBUTES_MAX - 1);
 }
 
 TEST(the_attributes_are_those_of_cloudevents)

@@ -249,6 +249,54 @@ TEST(metrics_exemplar_stands_at_its_bucket_in_openmetrics_only)
 
 TEST(metrics_counter_of_time_is_told_in_seconds)
 {
-    series_add(metric_series(METRIC_COMMIT_US, "t_seconds", NULL, NULL), 1250000);
-    CHECK(has_line(t, "duka_commit_seconds_total{service=\"t_seconds\"} 1.25"));
+    series_add(metric_series(METRIC_LOOP_BUSY, NULL, NULL, NULL), 1250000);
+    CHECK(has_line(t, "duka_loop_busy_seconds_total 1.25"));
+}
+
+static int64_t ask_1500(void *subject) { return *(const int64_t *)subject; }
+
+TEST(metrics_age_is_a_gauge_told_in_seconds)
+{
+    static const int64_t age_us = 1500;
+    metric_ask(METRIC_QUEUE_AGE, "t_age", ask_1500, (void *)(uintptr_t)&age_us);
+    CHECK(has_line(t, "# TYPE duka_queue_age_seconds gauge"));
+    CHECK(has_line(t, "duka_queue_age_seconds{pool=\"t_age\"} 0.0015"));
+    metric_ask(METRIC_QUEUE_AGE, "t_age", NULL, NULL);
+    CHECK(has_line(t, "duka_queue_age_seconds{pool=\"t_age\"} 0"));
+}
+
+TEST(metrics_counter_stays_what_it_was_when_nobody_answers_for_it_any_more)
+{
+    static const int64_t writes = 77;
+    metric_ask(METRIC_WRITES, "t_gone", ask_1500, (void *)(uintptr_t)&writes);
+    metric_ask(METRIC_WRITES, "t_gone", NULL, NULL);
+    CHECK(has_line(t, "duka_writes_total{service=\"t_gone\"} 77"));
+}
+
+TEST(metrics_histogram_of_counts_has_whole_bounds)
+{
+    struct series *series = metric_series(METRIC_BATCH_WRITES, "t_size", NULL, NULL);
+    series_size(series, 1);
+    series_size(series, 3);
+    series_size(series, 5000);
+    CHECK(has_line(t, "duka_batch_writes_bucket{service=\"t_size\",le=\"1\"} 1"));
+    CHECK(has_line(t, "duka_batch_writes_bucket{service=\"t_size\",le=\"3\"} 2"));
+    CHECK(has_line(t, "duka_batch_writes_bucket{service=\"t_size\",le=\"1024\"} 2"));
+    CHECK(has_line(t, "duka_batch_writes_bucket{service=\"t_size\",le=\"+Inf\"} 3"));
+    CHECK(has_line(t, "duka_batch_writes_sum{service=\"t_size\"} 5004"));
+}
+
+static void count_series(void *subject, const struct metric_seen *seen)
+{
+    int *count = subject;
+    CHECK(seen->series >= 0 && seen->series < seen->series_count);
+    *count += str_equal(str_of_z(seen->name), STR("duka_batch_writes"));
+}
+
+TEST(metrics_are_walked_series_by_series)
+{
+    int count = 0;
+    (void)metric_series(METRIC_BATCH_WRITES, "t_walk", NULL, NULL);
+    metrics_walk(count_series, &count);
+    CHECK(count >= 1);
 }

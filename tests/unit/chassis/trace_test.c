@@ -48,6 +48,31 @@ TEST(what_is_no_traceparent_is_in_no_trace)
 
 /* ---- sampling ---- */
 
+TEST(a_tracestate_is_carried_behind_its_traceparent)
+{
+    str parent = STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    str carried = trace_carry(t->arena, parent, STR(" shop=1,other=x "));
+    CHECK_STR(trace_carried_parent(carried), str_z(t->arena, parent));
+    CHECK_STR(trace_carried_state(carried), "shop=1,other=x");
+    struct trace_context context;
+    CHECK(trace_context_read(trace_carried_parent(carried), &context));
+    CHECK(!trace_context_read(carried, &context));
+
+    static char long_state[TRACESTATE_BYTES_MAX + 2] = "a=";
+    memset(long_state + 2, 'x', TRACESTATE_BYTES_MAX - 1);
+    const str left_out[] = { STR_NONE,       STR(""),
+                             STR("no list"), STR("a=\nb"),
+                             STR("a=\x80"),  str_of(long_state, TRACESTATE_BYTES_MAX + 1) };
+    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++) {
+        carried = trace_carry(t->arena, parent, left_out[i]);
+        CHECK_STR(carried, str_z(t->arena, parent));
+        CHECK(!trace_carried_state(carried).ptr);
+    }
+    CHECK(!trace_carry(t->arena, STR_NONE, STR("a=b")).ptr); /* without a trace it says nothing */
+    CHECK_INT(trace_carried_parent(STR_NONE).len, 0);
+    CHECK(!trace_carried_state(STR_NONE).ptr);
+}
+
 TEST(where_nothing_is_recorded_a_decision_that_came_stays)
 {
     struct trace_context context = context_of(TRACE);
@@ -207,6 +232,24 @@ TEST(what_a_thread_does_belongs_to_the_span_that_it_is_in)
     CHECK_INT(taken.count, 1);
     CHECK_BYTES(taken.spans[0].parent_id, outer.span_id, SPAN_ID_BYTES);
     CHECK_STR(taken.spans[0].service, "orders");
+}
+
+TEST(a_trace_that_begins_by_itself_is_sampled_as_the_sampler_decides)
+{
+    struct spans_taken taken = { .count = 0 };
+    struct trace_context none = trace_root();
+    CHECK(!none.sampled && none.trace_id[0] == 0 && none.trace_id[15] == 0);
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
+    struct trace_context a = trace_root(), b = trace_root();
+    CHECK(a.sampled && b.sampled && memcmp(a.trace_id, b.trace_id, TRACE_ID_BYTES) != 0);
+    struct span span;
+    span_begin(&span, &a, SPAN_CLIENT, "users", STR("send mail"));
+    span_end(&span);
+    CHECK_INT(taken.count, 1);
+    static const uint8_t no_parent[SPAN_ID_BYTES];
+    CHECK_BYTES(taken.spans[0].parent_id, no_parent, SPAN_ID_BYTES);
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_NONE });
+    CHECK(!trace_root().sampled);
 }
 
 TEST(where_nothing_is_recorded_no_span_is)
