@@ -8,6 +8,7 @@ PROGRAM is the file as it is shipped (stripped), MAP what the linker wrote when 
 project, of a source that tools/sources.txt pins, or of a Debian package, which dpkg names; anything else is an error.
 """
 import argparse
+import functools
 import hashlib
 import json
 import pathlib
@@ -114,6 +115,7 @@ class Linked:
         return package_of(path)
 
 
+@functools.cache
 def debian_package(path):
     """The Debian package that a file is of: (name, version)."""
     for known in (path, str(pathlib.Path(path).resolve())):

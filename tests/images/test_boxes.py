@@ -47,7 +47,7 @@ def test_it_writes_below_data_and_nowhere_else(shop, tmp_path):
 @pytest.mark.parametrize("name", SERVERS)
 def test_its_health_is_asked_without_a_shell(name):
     settings = () if name == "duka" else ("--env", f"INNER_KEY={INNER_KEY}")
-    with Box(name, *settings) as box:
+    with Box(name, *settings, "--health-cmd", f'["/{PROGRAMS[name]}", "health"]', "--health-interval", "5s") as box:
         box.ready(PROGRAMS[name])
         # By hand, for where there is no systemd podman asks nobody by itself.
         assert podman("healthcheck", "run", box.id, check=False).returncode == 0, box.log()
