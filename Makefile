@@ -1,6 +1,6 @@
 # The only door. Thin: the work is done by scripts/ and Meson.
 .DEFAULT_GOAL := help
-.PHONY: help run apart build install deb test test-fresh images test-images behind policies test-cluster test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash linearizable fuzz fmt lint openapi lock clean
+.PHONY: help run apart build install deb test test-fresh images test-images behind policies test-cluster test-package test-wire topologies test-observe postgresql conformance bench sim sim-resume sim-every sim-pairs sim-mutants saga levels crash overload linearizable fuzz fmt lint openapi lock clean
 
 help:       ## this list
 	@sed -n 's/^\([a-z%-]*\): *## */\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -65,8 +65,10 @@ levels:     ## a hundred thousand orders over months of a clock that moves on: b
 	@scripts/bootstrap test && scripts/build sim tests/api-shop && build/sim/tests/api-shop hundred_thousand
 fuzz:       ## libFuzzer over all that reads foreign bytes; T=json for one, MINUTES=10 of processor time each, JOBS=2
 	@MINUTES='$(MINUTES)' JOBS='$(JOBS)' scripts/fuzz run $(T)
-crash:      ## the tests that kill the shop at every step
-	@scripts/test --stage crash
+crash:      ## the kill machine: HITS=200 HOW=kill (calls, start, stop, disk, files, memory, clock, store, bus, mixed) STORE=sqlite BUS=local, SEED=n; sums in docs/kills.tsv
+	@scripts/crash $(if $(HITS),--hits '$(HITS)') $(if $(STORE),--store '$(STORE)') $(if $(BUS),--bus '$(BUS)') $(if $(HOW),--how '$(HOW)') $(if $(SEED),--seed '$(SEED)')
+overload:   ## more than it can take, and peers that mean harm: whole, alone on the machine
+	@OVERLOAD=whole scripts/test --stage overload --word '$(T)'
 linearizable: ## histories under many kills (KILLS=100) and their judge; SEED=n begins one again
 	@KILLS='$(or $(KILLS),100)' SEED='$(SEED)' scripts/test --stage crash --word linearizable
 fmt:        ## format the source

@@ -287,6 +287,9 @@ STAGES = {
                 lambda word: pytest_programs("observe", word, "asan")),
     # Bounded by count and seed to about a minute; `make conformance` runs it whole.
     "conformance": (3600 if WHOLE else 240, ["asan"], lambda word: pytest_programs("conformance", word, "asan")),
+    # `make overload` runs it whole, alone on the machine.
+    "overload": (1800, ["asan", "release"],
+                 lambda word: pytest_programs("overload", word, "release") if os.environ.get("OVERLOAD") == "whole" else []),
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
     # The pipelines by the judges that scripts/pipeline-tools has put there; `make test-pipelines` runs the jobs of one service, too.

@@ -5,6 +5,7 @@
 #include "gen/listeners.h"
 
 #include "os/clock.h"
+#include "os/disk.h"
 #include "os/disk_stream.h"
 #include "os/sync.h"
 
@@ -12,7 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ASK_TIMEOUT_MS = 30000, READY_TIMEOUT_S = 60, READY_PAUSE_MS = 100, PATH_BYTES_MAX = 4096 };
+enum {
+    ASK_TIMEOUT_MS = 30000,
+    READY_TIMEOUT_S = 60,
+    READY_PAUSE_MS = 100,
+    PATH_BYTES_MAX = 4096,
+    PIECE_BYTES = 256 * 1024
+};
 
 int ctl_ready(struct tool *tool)
 {
@@ -286,30 +293,107 @@ static int64_t databases_bytes(const struct tool *tool)
     return bytes > 0 ? bytes : 1;
 }
 
-int ctl_backup(struct tool *tool)
+/* Absolute: the program that makes it has a directory of its own. NULL, complained of, where ours
+ * has no name. */
+static str absolute(struct tool *tool, str path)
 {
     char folder[PATH_BYTES_MAX];
-    const char *name = tool->operands[0];
-    if (*name != '/' && !getcwd(folder, sizeof folder))
-        return ctl_complain(CTL_REFUSED, "the current directory has no name");
-    str path = *name == '/' ? str_of_z(name) : str_format(tool->arena, "%s/%s", folder, name);
+
+    if (str_starts(path, STR("/")))
+        return path;
+    if (!getcwd(folder, sizeof folder)) {
+        (void)!ctl_complain(CTL_REFUSED, "the current directory has no name");
+        return STR_NONE;
+    }
+    return str_format(tool->arena, "%s/%" STR_F, folder, STR_A(path));
+}
+
+/* The program writes below DATA_DIR only (os/landlock.h), so it makes the file there. */
+static err ask_for_backup(struct tool *tool, str made, struct asked *asked)
+{
     struct waiting waiting = { .arena = tool->arena,
-                               .part = str_format(tool->arena, "%" STR_F ".part", STR_A(path)),
+                               .part = str_format(tool->arena, "%" STR_F ".part", STR_A(made)),
                                .total = databases_bytes(tool) };
     struct text json = text_init(tool->arena, 512);
-    const struct json *answer;
-    struct asked asked;
     bool first = true;
     text_add_byte(&json, '{');
-    ctl_add(&json, &first, "path", path);
+    ctl_add(&json, &first, "path", made);
     text_add_byte(&json, '}');
     err error = ask_patiently(tool->arena, tool->socket, "POST", "/operator/backup",
-                              text_str(&json), on_waiting, &waiting, &asked);
+                              text_str(&json), on_waiting, &waiting, asked);
     ctl_progress_end();
+    return error;
+}
+
+static err copy_all(struct arena *arena, struct disk_stream *from, struct disk_stream *to)
+{
+    char *piece = arena_array(arena, char, PIECE_BYTES);
+    size_t len;
+
+    do {
+        TRY(disk_stream_take(from, piece, PIECE_BYTES, &len));
+        TRY(disk_stream_put(to, str_of(piece, len)));
+    } while (len > 0);
+    return disk_stream_sync(to);
+}
+
+/* Where it is wanted: by its name, or, on another disk, by its bytes. */
+static err bring(struct arena *arena, str made, struct disk_stream *part, str part_path, str path)
+{
+    struct disk_stream *from;
+
+    if (disk_rename(arena, made, path) == OK)
+        return disk_remove(arena, part_path);
+    TRY(disk_stream_read(arena, made, &from));
+    err error = copy_all(arena, from, part);
+    disk_stream_close(from);
+    TRY(error);
+    TRY(disk_rename(arena, part_path, path));
+    return disk_remove(arena, made);
+}
+
+static int make_and_bring(struct tool *tool, str path, str part_path, struct disk_stream *part)
+{
+    str data = absolute(tool, conf_text(tool->conf, CONF_DATA_DIR));
+    str made = str_format(tool->arena, "%" STR_F "/backup.%d.tar", STR_A(data), (int)getpid());
+    const struct json *answer;
+    struct asked asked;
+
+    if (!data.ptr)
+        return CTL_REFUSED;
+    err error = ask_for_backup(tool, made, &asked);
     int code = ctl_asked(tool, error, &asked, &answer);
-    if (code == 0)
-        printf("%" STR_F " bytes in %" STR_F "; writers stood still for %" STR_F " us\n",
-               STR_A(ctl_text(answer, "bytes")), STR_A(ctl_text(answer, "path")),
-               STR_A(ctl_text(answer, "paused_us")));
+    if (code != CTL_OK)
+        return code;
+    error = bring(tool->arena, made, part, part_path, path);
+    if (error != OK) {
+        (void)!disk_remove(tool->arena, made);
+        return ctl_complain_error(tool, error);
+    }
+    printf("%" STR_F " bytes in %" STR_F "; writers stood still for %" STR_F " us\n",
+           STR_A(ctl_text(answer, "bytes")), STR_A(path), STR_A(ctl_text(answer, "paused_us")));
+    return CTL_OK;
+}
+
+int ctl_backup(struct tool *tool)
+{
+    struct arena *arena = tool->arena;
+    str path = absolute(tool, str_of_z(tool->operands[0]));
+    struct disk_stream *part;
+
+    if (!path.ptr)
+        return CTL_REFUSED;
+    if (disk_exists(arena, path))
+        return ctl_complain(CTL_REFUSED, "%" STR_F " is there already: name a new file",
+                            STR_A(path));
+    /* First, so that a place where nothing can be written is told before the work. */
+    str part_path = str_format(arena, "%" STR_F ".part", STR_A(path));
+    err error = disk_stream_write(arena, part_path, true, &part);
+    if (error != OK)
+        return ctl_complain_error(tool, error);
+    int code = make_and_bring(tool, path, part_path, part);
+    disk_stream_close(part);
+    if (code != CTL_OK)
+        (void)!disk_remove(arena, part_path);
     return code;
 }

@@ -1,5 +1,6 @@
 #include "apps/program.h"
 
+#include "apps/confine.h"
 #include "apps/doors.h"
 #include "apps/watch.h"
 #include "base/crypto.h"
@@ -33,6 +34,7 @@ struct running {
     struct arena *arena;
     const struct conf *conf;
     struct disk_lock *lock;
+    const struct confine *confine; /* NULL: SANDBOX is off, or the kernel has no Landlock */
     struct observe *observe;
     int argc;
     char *const *argv;
@@ -172,6 +174,19 @@ static void reload_log(const struct running *self)
     arena_close(arena);
 }
 
+/* A route that was added while it runs may lead where the sandbox lets nobody connect. */
+static void check_routes(const struct running *self)
+{
+    struct arena *arena = arena_open(START_BYTES_MAX);
+    int port = self->confine ? confine_port_missing(arena, self->conf, self->confine) : 0;
+
+    if (port != 0)
+        LOG(LOG_ERROR, "sandbox.port_shut", LOG_NUMBER("port", port),
+            LOG_TEXT("setting", STR("SANDBOX_PORTS")),
+            LOG_TEXT("help", STR("restart, or name the port in SANDBOX_PORTS before the start")));
+    arena_close(arena);
+}
+
 static void on_hangup(void *subject)
 {
     struct running *self = subject;
@@ -179,6 +194,7 @@ static void on_hangup(void *subject)
     tell_manager(self, STR("RELOADING=1"));
     reload_log(self);
     doors_reload(self->doors);
+    check_routes(self);
     tell_manager(self, STR("READY=1"));
 }
 
@@ -218,22 +234,68 @@ static void raise_files(const struct running *self)
             LOG_TEXT("setting", STR("CONNECTIONS_MAX")));
 }
 
-/* Before anything foreign is read and before the first thread. A kernel without it is told, not
- * refused: the account and systemd still hold. */
-static void enter_sandbox(const struct running *self)
+static unsigned parts_of(const struct program *program)
 {
-    if (conf_int(self->conf, CONF_SANDBOX) != 0 && !sandbox_enter())
+    unsigned parts = program->front ? SHOP_GATEWAY : 0;
+
+    for (int i = 0; i < program->members_count; i++)
+        parts |= program->members[i]->part;
+    return parts;
+}
+
+/* Of a kernel that guards less than this program asks for, the log tells what is left open: the
+ * account and systemd still hold. */
+static void tell_confined(struct running *self, const struct confine *confine, bool holds)
+{
+    enum { ABI_WITH_PORTS = 4 };
+    int abi = landlock_abi();
+
+    if (!holds) {
+        LOG(LOG_WARN, "sandbox.files_open", LOG_TEXT("error", str_of_z(strerror(errno))),
+            LOG_TEXT("needs", STR("Landlock in the kernel")), LOG_TEXT("setting", STR("SANDBOX")));
+        return;
+    }
+    if (abi < ABI_WITH_PORTS)
+        LOG(LOG_WARN, "sandbox.ports_open", LOG_NUMBER("landlock", abi),
+            LOG_NUMBER("needs", ABI_WITH_PORTS), LOG_TEXT("setting", STR("SANDBOX")));
+    self->confine = confine;
+    LOG(LOG_INFO, "sandbox.entered", LOG_NUMBER("landlock", abi),
+        LOG_TEXT("listens", confine_ports_text(self->arena, &confine->rules.listens)),
+        LOG_TEXT("connects", confine_ports_text(self->arena, &confine->rules.connects)));
+}
+
+/* Either a fault of ours, or somebody who has come in: the name says what was tried. */
+static void on_refused(const char *call, int number, int64_t thread)
+{
+    LOG(LOG_ERROR, "sandbox.refused", LOG_TEXT("call", str_of_z(call)),
+        LOG_NUMBER("number", number), LOG_NUMBER("thread", thread),
+        LOG_TEXT("setting", STR("SANDBOX")));
+}
+
+/* Before anything foreign is read and before the first thread. What the kernel lacks is told, not
+ * refused. Landlock first: the list of calls has none of its. */
+static err enter_sandbox(struct running *self)
+{
+    struct confine *confine;
+
+    TRY(confine_plan(self->arena, self->conf, parts_of(self->program), environ, &confine));
+    if (conf_int(self->conf, CONF_SANDBOX) == 0)
+        return OK;
+    bool holds = landlock_enter(&confine->rules);
+    tell_confined(self, confine, holds);
+    if (!sandbox_enter(on_refused))
         LOG(LOG_WARN, "sandbox.missing", LOG_TEXT("error", str_of_z(strerror(errno))),
             LOG_TEXT("setting", STR("SANDBOX")));
+    return OK;
 }
 
 static err prepare(struct running *self, int argc, char *const *argv)
 {
     TRY(conf_load(self->arena, argc, argv, environ, &self->conf, NULL));
     TRY(set_log(self->arena, self->conf));
-    enter_sandbox(self);
-    crypto_init();
     TRY(take_data_dir(self));
+    TRY(enter_sandbox(self));
+    crypto_init();
     raise_files(self);
     return OK;
 }

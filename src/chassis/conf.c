@@ -338,3 +338,18 @@ err conf_choice(struct arena *arena, const struct conf *conf, enum setting setti
     return fail(arena, SETTING_INVALID, "%s is \"%" STR_F "\" (%" STR_F "); allowed is %" STR_F,
                 setting_spec(setting)->name, STR_A(text), STR_A(origin), STR_A(list));
 }
+
+size_t conf_files(struct arena *arena, const struct conf *conf, const str **out)
+{
+    ASSERT(arena && conf && out);
+
+    str *files = arena_array(arena, str, SETTINGS_COUNT + 1);
+    size_t count = 0;
+    if (conf->path.ptr)
+        files[count++] = conf->path;
+    for (int i = 0; i < SETTINGS_COUNT; i++)
+        if (conf->values[i].given.is_file)
+            files[count++] = conf->values[i].given.text;
+    *out = files;
+    return count;
+}

@@ -52,6 +52,9 @@ str conf_path(const struct conf *conf);
 /* Tells whether anybody has set it. */
 bool conf_is_set(const struct conf *conf, enum setting setting);
 
+/* The files that were read for it: that of settings, and those of secrets. Gives how many. */
+size_t conf_files(struct arena *arena, const struct conf *conf, const str **out);
+
 /* The text of --help: every setting with what is allowed, its default and its words. `what` is what
  * follows the program's name: "duka: WHAT". */
 str conf_help(struct arena *arena, str program, str what);

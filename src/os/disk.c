@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,6 +230,16 @@ bool disk_exists(struct arena *arena, str path)
     ASSERT(arena && path.ptr);
     struct stat info;
     return stat(str_z(arena, path), &info) == 0;
+}
+
+str disk_real(struct arena *arena, str path)
+{
+    ASSERT(arena);
+    char real[PATH_MAX];
+
+    if (path.len == 0 || !realpath(str_z(arena, path), real))
+        return path;
+    return str_copy(arena, str_of_z(real));
 }
 
 err disk_remove(struct arena *arena, str path)

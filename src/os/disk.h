@@ -18,6 +18,9 @@ err disk_make_dirs(struct arena *arena, str path);
 /* Tells whether the path leads to anything. */
 bool disk_exists(struct arena *arena, str path);
 
+/* Where the path leads, its links followed; the path itself where it leads nowhere. */
+str disk_real(struct arena *arena, str path);
+
 /* Removes a file for good (the directory is synced). It may be gone already. */
 err disk_remove(struct arena *arena, str path);
 

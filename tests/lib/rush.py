@@ -72,7 +72,9 @@ class Client(threading.Thread):
         while True:
             try:
                 answer = send()
-                if (
+                if answer.status_code == 401:  # the clock has moved past the token
+                    self.log_in_again()
+                elif (
                     answer.status_code < 500
                     and answer.status_code != 429
                     and not (
@@ -86,6 +88,13 @@ class Client(threading.Thread):
             assert time.monotonic() < self.run_.deadline, "no answer any more"
             self.run_.up.wait(1.0)
             time.sleep(0.01)
+
+    def log_in_again(self):
+        """Where it can be done now; whoever asks comes again."""
+        try:
+            self._person.log_in()
+        except AssertionError:
+            pass
 
     def body(self):
         choice = self.random

@@ -514,6 +514,11 @@ class Shop:
         self.wait_ready(seconds)
         return self
 
+    def launch(self):
+        """Starts duka in one process and waits for nothing."""
+        assert self.process is None and not self.apart
+        self.process = self._launch("duka", self.environment())
+
     def wait_ready(self, seconds=30.0):
         self._await_ready(self.process, self.ops, seconds)
 

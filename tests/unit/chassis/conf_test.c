@@ -198,6 +198,21 @@ TEST(conf_file_may_not_set_a_setting_twice)
                    STR("DATA_DIR is set already")) > 0);
 }
 
+TEST(conf_names_the_files_that_it_has_read)
+{
+    const char *secret = file_with(t, "s3cret\n");
+    const str *files;
+
+    CHECK_INT((int)conf_files(t->arena, load_ok(t, NULL, "OPS_TOKEN=s3cret"), &files), 0);
+    const struct conf *conf = load_ok(t, NULL, joined(t, "OPS_TOKEN_FILE=", secret));
+    CHECK_INT((int)conf_files(t->arena, conf, &files), 1);
+    CHECK_STR(files[0], secret);
+    const char *file = file_with(t, "workers: 8\n");
+    conf = load_ok(t, NULL, joined(t, "DUKA_CONFIG=", file));
+    CHECK_INT((int)conf_files(t->arena, conf, &files), 1);
+    CHECK_STR(files[0], file);
+}
+
 TEST(conf_secret_comes_from_a_file_without_its_end_of_line)
 {
     const char *path = file_with(t, "s3cret\n");

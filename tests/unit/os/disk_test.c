@@ -289,6 +289,17 @@ TEST(the_time_of_a_change_is_seen_through_a_link)
     CHECK_INT(disk_changed_us(t->arena, link), INT64_C(1000000) * TIME_SECOND + 5);
 }
 
+TEST(a_path_leads_where_its_links_lead)
+{
+    const char *folder = test_folder(t);
+    str path = path_in(t, folder, "file"), link = path_in(t, folder, "link");
+    CHECK_STR(disk_real(t->arena, link), str_z(t->arena, link)); /* nowhere: as it was given */
+    CHECK_OK(disk_write(t->arena, path, STR("x"), 0600));
+    CHECK(symlink("file", str_z(t->arena, link)) == 0);
+    CHECK(str_equal(disk_real(t->arena, link), disk_real(t->arena, path)));
+    CHECK(str_ends(disk_real(t->arena, link), STR("/file")));
+}
+
 struct pipe_end {
     int fd;
     size_t got;

@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #include <sys/wait.h>
@@ -23,7 +27,7 @@ static int answer_of(int (*job)(void), bool inside)
 
     pid_t child = fork();
     if (child == 0)
-        _exit(inside && !sandbox_enter() ? NO_SANDBOX : job());
+        _exit(inside && !sandbox_enter(NULL) ? NO_SANDBOX : job());
     int status = 0;
     CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
     if (WEXITSTATUS(status) == NO_SANDBOX)
@@ -93,6 +97,15 @@ TEST(sandbox_refuses_to_change_the_user) { check_refused(become_ourselves, 0); }
 
 static int leave_nothing(void) { return unshare(0) < 0 ? errno : 0; }
 
+static int ask_for_a_timer(void)
+{
+    struct itimerval timer;
+    return getitimer(ITIMER_REAL, &timer) < 0 ? errno : 0;
+}
+
+/* It hurts nobody: what is refused is what nobody has put on the list. */
+TEST(sandbox_refuses_what_is_on_no_list) { check_refused(ask_for_a_timer, 0); }
+
 TEST(sandbox_refuses_other_namespaces) { check_refused(leave_nothing, 0); }
 
 static int open_another_socket(void)
@@ -105,6 +118,85 @@ static int open_another_socket(void)
 TEST(sandbox_refuses_sockets_of_other_families)
 {
     check_refused(open_another_socket, EAFNOSUPPORT);
+}
+
+/* Landlock sees the ports of TCP, and none of these. */
+static int open_a_socket_of_mptcp(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+    return fd < 0 && errno == EPERM ? EPERM : 0;
+}
+
+TEST(sandbox_refuses_tcp_by_another_name) { check_refused(open_a_socket_of_mptcp, 0); }
+
+static int open_a_raw_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+    return fd < 0 && errno == EPERM ? EPERM : 0;
+}
+
+TEST(sandbox_refuses_raw_sockets)
+{
+    if (getuid() != 0)
+        SKIP("only root may have them at all");
+    check_refused(open_a_raw_socket, 0);
+}
+
+static int connect_by_sending(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(9),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (sendto(fd, "x", 1, MSG_NOSIGNAL, NULL, 0) >= 0 ||
+        errno == EPERM) /* allowed: nobody is connected */
+        return 99;
+    ssize_t sent = sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&address, sizeof address);
+    return sent < 0 && errno == EPERM ? EPERM : 0;
+}
+
+TEST(sandbox_refuses_to_connect_by_sending) { check_refused(connect_by_sending, 0); }
+
+static int told_by[2];
+
+static void tell_by_pipe(const char *call, int number, int64_t thread)
+{
+    bool right = strcmp(call, "getitimer") == 0 && number == SYS_getitimer && thread > 0;
+    (void)!write(told_by[1], right ? "y" : "n", 1);
+}
+
+/* By a thread that hears no signals, as those of libraries: no signal must be needed to be told. */
+static void *ask_in_silence(void *unused)
+{
+    sigset_t all;
+
+    (void)unused;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    return (void *)(intptr_t)ask_for_a_timer();
+}
+
+static int be_told(void)
+{
+    pthread_t thread;
+    void *answer;
+    char said;
+
+    if (pipe(told_by) != 0 || !sandbox_enter(tell_by_pipe) ||
+        pthread_create(&thread, NULL, ask_in_silence, NULL) != 0 ||
+        pthread_join(thread, &answer) != 0)
+        return 99;
+    if ((int)(intptr_t)answer != EPERM)
+        return 98;
+    return read(told_by[0], &said, 1) == 1 && said == 'y' ? 0 : 97;
+}
+
+TEST(sandbox_tells_the_name_of_what_it_refused)
+{
+    if (answer_of(ask_for_a_timer, false) == EPERM)
+        SKIP("refused already by the sandbox around this test");
+    CHECK_INT(answer_of(be_told, false), 0);
 }
 
 #ifdef __x86_64__
