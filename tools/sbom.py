@@ -104,6 +104,8 @@ class Linked:
     @staticmethod
     def part_of(path, pins, static_archives, package_of):
         name = pathlib.PurePath(path).name
+        folder = path.split("/")[0].removesuffix(".p")  # an object of a thin archive stands in the map for itself
+        name = folder if folder in BUILT_HERE else name
         if name in BUILT_HERE:
             return pins[BUILT_HERE[name]]
         if "static-deps/" in path:

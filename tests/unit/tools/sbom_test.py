@@ -39,7 +39,8 @@ Linker script and memory map
                 0x0000000000001010       0x20 /x/static-deps/lib/libssl.a(ssl_lib.o)
  *fill*         0x0000000000001030       0x10
  .text          0x0000000000001040        0x4 /x/static-deps/lib/libcrypto.a(b.o)
- .text          0x0000000000001044        0x8 libllhttp.a(llhttp.c.o)
+ .text          0x0000000000001044        0x4 libllhttp.a(llhttp.c.o)
+ .text          0x0000000000001048        0x4 libllhttp.a.p/build_deps_llhttp_src_http.c.o
  .text          0x0000000000001050        0x2 /usr/lib/x86_64-linux-gnu/libc.a(exit.o)
 .bss            0x0000000000002000      0x100
  .bss           0x0000000000002000      0x100 src/base/libbase.a(arena.c.o)
