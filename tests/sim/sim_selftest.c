@@ -141,6 +141,7 @@ static const struct change changes[] = {
     { "a hold that moved to another order", "holds and ledger equal the order's lines", "products",
       "create temp table pick as select a.order_id as giver, b.order_id as taker, a.sku as sku"
       " from holds a join holds b on a.sku = b.sku and a.order_id <> b.order_id"
+      " join reservations r on r.order_id = b.order_id and r.state = 'reserved'"
       " where a.quantity > a.shipped + 1 and a.released = 0 and b.released = 0 limit 1;"
       "update holds set quantity = quantity - 1 where (order_id, sku) = (select giver, sku from"
       " pick);"
