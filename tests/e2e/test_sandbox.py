@@ -15,7 +15,7 @@ import pytest
 from shop import ROOT, accepted, free_port, until
 
 RELEASE = ROOT / "build/release/src/apps"
-FOREIGN = pathlib.Path(os.environ.get("DUKA_BUILD", ROOT / "build/asan")) / "tests/planted-act.so"
+FOREIGN = ROOT / "build/asan/tests/planted-act.so"
 PROGRAMS = ("duka", "duka-users", "duka-products", "duka-orders", "duka-gateway")
 
 
