@@ -224,6 +224,19 @@ static struct db_connection *reader_take(struct db_postgresql *self)
     return reader;
 }
 
+/* One that is not connected goes behind all that are: the server may refuse what is new. */
+static void reader_give_back(struct db_postgresql *self, struct db_connection *reader)
+{
+    lock_take(&self->pool_lock);
+    struct db_connection **place = &self->readers_free;
+    while (!reader->handle && *place)
+        place = &(*place)->next;
+    reader->next = *place;
+    *place = reader;
+    cond_wake_one(&self->pool_changed);
+    lock_drop(&self->pool_lock);
+}
+
 static err postgresql_read_begin(struct db *db, struct arena *arena, struct db_reader **out)
 {
     struct db_postgresql *self = of(db);
@@ -239,7 +252,10 @@ static err postgresql_read_begin(struct db *db, struct arena *arena, struct db_r
 err postgresql_begin_snapshot(struct db_connection *connection, struct arena *arena)
 {
     postgresql_settle(connection); /* takes the answer of the end of the last one */
-    TRY(postgresql_connect(connection, arena));
+    err error = postgresql_connect(connection, arena);
+    if (err_is(error, SETTING_INVALID)) /* it was good at the start: the server has changed */
+        return fail_over(arena, DB_UNAVAILABLE, error, "%" STR_F, STR_A(error->detail));
+    TRY(error);
     connection->has_failed = false;
     if (connection->is_alone)
         return OK;
@@ -278,11 +294,7 @@ static void postgresql_read_end(struct db_reader *reader)
         }
     }
     reader->begun = false;
-    lock_take(&self->pool_lock);
-    connection->next = self->readers_free;
-    self->readers_free = connection;
-    cond_wake_one(&self->pool_changed);
-    lock_drop(&self->pool_lock);
+    reader_give_back(self, connection);
 }
 
 /* ---- the writer's connection ---- */

@@ -13,7 +13,7 @@ import time
 import pytest
 from certificates import Authority
 from postgresql import BINARIES, Server, as_postgres, free_port
-from shop import Shop, accepted, free_port as unused_port, program, until
+from shop import Shop, accepted, free_port as unused_port, program, refused as refused_call, until
 
 PASSWORD = "corr3ct-h0rse"
 
@@ -257,17 +257,23 @@ def test_a_certificate_that_has_expired_at_the_start_and_on_a_running_shop(secur
             return wanted in done.stderr if wanted else done.returncode == 0
         until(seen, 20, "the certificate is shown")
 
-    with Shop(tmp_path / "data", **over_tls(urls, authority)) as shop:
+    shop = Shop(tmp_path / "data", **over_tls(urls, authority)).start()
+    try:
         sku = shop.staff.new_sku(on_hand=3)
         show(expired, "certificate verify failed")
         said = refused(tmp_path / "second", over_tls(urls, authority))
         assert "DATABASE_URL_" in said and "certificate verify failed" in said and "has expired" in said, said
         # What runs goes on with the connections that it has, and after they are cut once the certificate is renewed.
         buyer = shop.customer()
-        accepted(buyer.place(sku), 201)
+        until(lambda: buyer.place(sku).status_code == 201, 20, "it goes on")  # one that wants a connection more hears 503
         server.psql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'duka_tls_%'")
+        refused_call(until(lambda: not (answer := buyer.get("/orders")).is_success and answer, 10, "a call is refused"), 503, "db.unavailable")
         show(good, "")
         until(lambda: buyer.place(sku, wait=5).status_code == 201, 30, "the shop sells again")
+        assert shop.stop() == 0
+        assert all("db.unavailable" in line for line in shop.faults()), shop.faults()
+    finally:
+        shop.kill()
 
 
 # ---- a pool between ----
