@@ -54,16 +54,7 @@ class Missing(Exception):
 def kill(run):
     """kill -9 in the middle of whatever it does."""
     run.live(run.random.uniform(0.02, 0.35))
-    again(run)
-
-
-def again(run):
-    run.up.clear()
-    run.shop.kill()
-    started = time.monotonic()
-    run.shop.start()
-    run.restarts.append(time.monotonic() - started)
-    run.up.set()
+    run.kill()
 
 
 def kill_while_it_recovers(run):
@@ -75,7 +66,7 @@ def kill_while_it_recovers(run):
         run.shop.launch()
         time.sleep(run.random.uniform(0, 0.08))
         run.shop.kill()
-    again(run)
+    run.kill()
 
 
 def stop_and_go(run):
@@ -102,7 +93,7 @@ def fill_the_disk(run):
         run.up.clear()
         run.shop.kill()
         ballast.unlink()
-        again(run)
+        run.kill()
     else:
         ballast.unlink()
     run.live(0.2)
@@ -127,7 +118,7 @@ def take_its_memory(run):
         while time.monotonic() < deadline and run.shop.process.poll() is None:
             time.sleep(0.005)
     if run.shop.process.poll() is not None:
-        again(run)
+        run.kill()
     run.live(0.1)
 
 
@@ -148,7 +139,7 @@ def move_the_clock(run):
     run.live(run.random.uniform(0.05, 0.4))
     set_clock(run.place, run.random.choice([0, 0, 5, -5, 20, -20]))
     if run.random.random() < 0.2:
-        again(run)
+        run.kill()
     run.live(0.3)
 
 
@@ -344,7 +335,7 @@ class Calls:
             came = False
         self.arm(None, 0, 0)
         if came:
-            again(self.run)
+            self.run.kill()
         self.run.up.set()
         buyer.join()
         if failures:

@@ -329,6 +329,11 @@ str inline_header(const struct answer_seen *answer, const char *name)
     return STR_NONE;
 }
 
+bool inline_is_replayed(const struct answer_seen *answer)
+{
+    return str_equal(inline_header(answer, "idempotent-replayed"), STR("true"));
+}
+
 static const struct json *step(const struct json *value, str name)
 {
     int64_t index;

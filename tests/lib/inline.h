@@ -82,6 +82,9 @@ bool inline_is_answered(struct inline_pending *pending);
 /* A header of an answer by its lower-case name, or none. */
 str inline_header(const struct answer_seen *answer, const char *name);
 
+/* Says that it is what an earlier call with the same key heard. */
+bool inline_is_replayed(const struct answer_seen *answer);
+
 /* What stands at a JSON pointer ("/items/0/id") of the body: the text of a string, a number as it
  * was written, "true", "false", "null"; for an object or array how many members it has; none where
  * there is nothing. */

@@ -252,6 +252,10 @@ class Run:
     def crash(self):
         """Lives a while, is killed in the middle of whatever it does, and comes back."""
         self.live(self.random.uniform(0.05, 1.2))
+        self.kill()
+
+    def kill(self):
+        """Is killed at this moment, and comes back."""
         self.up.clear()
         self.shop.kill()
         started = time.monotonic()

@@ -672,6 +672,16 @@ struct answer_seen counter_post(struct inline_client *client, const char *target
     return inline_wait(counter_send(client, target, key, json));
 }
 
+struct answer_seen counter_add(struct counter *counter, struct inline_client *user,
+                               const char *name, int delta)
+{
+    static int keys;
+    struct arena *arena = counter->t->arena;
+    const char *target = str_z(arena, str_format(arena, "/counters/%s", name));
+    const char *key = str_z(arena, str_format(arena, "unique-%d", ++keys));
+    return counter_post(user, target, key, counter_body(counter, delta, ""));
+}
+
 const char *counter_body(struct counter *counter, int delta, const char *note)
 {
     struct arena *arena = counter->t->arena;

@@ -109,6 +109,10 @@ struct inline_pending *counter_send(struct inline_client *client, const char *ta
 struct answer_seen counter_post(struct inline_client *client, const char *target, const char *key,
                                 const char *json);
 
+/* Adds to a counter under a key that nobody else uses. */
+struct answer_seen counter_add(struct counter *counter, struct inline_client *user,
+                               const char *name, int delta);
+
 /* {"delta":…, "reason":"received", "note":"…"} */
 const char *counter_body(struct counter *counter, int delta, const char *note);
 

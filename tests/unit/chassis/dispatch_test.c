@@ -13,30 +13,14 @@ static struct answer_seen ask(struct inline_client *client, const char *method, 
     return inline_request(client, method, target, (const char *const[]){ header, NULL }, STR_NONE);
 }
 
-/* Adds to a counter under a key that nobody else uses. */
-static struct answer_seen add(struct counter *counter, struct inline_client *user, const char *name,
-                              int delta)
-{
-    static int keys;
-    struct arena *arena = counter->t->arena;
-    const char *target = str_z(arena, str_format(arena, "/counters/%s", name));
-    const char *key = str_z(arena, str_format(arena, "unique-%d", ++keys));
-    return counter_post(user, target, key, counter_body(counter, delta, ""));
-}
-
-static bool is_replayed(const struct answer_seen *answer)
-{
-    return str_equal(inline_header(answer, "idempotent-replayed"), STR("true"));
-}
-
 /* ---- reading ---- */
 
 TEST(a_read_answers_with_its_message_and_its_etag)
 {
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER), anyone = counter_anyone(counter);
-    CHECK_STATUS(add(counter, &user, "mug", 5), 200);
-    CHECK_STATUS(add(counter, &user, "mug", 2), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 5), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 2), 200);
     struct answer_seen answer = inline_get(&anyone, "/counters/mug");
     CHECK_STATUS(answer, 200);
     CHECK_STR(answer.content_type, "application/json");
@@ -49,7 +33,7 @@ TEST(who_has_the_version_already_hears_304_without_a_body)
 {
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER), anyone = counter_anyone(counter);
-    CHECK_STATUS(add(counter, &user, "mug", 5), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 5), 200);
     static const char *const same[] = { "If-None-Match: \"v1\"", "If-None-Match: W/\"v1\"",
                                         "If-None-Match: \"x\", \"v1\"", "If-None-Match: *" };
     for (int i = 0; i < 4; i++) {
@@ -66,7 +50,7 @@ TEST(head_is_handled_as_get)
 {
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
-    CHECK_STATUS(add(counter, &user, "mug", 5), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 5), 200);
     struct answer_seen answer = ask(&user, "HEAD", "/counters/mug", NULL);
     CHECK_STATUS(answer, 200);
     CHECK_STR(inline_header(&answer, "etag"), "\"v1\"");
@@ -155,7 +139,7 @@ TEST(an_answer_leaves_when_its_write_is_on_disk)
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
     for (int i = 1; i <= 20; i++) {
-        CHECK_STATUS(add(counter, &user, "mug", 1), 200);
+        CHECK_STATUS(counter_add(counter, &user, "mug", 1), 200);
         CHECK_INT(counter_value(counter, "mug"), i);
     }
 }
@@ -165,7 +149,7 @@ TEST(if_match_is_wanted_and_compared)
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
     str body = str_of_z(counter_body(counter, 3, ""));
-    CHECK_STATUS(add(counter, &user, "mug", 1), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 1), 200);
     CHECK_PROBLEM(inline_request(&user, "PUT", "/counters/mug", NULL, body), 428,
                   "version.required");
     const char *const stale[] = { "If-Match: \"v0\"", NULL }, *const weak[] = {
@@ -190,7 +174,7 @@ TEST(a_version_that_moved_runs_the_handler_again)
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
     counter_set(counter, KNOB_CONFLICT, 4);
-    struct answer_seen answer = add(counter, &user, "mug", 5);
+    struct answer_seen answer = counter_add(counter, &user, "mug", 5);
     CHECK_STATUS(answer, 200);
     CHECK_STR(inline_text(t, &answer, "/on_hand"), "5");
     CHECK_INT(counter_handled(counter), 5);
@@ -211,7 +195,7 @@ TEST(after_five_runs_a_call_hears_of_the_conflict)
 
     answer = counter_post(&user, "/counters/mug", "key", body); /* nothing was kept */
     CHECK_STATUS(answer, 200);
-    CHECK(!is_replayed(&answer));
+    CHECK(!inline_is_replayed(&answer));
 }
 
 TEST(of_many_at_once_each_is_counted_or_told_so)
@@ -242,7 +226,7 @@ TEST(an_answer_that_is_decided_under_the_lock_tells_what_was_decided)
     struct inline_pending *pending[MANY];
     bool seen[MANY] = { false };
     int refused = 0;
-    CHECK_STATUS(add(counter, &user, "mug", 20), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 20), 200);
     for (int i = 0; i < MANY; i++) {
         const char *key = str_z(t->arena, str_format(t->arena, "key-%d", i));
         pending[i] = counter_send(&user, "/counters/mug/taken", key, counter_body(counter, 1, ""));
@@ -274,7 +258,7 @@ TEST(an_error_of_the_handler_is_told_and_nothing_is_kept)
     struct answer_seen answer =
         counter_post(&user, "/counters/mug", "key", counter_body(counter, 1, ""));
     CHECK_STATUS(answer, 200);
-    CHECK(!is_replayed(&answer));
+    CHECK(!inline_is_replayed(&answer));
 }
 
 TEST(a_fault_of_ours_does_not_tell_its_detail)
@@ -297,7 +281,7 @@ TEST(a_call_over_the_ceiling_of_its_arena_is_refused_and_the_next_one_is_well)
     CHECK_PROBLEM(inline_get(&anyone, "/memory/huge"), 413, "call.too_large");
     CHECK_PROBLEM(counter_post(&user, "/counters/mug", "key", counter_body(counter, 1, "huge")),
                   413, "call.too_large");
-    CHECK_STATUS(add(counter, &user, "mug", 1), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 1), 200);
     CHECK_STATUS(inline_get(&anyone, "/counters/mug"), 200);
 }
 
@@ -305,7 +289,7 @@ TEST(an_answer_under_the_lock_that_is_too_large_takes_its_write_back)
 {
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
-    CHECK_STATUS(add(counter, &user, "huge-view", 5), 200);
+    CHECK_STATUS(counter_add(counter, &user, "huge-view", 5), 200);
     CHECK_PROBLEM(
         counter_post(&user, "/counters/huge-view/taken", "key", counter_body(counter, 1, "")), 413,
         "call.too_large");

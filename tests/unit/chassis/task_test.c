@@ -10,22 +10,6 @@ enum { MS = 1000 };
 static const unsigned CUSTOMER = ROLE_BIT_CUSTOMER;
 static const char THING[] = "{\"sku\":\"mug\",\"quantity\":1}";
 
-/* Adds to a counter under a key that nobody else uses. */
-static struct answer_seen add(struct counter *counter, struct inline_client *user, const char *name,
-                              int delta)
-{
-    static int keys;
-    struct arena *arena = counter->t->arena;
-    const char *target = str_z(arena, str_format(arena, "/counters/%s", name));
-    const char *key = str_z(arena, str_format(arena, "unique-%d", ++keys));
-    return counter_post(user, target, key, counter_body(counter, delta, ""));
-}
-
-static bool is_replayed(const struct answer_seen *answer)
-{
-    return str_equal(inline_header(answer, "idempotent-replayed"), STR("true"));
-}
-
 /* ---- keys ---- */
 
 TEST(a_key_is_wanted_where_the_contract_says_so)
@@ -53,12 +37,12 @@ TEST(a_repeat_hears_the_first_answer_and_does_nothing)
     const char *body = counter_body(counter, 5, "");
     struct answer_seen first = counter_post(&user, "/counters/mug", "key", body);
     CHECK_STATUS(first, 200);
-    CHECK(!is_replayed(&first));
-    CHECK_STATUS(add(counter, &user, "mug", 1), 200);
+    CHECK(!inline_is_replayed(&first));
+    CHECK_STATUS(counter_add(counter, &user, "mug", 1), 200);
     for (int i = 0; i < 3; i++) {
         struct answer_seen again = counter_post(&user, "/counters/mug", "key", body);
         CHECK_STATUS(again, 200);
-        CHECK(is_replayed(&again));
+        CHECK(inline_is_replayed(&again));
         CHECK_STR(again.body, first.body);
     }
     CHECK_INT(counter_value(counter, "mug"), 6);
@@ -66,7 +50,7 @@ TEST(a_repeat_hears_the_first_answer_and_does_nothing)
     counter_reopen(counter);
     counter_start(counter);
     struct answer_seen again = counter_post(&user, "/counters/mug", "key", body);
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     CHECK_STR(again.body, first.body);
     CHECK_STR(inline_header(&first, "etag"), "\"v1\"");
     CHECK_STR(inline_header(&again, "etag"), "\"v1\"");
@@ -91,12 +75,12 @@ TEST(a_repeat_hears_what_was_decided_under_the_lock)
     struct counter *counter = counter_started(t);
     struct inline_client user = counter_user(counter, CUSTOMER);
     const char *body = counter_body(counter, 2, "");
-    CHECK_STATUS(add(counter, &user, "mug", 5), 200);
+    CHECK_STATUS(counter_add(counter, &user, "mug", 5), 200);
     struct answer_seen first = counter_post(&user, "/counters/mug/taken", "key", body);
     CHECK_STR(inline_text(t, &first, "/on_hand"), "3");
     CHECK_STATUS(counter_post(&user, "/counters/mug/taken", "other", body), 200);
     struct answer_seen again = counter_post(&user, "/counters/mug/taken", "key", body);
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     CHECK_STR(again.body, first.body);
     CHECK(inline_header(&first, "etag").len > 0);
     CHECK_STR(inline_header(&again, "etag"), inline_header(&first, "etag"));
@@ -113,7 +97,7 @@ TEST(a_key_with_another_body_is_refused)
     /* Another spelling of the same body is the same. */
     struct answer_seen again = counter_post(
         &user, "/counters/mug", "key", "{ \"reason\": \"received\", \"delta\": 5 , \"note\":\"\"}");
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     CHECK_INT(counter_value(counter, "mug"), 5);
 }
 
@@ -125,9 +109,9 @@ TEST(a_key_belongs_to_its_caller_and_its_path)
     const char *body = counter_body(counter, 5, "");
     CHECK_STATUS(counter_post(&one, "/counters/mug", "key", body), 200);
     struct answer_seen answer = counter_post(&other, "/counters/mug", "key", body);
-    CHECK(answer.status == 200 && !is_replayed(&answer));
+    CHECK(answer.status == 200 && !inline_is_replayed(&answer));
     answer = counter_post(&one, "/counters/cup", "key", body);
-    CHECK(answer.status == 200 && !is_replayed(&answer));
+    CHECK(answer.status == 200 && !inline_is_replayed(&answer));
     CHECK_INT(counter_value(counter, "mug"), 10);
     CHECK_INT(counter_value(counter, "cup"), 5);
 }
@@ -146,7 +130,7 @@ TEST(of_many_with_one_key_at_once_one_takes_effect_and_all_hear_its_answer)
     for (int i = 0; i < MANY; i++) {
         struct answer_seen answer = inline_wait(pending[i]);
         CHECK_STATUS(answer, 200);
-        replayed += is_replayed(&answer);
+        replayed += inline_is_replayed(&answer);
         first = first.ptr ? first : answer.body;
         CHECK_STR(answer.body, first);
     }
@@ -201,11 +185,11 @@ TEST(a_call_that_waits_hears_the_answer_that_the_settling_write_fixes)
     CHECK_STATUS(answer, 201);
     CHECK_STR(inline_text(t, &answer, "/reason"), "settled");
     CHECK_STR(inline_header(&answer, "location"), location(t, id));
-    CHECK(!is_replayed(&answer));
+    CHECK(!inline_is_replayed(&answer));
 
     struct answer_seen again = counter_post(&user, "/things", "key", THING);
     CHECK_STATUS(again, 201);
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     CHECK_STR(again.body, answer.body);
     CHECK_STR(inline_header(&again, "location"), location(t, id));
     CHECK_INT(counter_things(counter), 1);
@@ -237,7 +221,7 @@ TEST(who_does_not_want_to_wait_hears_202_and_so_does_its_repeat)
     CHECK_OK(counter_settle(counter, id, "settled", 201));
     struct answer_seen again = counter_post(&user, "/things", "key", THING);
     CHECK_STATUS(again, 202);
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     CHECK_STR(again.body, answer.body);
 }
 
@@ -276,7 +260,7 @@ TEST(who_leaves_does_not_wait_and_what_it_wrote_stays_with_its_key)
     CHECK_OK(counter_settle(counter, id, "settled", 201));
     struct answer_seen answer = inline_wait(pending);
     CHECK_STATUS(answer, 201);
-    CHECK(is_replayed(&answer));
+    CHECK(inline_is_replayed(&answer));
     CHECK_INT(counter_things(counter), 1);
 }
 
@@ -310,7 +294,7 @@ TEST(a_repeat_of_a_call_that_waits_waits_as_well)
     for (int i = 0; i < 8; i++) {
         struct answer_seen again = inline_wait(repeats[i]);
         CHECK_STATUS(again, 201);
-        CHECK(is_replayed(&again));
+        CHECK(inline_is_replayed(&again));
         CHECK_STR(again.body, answer.body);
     }
     CHECK_INT(counter_things(counter), 1);
@@ -325,10 +309,10 @@ TEST(a_repeat_that_does_not_want_to_wait_fixes_202_for_all)
     const char *const headers[] = { "Idempotency-Key: key", "Prefer: respond-async", NULL };
     struct answer_seen again = inline_request(&user, "POST", "/things", headers, str_of_z(THING));
     CHECK_STATUS(again, 202);
-    CHECK(is_replayed(&again));
+    CHECK(inline_is_replayed(&again));
     struct answer_seen answer = inline_wait(pending);
     CHECK_STATUS(answer, 202);
-    CHECK(!is_replayed(&answer));
+    CHECK(!inline_is_replayed(&answer));
     CHECK_STR(answer.body, again.body);
 }
 
@@ -374,7 +358,7 @@ TEST(after_a_restart_a_repeat_waits_for_an_answer_that_is_not_fixed_yet)
     CHECK_OK(counter_settle(counter, id, "settled", 201));
     struct answer_seen answer = inline_wait(again);
     CHECK_STATUS(answer, 201);
-    CHECK(is_replayed(&answer));
+    CHECK(inline_is_replayed(&answer));
     CHECK_INT(counter_things(counter), 1);
 }
 
