@@ -102,6 +102,7 @@ def test_a_shop_with_orders_in_every_state_goes_on_on_postgresql(sold, target, p
     # The shop on SQLite runs: no move. It has gone on meanwhile: what was carried is not what it has now.
     shop.start()
     assert "stop it" in move(shop, "users", settings, IN_USE)
+    shop.staff.new_sku(on_hand=5)
     shop.kill()
     assert "--fresh" in move(shop, "products", settings, FAULTS)
     for service in SERVICES:
