@@ -137,7 +137,7 @@ def limit(pid, what, soft):
 def move_the_clock(run):
     """Its wall clock, and nobody else's, jumps: less than a day, for so long are keys kept. Who has no good token any more logs in."""
     run.live(run.random.uniform(0.05, 0.4))
-    set_clock(run.place, run.random.choice([0, 0, 5, -5, 20, -20]))
+    set_clock(run.place, run.random.choice([0, 0, 5, -5, 20, -20, 36000, -36000]))
     if run.random.random() < 0.2:
         run.kill()
     run.live(0.3)

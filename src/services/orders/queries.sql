@@ -110,6 +110,11 @@ select min(hold_until) as hold_until from orders where status = 'reserved' and p
 -- now time, count int32 -> order_id uuid, kind text, tries int32
 select order_id, kind, tries from payment_jobs where due_at <= $1 order by due_at limit $2;
 
+-- jobs_astray: many
+-- beyond time, count int32 -> order_id uuid, kind text, tries int32
+-- Those that nobody puts off so far: the clock went back after they were.
+select order_id, kind, tries from payment_jobs where due_at > $1 order by due_at limit $2;
+
 -- payment_event_insert: run
 -- provider text, event_id text, at time
 insert into payment_events (provider, event_id, at) values ($1, $2, $3) on conflict do nothing;

@@ -10,6 +10,9 @@ enum {
     /* A job is asked again after this time, then after twice as long, up to a minute. */
     JOB_WAIT_US_MIN = 250 * 1000,
     JOB_WAIT_US_MAX = 60 * 1000000,
+    /* One that is due still later was left by a clock that went back (those of replicas differ by
+     * less): it is due now. */
+    JOB_ASTRAY_US = 2 * JOB_WAIT_US_MAX,
     /* A new one is with a lane of who saved it: so long nobody else looks for it. */
     JOB_GRACE_US = 1000 * 1000
 };
@@ -70,7 +73,7 @@ err store_list_orders(struct db_reader *reader, struct arena *arena, const struc
 err store_find_expired(struct db_reader *reader, struct arena *arena, time_us now,
                        int32_t count_max, struct uuid **ids, size_t *count);
 
-/* Payment jobs that are due. */
+/* Payment jobs that are due, and those that a clock that went back left far ahead. */
 struct due_job {
     struct uuid order;
     enum payment_job kind;

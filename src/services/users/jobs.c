@@ -276,7 +276,7 @@ err users_run_mail(void *subject, struct call *call, struct uuid id)
     struct mail mail;
     bool found;
     TRY(store_find_mail(call, id, job, &found));
-    if (!found || job->due_at > call->now)
+    if (!found || (job->due_at > call->now && job->due_at <= mail_due_max(call->now)))
         return OK; /* done meanwhile, or another try of it was */
     TRY(find_recipient(call, job, &user, &found));
     call_read_end(call);

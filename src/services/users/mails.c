@@ -62,6 +62,8 @@ time_us mail_next_try(int32_t tries, time_us pause, time_us now)
     return now + (pause < pause_max ? pause : pause_max);
 }
 
+time_us mail_due_max(time_us now) { return now + 2 * pause_max; }
+
 bool mail_is_hopeless(const struct mail_job *job, bool was_refused, time_us keep, time_us now)
 {
     ASSERT(job);

@@ -47,6 +47,10 @@ enum { MAIL_REFUSED_TRIES_MAX = 3 };
  * most an hour. */
 time_us mail_next_try(int32_t tries, time_us pause, time_us now);
 
+/* Beyond this nobody puts a mail off: what is due later was left by a clock that went back, and is
+ * due now. */
+time_us mail_due_max(time_us now);
+
 /* Tells whether it is given up: after `keep`, or when it was refused for the third time. */
 bool mail_is_hopeless(const struct mail_job *job, bool was_refused, time_us keep, time_us now);
 

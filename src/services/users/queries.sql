@@ -256,6 +256,11 @@ select kind, user_id, email_key, about, total_minor, currency, reason, tries, cr
 -- now time, limit_rows int32 -> id uuid
 select id from mail_jobs where due_at <= $1 order by due_at limit $2;
 
+-- mails_astray: many
+-- beyond time, limit_rows int32 -> id uuid
+-- Those that nobody puts off so far: the clock went back after they were.
+select id from mail_jobs where due_at > $1 order by due_at limit $2;
+
 -- mails_next: one
 -- -> due_at time?
 select min(due_at) from mail_jobs;

@@ -127,7 +127,8 @@ err store_check_admins_left(struct tx *tx, const struct write *write, err *outco
 /* A mail that is to be sent, if it still is. */
 err store_find_mail(struct call *call, struct uuid id, struct mail_job *out, bool *found);
 
-/* Mails that are due now, the longest first. */
+/* Mails that are due now, the longest first; then those that a clock that went back left far
+ * ahead. */
 err store_list_due_mails(struct call *call, int32_t rows_max, struct uuid **out, size_t *count);
 
 /* When the first of all is due; INT64_MAX where there is none. */

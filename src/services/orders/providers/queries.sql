@@ -39,8 +39,9 @@ select id, known, changed_at from payments where changed_at >= $1 and known in (
 insert into callbacks (id, payment_id, known, due_at) values ($1, $2, $3, $4);
 
 -- callbacks_due: many
--- now time, count int32 -> id uuid, payment_id uuid, known int32
-select id, payment_id, known from callbacks where due_at <= $1 order by due_at limit $2;
+-- now time, beyond time, count int32 -> id uuid, payment_id uuid, known int32
+-- What is due beyond the longest delay was left by a clock that went back.
+select id, payment_id, known from callbacks where due_at <= $1 or due_at > $2 order by due_at limit $3;
 
 -- callback_due_next: one
 -- -> due_at time?

@@ -11,6 +11,7 @@ enum {
     LATE_US = 2000000,
     CALLBACK_US = 1000000,
     CALLBACK_LATE_US = 60 * 1000000,
+    CALLBACK_ASTRAY_US = 2 * CALLBACK_LATE_US,
     CALLBACKS_A_TICK = 100
 };
 
@@ -409,9 +410,8 @@ static err tick(void *self, struct arena *arena, time_us now,
     struct sql_callback_due_next_row first;
     size_t count;
     TRY(db_read_begin(simulator->db, arena, &reader));
-    err error = sql_callbacks_due(
-        reader, arena, &(struct sql_callbacks_due){ .now = now, .count = CALLBACKS_A_TICK }, &rows,
-        &count);
+    struct sql_callbacks_due params = { now, now + CALLBACK_ASTRAY_US, CALLBACKS_A_TICK };
+    err error = sql_callbacks_due(reader, arena, &params, &rows, &count);
     if (error == OK)
         error = sql_callback_due_next(reader, arena, &first);
     db_read_end(reader);

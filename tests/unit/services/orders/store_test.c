@@ -124,7 +124,7 @@ static size_t due_jobs(struct shelf *shelf, time_us now, struct due_job **jobs)
 static bool find_job(struct shelf *shelf, struct uuid id, struct due_job *job)
 {
     struct due_job *jobs;
-    size_t count = due_jobs(shelf, INT64_MAX, &jobs);
+    size_t count = due_jobs(shelf, INT64_MAX / 2, &jobs);
     for (size_t i = 0; i < count; i++)
         if (uuid_equal(jobs[i].order, id)) {
             *job = jobs[i];
@@ -428,6 +428,25 @@ TEST(a_job_is_due_after_its_lane_had_time_and_later_when_it_was_postponed)
     CHECK_OK(write_one(shelf, store_save_orders, other));
     CHECK_INT(due_jobs(shelf, now + JOB_WAIT_US_MAX, &jobs), 1);
     CHECK_INT(jobs[0].tries, 22);
+}
+
+TEST(a_job_that_a_clock_which_went_back_left_far_ahead_is_due)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct uuid id = reserved(shelf)->order.id;
+    struct due_job *jobs;
+    time_us now = clock_wall_us();
+    struct order_save *later = load(shelf, id);
+    later->ask_again = true;
+    later->at = now + JOB_WAIT_US_MAX;
+    CHECK_OK(write_one(shelf, store_save_orders, later));
+    CHECK_INT(due_jobs(shelf, now, &jobs), 0);
+    later->at = now + 36000 * TIME_SECOND;
+    CHECK_OK(write_one(shelf, store_save_orders, later));
+    CHECK_INT(due_jobs(shelf, now, &jobs), 1);
+    CHECK(uuid_equal(jobs[0].order, id));
+    CHECK_INT(jobs[0].kind, JOB_AUTHORIZE);
+    CHECK_INT(jobs[0].tries, 2);
 }
 
 TEST(another_job_of_an_order_takes_the_place_of_the_first_and_begins_anew)

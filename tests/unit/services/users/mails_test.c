@@ -38,6 +38,7 @@ TEST(the_pause_doubles_with_each_try_up_to_an_hour)
     CHECK_INT(mail_next_try(6, MINUTE, NOW), NOW + 32 * MINUTE);
     CHECK_INT(mail_next_try(7, MINUTE, NOW), NOW + 60 * MINUTE);
     CHECK_INT(mail_next_try(INT32_MAX, MINUTE, NOW), NOW + 60 * MINUTE);
+    CHECK_INT(mail_due_max(NOW), NOW + 120 * MINUTE);
 }
 
 TEST(a_mail_is_given_up_after_its_time_or_when_it_was_refused_three_times)

@@ -312,6 +312,16 @@ TEST(a_callback_may_come_before_the_answer_or_long_after_it)
     CHECK_INT(get(shop, &late), KNOWN_AUTHORIZED);
 }
 
+TEST(a_callback_that_a_clock_which_went_back_left_far_ahead_is_sent)
+{
+    struct shop *shop = shop_open(t);
+    struct payment payment = payment_of("webhook");
+    CHECK_INT(authorize(shop, &payment, QUICK_US), KNOWN_PENDING);
+    CHECK_INT(tick(shop, clock_wall_us() - 60 * TIME_SECOND), 0);
+    CHECK_INT(tick(shop, clock_wall_us() - 36000 * TIME_SECOND), 1);
+    CHECK_INT(get(shop, &payment), KNOWN_AUTHORIZED);
+}
+
 TEST(what_is_told_twice_are_two_events)
 {
     struct shop *shop = shop_open(t);
