@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
 import httpx
@@ -77,6 +78,14 @@ class Kube:
         for name in names:
             self.run("-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={seconds}s", seconds=seconds + 30)
 
+    def kustomized(self, *components, base="base"):
+        """What an overlay of a folder and some components gives, as text."""
+        with tempfile.TemporaryDirectory(dir=DEPLOY / "overlays") as folder:
+            made = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": [f"../../{base}"],
+                    "components": [f"../../components/{name}" for name in components]}
+            (pathlib.Path(folder) / "kustomization.yaml").write_text(json.dumps(made))
+            return self.run("kustomize", folder).stdout
+
     # ---- the API server's way to a Service: of one that no Ingress leads to ----
 
     @contextlib.contextmanager
@@ -89,9 +98,9 @@ class Kube:
             finally:
                 process.terminate()
 
-    def call(self, service, namespace, method, path, **rest):
-        """One request to a Service; gives the answer."""
-        with self.proxied(service, namespace) as url, httpx.Client(trust_env=False, timeout=30) as client:
+    def call(self, service, namespace, method, path, scheme="", **rest):
+        """One request to a Service; gives the answer. The scheme is that of the API server's own request: "https:" is none of ours."""
+        with self.proxied(scheme + service, namespace) as url, httpx.Client(trust_env=False, timeout=30) as client:
             return client.request(method, url + path, **rest)
 
     # ---- pods ----

@@ -4,7 +4,6 @@ A request is sent once, without a second try: what fails is told, and what was a
 
 import collections
 import random
-import ssl
 import threading
 import time
 
@@ -15,20 +14,6 @@ from shop import Person, new_email, new_key, patiently, told
 HOST = "api.yourdomain.com"
 PASSWORD = "correct horse battery"
 GOOD = {200, 201, 202, 204}
-
-
-class Door(httpx.Client):
-    """An HTTP client whose requests for HOST go to the address of the Ingress controller, over TLS that is checked."""
-
-    def __init__(self, address, ca, host=HOST, scheme="https", **rest):
-        context = ssl.create_default_context(cafile=str(ca))
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        super().__init__(verify=context, trust_env=False, timeout=httpx.Timeout(30.0), limits=limits, headers={"Host": host}, **rest)
-        self.url, self.host = f"{scheme}://{address}", host
-
-    def send(self, request, **rest):
-        request.extensions["sni_hostname"] = self.host
-        return super().send(request, **rest)
 
 
 class Customer(Person):

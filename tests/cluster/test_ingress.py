@@ -6,13 +6,8 @@ import subprocess
 
 import grpc
 import pytest
-from kube import DEPLOY, SHOP
 from load import HOST, Customer
-from shop import ROOT, accepted, refused, until
-
-GATEWAY = DEPLOY / "base/api-gateway-ingress.yaml"
-STRAIGHT = DEPLOY / "base/straight-ingress.yaml"
-REWRITING = DEPLOY / "components/ingress-traefik/rewriting-ingress.yaml"
+from shop import ROOT, accepted, refused
 
 
 def goes_round(shop, door):
@@ -31,35 +26,6 @@ def goes_round(shop, door):
     return customer
 
 
-@pytest.fixture
-def by(kube, shop):
-    """Puts manifests in place of the gateway's Ingress; it comes back afterwards."""
-    applied = []
-
-    def put(*paths):
-        kube.run("-n", SHOP, "delete", "ingress", "--all")
-        for path in paths:
-            kube.run("apply", "-f", path)
-            applied.append(path)
-
-    yield put
-    for path in applied:
-        kube.run("delete", "-f", path, "--ignore-not-found")
-    kube.run("apply", "-f", GATEWAY)
-    until(lambda: routed_by(shop) == "gateway", 30, "the gateway's Ingress again")
-
-
-def routed_by(shop):
-    """Who answers: only the gateway tells of limits."""
-    try:
-        answer = shop.door.get(shop.door.url + "/products?limit=1")
-    except OSError:
-        return None
-    if answer.status_code != 200:
-        return None
-    return "gateway" if "ratelimit-policy" in answer.headers else "straight"
-
-
 def test_by_the_gateway_over_https_and_in_clear(shop):
     goes_round(shop, shop.door)
     goes_round(shop, shop.door_at(scheme="http"))
@@ -69,25 +35,17 @@ def test_by_the_gateway_over_https_and_in_clear(shop):
     shop.check_books()
 
 
-def test_straight_to_each_service(shop, by):
-    by(STRAIGHT)
-    until(lambda: routed_by(shop) == "straight", 30, "the straight Ingress")
+@pytest.mark.parametrize("way", ["straight", "rewriting"])
+def test_straight_to_each_service(shop, by, way):
+    """With the whole path, and with the prefix taken off: what reaches the service is /me then, and only the header of a proxy that
+    it trusts makes it /users/me."""
+    by(way)
     goes_round(shop, shop.door)
-    shop.check_books()
-
-
-def test_straight_with_the_prefix_taken_off(shop, by, kube):
-    by(REWRITING)
-    until(lambda: routed_by(shop) == "straight", 30, "the rewriting Ingress")
-    goes_round(shop, shop.door)
-    # Seen from within: what reaches the service is /me, and only the header of a trusted proxy makes it /users/me.
     shop.check_books()
 
 
 def test_by_the_gateway_api(shop, by, kube):
-    folder = DEPLOY / "components/gateway-api"
-    by(folder / "gateway.yaml", folder / "routes.yaml")
-    until(lambda: routed_by(shop) == "gateway", 60, "the HTTPRoute")
+    by("gateway-api")
     goes_round(shop, shop.door)
     check_grpc(shop)
     routes = kube.items("httproutes.gateway.networking.k8s.io") + kube.items("grpcroutes.gateway.networking.k8s.io")

@@ -7,7 +7,7 @@ import subprocess
 import policies
 import pytest
 from kube import DEPLOY, SHOP
-from shop import until
+from shop import ROOT, until
 
 SPACE = "shop-policies"
 SERVICES = ("users", "products", "orders", "gateway")
@@ -87,27 +87,55 @@ def policies_text():
     return (DEPLOY / "base/network-policies.yaml").read_text(encoding="utf-8").replace(f"namespace: {SHOP}", f"namespace: {SPACE}")
 
 
-def enforced(kube):
-    """The cluster of ours has its enforcer; of another one it is not known."""
-    return not kube.is_ours or subprocess.run(["pgrep", "-f", "bin/netpol"], capture_output=True, check=False).returncode == 0
+def check_edges(kube, stand_ins):
+    """Each edge answers and each other is refused, as soon as the policies are in force."""
+    until(lambda: seen(kube, stand_ins)[0] == allowed(), 20, "just the edges of the call graph to answer")
 
 
-def test_just_the_edges_of_the_call_graph_answer(kube, stand_ins, tell):
-    assert enforced(kube), "there is nobody to enforce policies"
-    found, asked = seen(kube, stand_ins)
-    assert found == asked and len(asked) > 200, "without policies all answer: what is refused below is refused by them"
+def everybody_answers(kube, stand_ins):
+    """Nothing is refused; gives how many were asked."""
+    def asked():
+        found, asked = seen(kube, stand_ins)
+        return len(asked) if found == asked else 0
 
+    return until(asked, 30, "everybody to answer")
+
+
+@pytest.fixture
+def in_force(kube, stand_ins):
+    """The policies of the base; before them everybody answers, so that what is refused is refused by them."""
+    asked = everybody_answers(kube, stand_ins)
+    assert asked > 200
     kube.apply(policies_text())
-    until(lambda: not (seen(kube, stand_ins)[0] - allowed()), 30, "the policies in force")
-    found, _ = seen(kube, stand_ins)
-    assert found == allowed(), (found - allowed(), allowed() - found)
-    tell(f"policies: {len(allowed())} edges answer, {len(asked) - len(allowed())} others are refused")
+    yield asked
+    kube.run("-n", SPACE, "delete", "networkpolicy", "--all")
+    everybody_answers(kube, stand_ins)
 
-    # One policy less is seen, and so is one too many.
+
+def test_just_the_edges_of_the_call_graph_answer(kube, stand_ins, in_force, tell):
+    check_edges(kube, stand_ins)
+    tell(f"policies: {len(allowed())} edges answer, {in_force - len(allowed())} others are refused")
+
+    # One policy less is seen.
     kube.run("-n", SPACE, "delete", "networkpolicy", "users-service")
     until(lambda: ("gateway", "users", 3000) not in seen(kube, stand_ins)[0], 30, "an edge that is missing")
-    kube.run("-n", SPACE, "delete", "networkpolicy", "--all")
-    until(lambda: seen(kube, stand_ins)[0] == asked, 30, "everybody answers again")
+
+
+def test_the_check_fails_where_nobody_enforces(kube, stand_ins, in_force):
+    """The API server takes policies all the same."""
+    if not kube.is_ours:
+        pytest.skip("who enforces policies on a cluster of others is not ours to stop")
+    check_edges(kube, stand_ins)
+    cluster = ROOT / "scripts/cluster"
+    subprocess.run([cluster, "enforcer", "off"], check=True)
+    try:
+        with pytest.raises(AssertionError, match="just the edges"):
+            check_edges(kube, stand_ins)
+        assert len(kube.items("networkpolicies", namespace=SPACE)) > 5, "they are there, and nobody cares"
+        everybody_answers(kube, stand_ins)
+    finally:
+        subprocess.run([cluster, "enforcer", "on"], check=True)
+    check_edges(kube, stand_ins)
 
 
 def test_names_are_found_under_the_policies(kube, stand_ins):

@@ -20,26 +20,10 @@ ALONE = [DEPLOY / "base/straight-ingress.yaml", DEPLOY / "components/ingress-ngi
 UNCHECKED = {"policy.linkerd.io"}
 
 
-def built(kube, folder):
-    return kube.run("kustomize", folder).stdout
-
-
-def with_component(kube, name):
-    folder = DEPLOY / "overlays" / f"test-{name}"
-    folder.mkdir(exist_ok=True)
-    try:
-        (folder / "kustomization.yaml").write_text(
-            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
-            f"resources: [../../base]\ncomponents: [../../components/{name}]\n")
-        return built(kube, folder)
-    finally:
-        shutil.rmtree(folder)
-
-
 def everything(kube):
     """{name: text} of all that may be applied."""
-    made = {name: built(kube, DEPLOY / name) for name in ("base", "migrations", "overlays/dev", "overlays/production")}
-    made |= {f"components/{name}": with_component(kube, name) for name in COMPONENTS}
+    made = {name: kube.run("kustomize", DEPLOY / name).stdout for name in ("base", "migrations", "overlays/dev", "overlays/production")}
+    made |= {f"components/{name}": kube.kustomized(name) for name in COMPONENTS}
     return made | {str(path.relative_to(DEPLOY)): path.read_text(encoding="utf-8") for path in ALONE}
 
 

@@ -33,7 +33,7 @@ def test_there_are_calls_to_look_at():
     assert ("PUT", "/users/{id}/roles") in CHANGES
 
 
-@pytest.mark.parametrize("method, path", CHANGES, ids=" ".join)
+@pytest.mark.parametrize("method, path", CHANGES, ids=map(" ".join, CHANGES))
 def test_what_staff_changes_leaves_who_what_and_the_request(shop, world, method, path):
     access, subject, request_of, success = ROUTES[method, path]
     service = path.split("/")[1]

@@ -360,12 +360,12 @@ def check_route(world, method, path, door):
             assert answer.status_code == success, f"{role}: {answer.status_code} {answer.text}"
 
 
-@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+@pytest.mark.parametrize("method, path", ROUTES, ids=map(" ".join, ROUTES))
 def test_a_route_answers_those_who_may_call_it_through_the_gateway(world, method, path):
     check_route(world, method, path, world.shop.url)
 
 
-@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+@pytest.mark.parametrize("method, path", ROUTES, ids=map(" ".join, ROUTES))
 def test_a_route_answers_those_who_may_call_it_directly_at_its_service(world, method, path):
     check_route(world, method, path, world.shop.doors[path.split("/")[1]])
 
@@ -405,12 +405,12 @@ def check_route_by_keys(world, method, path, door):
         assert answer.status_code == success, answer.text
 
 
-@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+@pytest.mark.parametrize("method, path", ROUTES, ids=map(" ".join, ROUTES))
 def test_a_route_answers_an_api_key_with_its_scope_through_the_gateway(world, method, path):
     check_route_by_keys(world, method, path, world.shop.url)
 
 
-@pytest.mark.parametrize("method, path", ROUTES, ids=" ".join)
+@pytest.mark.parametrize("method, path", ROUTES, ids=map(" ".join, ROUTES))
 def test_a_route_answers_an_api_key_with_its_scope_directly_at_its_service(world, method, path):
     check_route_by_keys(world, method, path, world.shop.doors[path.split("/")[1]])
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 
 import jwt
 import pytest
@@ -16,23 +15,8 @@ from shop import (
     new_email,
     pages,
     refused,
-    until,
+    stops_working,
 )
-
-REVOKED_WITHIN_S = 5.0
-
-
-def stops_working(person, code="auth.token_revoked"):
-    """The person's access token is refused within the promised 5 seconds."""
-    started = time.monotonic()
-    until(
-        lambda: person.get("/users/me").status_code == 401,
-        REVOKED_WITHIN_S,
-        "the token to be refused",
-    )
-    refused(person.get("/users/me"), 401, code)
-    assert time.monotonic() - started < REVOKED_WITHIN_S + 0.5
-
 
 # ---- registering ----
 
