@@ -111,8 +111,10 @@ struct client *neighbours_client(struct neighbours *neighbours, enum shop_part s
     ASSERT(upstream);
     /* Half of the workers, so that the rest can do without the neighbour. */
     int calls_max = ((int)conf_int(neighbours->conf, CONF_WORKERS) + 1) / 2;
-    return client_open_remote(
-        &(struct client_remote){ .upstream = upstream, .calls_max = calls_max });
+    return client_open_remote(&(struct client_remote){
+        .upstream = upstream,
+        .calls_max = calls_max,
+        .waiting_max = (int)conf_int(neighbours->conf, CONF_UPSTREAM_WAITING_MAX) });
 }
 
 err neighbours_reload(struct neighbours *neighbours, struct arena *arena)

@@ -17,6 +17,7 @@
 struct service;
 struct request;
 struct lane_seat;
+struct place_turn;
 
 enum { ROLE_BIT_CUSTOMER = 1, ROLE_BIT_STAFF = 2, ROLE_BIT_ADMIN = 4 };
 
@@ -53,6 +54,7 @@ struct call {
     int64_t cursor_life_us;        /* that a cursor has at least, and an eighth more at most */
     const struct request *request; /* NULL for events, jobs and inline calls */
     str traceparent;
+    struct place_turn *turn;   /* with a neighbour; NULL: it cannot come again */
     str idempotency_key;       /* none where there is none */
     struct spool spool;        /* the body of a call marked `stream` */
     int32_t wait_ms;           /* how long the answer may wait for settling */

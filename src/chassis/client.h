@@ -16,6 +16,7 @@ enum { CLIENT_ADDED_MAX = 8 };
 struct client_remote {
     struct upstream *upstream; /* stays while the client is open */
     int calls_max;             /* at once: half the workers, so that the rest can do without it */
+    int waiting_max;           /* calls without a worker that wait for one of those to end */
     /* Headers that tell who calls: names in lower case, strings in `arena`. On the caller's thread.
      * May be NULL. */
     int (*add_headers)(void *self, const struct call *caller, struct arena *arena,
@@ -41,6 +42,7 @@ void client_use_faults(const struct client_faults *faults);
 /* Calls and waits for the answer, at most until the caller's deadline; a snapshot that the caller
  * has ends before, if it is to wait. `*out` lives in the caller's arena. Fails with the neighbour's
  * error, CALL_DEADLINE, UPSTREAM_UNAVAILABLE (nobody could be asked, or too many wait for it
- * already) or UPSTREAM_FAILED. Only calls that read; never inside a transaction, nor on a loop. */
+ * already; a request's call then waits for its turn without a thread, and runs again: see places.h)
+ * or UPSTREAM_FAILED. Only calls that read; never inside a transaction, nor on a loop. */
 err client_call(struct client *client, struct call *caller, const struct call_spec *spec,
                 const void *in, const void **out);

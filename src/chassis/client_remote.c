@@ -3,6 +3,7 @@
 #include "chassis/client_inside.h"
 #include "chassis/grpc.h"
 #include "chassis/grpc_status.h"
+#include "chassis/places.h"
 #include "chassis/service.h"
 #include "chassis/trace.h"
 #include "chassis/upstream.h"
@@ -27,8 +28,8 @@ enum {
 struct remote {
     struct client_remote config;
     struct arena *memory;
+    struct places places; /* of the calls under way */
     struct lock lock;
-    int calls;                         /* under way */
     struct arena *arenas[ARENAS_KEPT]; /* for the next calls */
     int arenas_count;
 };
@@ -56,6 +57,7 @@ struct remote *remote_open(const struct client_remote *config)
     struct arena *memory = arena_open(ARENA_CHUNK_BYTES);
     struct remote *remote = arena_new(memory, struct remote);
     *remote = (struct remote){ .config = *config, .memory = memory };
+    places_init(&remote->places, config->calls_max, config->waiting_max);
     lock_init(&remote->lock);
     return remote;
 }
@@ -64,7 +66,7 @@ void remote_close(struct remote *remote)
 {
     if (!remote)
         return;
-    ASSERT(remote->calls == 0);
+    places_done(&remote->places);
     for (int i = 0; i < remote->arenas_count; i++)
         arena_close(remote->arenas[i]);
     lock_done(&remote->lock);
@@ -74,20 +76,16 @@ void remote_close(struct remote *remote)
 /* ---- A place ---- */
 
 /* NULL where too many wait for this neighbour. */
-static struct ask *ask_begin(struct remote *remote)
+static struct ask *ask_begin(struct remote *remote, struct place_turn *turn)
 {
     struct arena *arena = NULL;
 
-    lock_take(&remote->lock);
-    bool is_full = remote->calls >= remote->config.calls_max;
-    if (!is_full) {
-        remote->calls++;
-        if (remote->arenas_count > 0)
-            arena = remote->arenas[--remote->arenas_count];
-    }
-    lock_drop(&remote->lock);
-    if (is_full)
+    if (!places_take(&remote->places, turn))
         return NULL;
+    lock_take(&remote->lock);
+    if (remote->arenas_count > 0)
+        arena = remote->arenas[--remote->arenas_count];
+    lock_drop(&remote->lock);
     if (!arena)
         arena = arena_open(ARENA_BYTES_MAX);
     struct ask *ask = arena_new(arena, struct ask);
@@ -110,13 +108,13 @@ static void ask_end(void *subject)
     cond_done(&ask->told);
     arena_reset(arena);
     lock_take(&remote->lock);
-    remote->calls--;
     bool is_kept = remote->arenas_count < ARENAS_KEPT;
     if (is_kept)
         remote->arenas[remote->arenas_count++] = arena;
     lock_drop(&remote->lock);
     if (!is_kept)
         arena_close(arena);
+    places_give(&remote->places); /* the last: the client may be closed now */
 }
 
 /* ---- The answer, on the loop ---- */
@@ -286,7 +284,7 @@ err remote_call(struct remote *remote, struct call *caller, const struct call_sp
         return fail(caller->arena, CALL_DEADLINE, "no time is left to ask %s", spec->short_name);
     TRY(message_validate(caller->arena, spec->request, in));
     struct asking *asking = arena_new(caller->arena, struct asking);
-    struct ask *ask = asking->ask = ask_begin(remote);
+    struct ask *ask = asking->ask = ask_begin(remote, caller->turn);
     if (!ask)
         return fail(caller->arena, UPSTREAM_UNAVAILABLE, "%d calls wait for this neighbour already",
                     remote->config.calls_max);

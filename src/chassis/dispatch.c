@@ -205,10 +205,12 @@ void service_handle(struct service *service, struct request *request)
         .request = request,
         .match = match,
         .phase = phase_begin,
+        .turn = { .come = task_turn_came },
         .call = { .arena = request->arena,
                   .service = service,
                   .spec = match.spec,
                   .request = request,
+                  .turn = &task->turn,
                   .deadline_us = request->received_us + match.spec->deadline_ms * INT64_C(1000),
                   .cursor_life_us =
                       conf_int(service->config.house->conf, CONF_CURSOR_TTL) * TIME_MS },

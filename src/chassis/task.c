@@ -158,6 +158,7 @@ void task_run(struct work *work)
         task_run(work);
     } else {
         static const struct err_value too_large = { .code = CALL_TOO_LARGE, .place = ERR_PLACE };
+        place_turn_end(&task->turn);
         arena_raise(task->call.arena, ARENA_CHUNK_BYTES);
         clear_response(task);
         task_fail(task, &too_large);
@@ -455,17 +456,50 @@ static void reset_call(struct task *task)
     call->now = clock_wall_us();
 }
 
+void task_turn_came(struct place_turn *turn)
+{
+    resume((struct task *)((char *)turn - offsetof(struct task, turn)), task_run_handler);
+}
+
+/* So many are with a neighbour that it found no place: it runs again when it has one. True where it
+ * does; the task may be gone then. */
+static bool wait_for_turn(struct task *task, err error)
+{
+    if (!err_is(error, UPSTREAM_UNAVAILABLE) || !task->turn.places)
+        return false;
+    call_read_end(&task->call);
+    task->failure = error;
+    task->runs--; /* it has done nothing yet */
+    arena_guard(task->call.arena, NULL);
+    flight_is(&task->flight, "waiting");
+    if (!place_turn_wait(&task->turn))
+        resume(task, phase_fail);
+    return true;
+}
+
+/* Tells whether it still makes sense; where it does not, it is over. */
+static bool is_in_time(struct task *task)
+{
+    struct arena *arena = task->call.arena;
+    bool is_left = request_is_left(task->request);
+    if (!is_left && clock_mono_us() <= task->call.deadline_us)
+        return true;
+    place_turn_end(&task->turn); /* while there is a task: others wait for it */
+    task_fail(task, is_left ? fail(arena, CALL_CANCELLED, "the client has left")
+                            : fail(arena, CALL_DEADLINE, "it waited too long for its turn"));
+    return false;
+}
+
 static void run_handler(struct task *task)
 {
     struct call *call = &task->call;
     task->runs++;
-    if (end_if_left(task))
+    if (!is_in_time(task))
         return;
-    if (clock_mono_us() > call->deadline_us) {
-        task_fail(task, fail(call->arena, CALL_DEADLINE, "it waited too long for a thread"));
-        return;
-    }
     err error = call->spec->handle(task->service->config.self, call, task->in);
+    if (wait_for_turn(task, error))
+        return;
+    place_turn_end(&task->turn);
     if (error != OK) {
         if (!answer_old(task, error) && !is_led_by_first(task))
             task_fail(task, error);

@@ -2,8 +2,10 @@
  * goes on and ends). Nobody else includes this.
  *
  * A task moves by phases; each runs on a worker (or on the loop, for calls that read memory only);
- * between them it is parked with the writer or among the waiters, never with a thread. */
+ * between them it is parked with the writer, among the waiters or in a line for a neighbour, never
+ * with a thread. */
 #pragma once
+#include "chassis/places.h"
 #include "chassis/service_inside.h"
 #include "chassis/trace_call.h"
 
@@ -16,6 +18,7 @@ struct task {
     const void *in;
     struct once_claim once;
     struct waiter waiter;
+    struct place_turn turn; /* with a neighbour that is asked by many */
     struct answer settled;  /* what the settling write fixed */
     int64_t cache_mark;     /* of the cache, before the snapshot */
     int64_t cache_until_us; /* how long what it shows may be given again */
@@ -32,6 +35,9 @@ void task_run(struct work *work);
 
 /* The phase that runs the handler. */
 void task_run_handler(struct task *task);
+
+/* It has a place with a neighbour: its handler runs again. */
+void task_turn_came(struct place_turn *turn);
 
 /* Answers it with an error: it is over. */
 void task_fail(struct task *task, err error);

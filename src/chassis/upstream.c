@@ -27,11 +27,22 @@ static void send_waiting(struct upstream *upstream)
     }
 }
 
-static void fail_waiting(struct upstream *upstream)
+static void fail_waiting(struct upstream *upstream, bool all)
 {
-    while (upstream->waiting)
+    while (upstream->waiting && (all || upstream->waiting->refusals != upstream->refusals))
         upstream_call_fail(waiting_pop(upstream), UPSTREAM_UNAVAILABLE,
                            upstream->why[0] ? upstream->why : "nobody could be asked");
+}
+
+/* Nobody is there now. Those that came before that was heard are told so; who comes later waits for
+ * the next look, which is not far: a replica may be back by then. */
+static void despair(struct upstream *upstream)
+{
+    if (upstream_ask_paused(upstream, false))
+        return;
+    fail_waiting(upstream, false);
+    if (upstream->waiting && !upstream_ask_paused(upstream, true))
+        fail_waiting(upstream, true);
 }
 
 /* An answer may bring the next request within it: that looks again when this is done. */
@@ -48,8 +59,8 @@ void upstream_look(struct upstream *upstream)
         send_waiting(upstream);
         upstream_connect(upstream);
         send_waiting(upstream);
-        if (upstream->waiting && !upstream_is_hopeful(upstream) && !upstream_ask_paused(upstream))
-            fail_waiting(upstream);
+        if (upstream->waiting && !upstream_is_hopeful(upstream))
+            despair(upstream);
     } while (upstream->look_again);
     upstream->looking = false;
 }

@@ -193,6 +193,7 @@ static void enqueue(struct upstream_call *call)
 
     call->next = NULL;
     call->is_waiting = true;
+    call->refusals = upstream->refusals;
     if (upstream->waiting)
         upstream->waiting_last->next = call;
     else

@@ -56,6 +56,7 @@ struct upstream {
     bool is_stale;                /* something failed since */
     int64_t resolved_ms;
     char why[128]; /* nobody could be asked, last: for a person */
+    int refusals;  /* how often that was so */
 
     struct upstream_call *calls;                  /* all, the oldest last */
     struct upstream_call *waiting, *waiting_last; /* for a connection, the oldest first */
@@ -100,11 +101,11 @@ void upstream_connect(struct upstream *upstream);
 /* Somebody may still come: a name is asked for, a connection is being made, or is only full. */
 bool upstream_is_hopeful(const struct upstream *upstream);
 
-/* Where something waits and every address is left alone for a while: connects all the same to the
- * one that was not tried for longest, so that a replica that is back is not left alone for what it
- * was before (a rolling change). Not to one where hearing that nobody is there takes its time.
- * Tells whether it does. */
-bool upstream_ask_paused(struct upstream *upstream);
+/* Where something waits and every address is left alone for a while: connects all the same to one
+ * that was not tried for a tenth of a second, so that a replica that is back is not left alone for
+ * what it was before (a rolling change); `may_wait`: or looks again when that time is over. Not to
+ * one where hearing that nobody is there takes its time. Tells whether it does. */
+bool upstream_ask_paused(struct upstream *upstream, bool may_wait);
 
 /* A call with that address went well; failed for a reason that lies there. */
 void upstream_peer_did_well(struct upstream_peer *peer);
@@ -127,6 +128,7 @@ struct upstream_call {
     struct upstream_call *newer, *older; /* among all */
     struct upstream_call *next;          /* among those that wait */
     bool is_waiting;
+    int refusals;                      /* of its upstream, when it began to wait */
     struct upstream_peer *peer;        /* that was asked; NULL: nobody */
     const struct upstream_peer *avoid; /* failed this one before */
     int64_t deadline_ms;               /* by loop_now_ms; INT64_MAX: none now */

@@ -217,6 +217,7 @@ static void on_closed(void *subject, const char *why)
 
     link->client = NULL;
     if (!was_open) {
+        upstream->refusals++;
         series_add(upstream->not_connected, 1);
         note_why(upstream, peer, why);
         LOG(LOG_WARN, "upstream.not_connected",
@@ -314,23 +315,34 @@ bool upstream_is_hopeful(const struct upstream *upstream)
     return false;
 }
 
-bool upstream_ask_paused(struct upstream *upstream)
+/* When it may be connected to again although it is left alone. A refusal is heard at once, or a
+ * little later by a machine that is busy; where it took longer, nobody answers there. */
+static int64_t may_ask_at(const struct upstream_peer *peer)
 {
     enum { ASKED_PART = 10 /* at most this part of the time goes into it */ };
+    int64_t slow_ms = peer->took_ms > PAUSE_MS_MIN ? ASKED_PART * peer->took_ms : 0;
+
+    return peer->asked_ms + PAUSE_MS_MIN + slow_ms;
+}
+
+bool upstream_ask_paused(struct upstream *upstream, bool may_wait)
+{
     ASSERT(upstream);
-    struct upstream_peer *longest = NULL;
+    struct upstream_peer *first = NULL;
     int64_t now_ms = loop_now_ms(upstream->loop);
 
     for (int i = 0; i < upstream->peers_end; i++) {
         struct upstream_peer *peer = &upstream->peers[i];
         if (peer->is_used && peer->is_named && links_count(peer) == 0 &&
-            now_ms - peer->asked_ms >= PAUSE_MS_MIN + ASKED_PART * peer->took_ms &&
-            (!longest || peer->asked_ms < longest->asked_ms))
-            longest = peer;
+            (!first || may_ask_at(peer) < may_ask_at(first)))
+            first = peer;
     }
-    if (!longest)
+    if (!first || may_ask_at(first) > now_ms + (may_wait ? PAUSE_MS_MIN : 0))
         return false;
-    link_open(longest, &longest->links[0]);
+    if (may_ask_at(first) > now_ms)
+        upstream_wake_at(upstream, may_ask_at(first));
+    else
+        link_open(first, &first->links[0]);
     return true;
 }
 

@@ -12,7 +12,7 @@ import time
 
 import httpx
 import pytest
-from shop import ROOT, Person, accepted, new_email, new_key, one_process, patiently, program, refused, until
+from shop import ROOT, Person, accepted, new_email, new_key, one_process, program, refused, until
 
 SETTING = re.compile(r'^SETTING\((\w+), (\w+), "([^"]*)"', re.M)
 SETTINGS_TABLE = SETTING.findall((ROOT / "contracts/settings.tbl").read_text())
@@ -296,8 +296,7 @@ def test_what_is_in_flight_is_answered_before_the_end(new_shop):
     shop = new_shop().start()
     customer, sku = shop.customer(), shop.staff.new_sku()
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        # Of a SKU that Orders has not heard of yet it asks Products; who finds all places for that taken hears 503, and asks again.
-        answers = [pool.submit(patiently, lambda: customer.place(sku, "late", wait=10)) for _ in range(5)]
+        answers = [pool.submit(customer.place, sku, "late", wait=10) for _ in range(5)]
         until(
             lambda: len(accepted(customer.get("/orders"))["items"]) == 5, what="five orders at work"
         )

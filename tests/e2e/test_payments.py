@@ -6,7 +6,7 @@ import json
 import uuid
 
 import pytest
-from shop import accepted, new_key, patiently, refused, until
+from shop import accepted, new_key, refused, until
 
 SECRET = "a secret that only the provider and the shop know"
 SETTINGS = {"PAYMENT_TIMEOUT": "3s", "PAYMENT_SIMULATOR_SECRET": SECRET}
@@ -52,11 +52,7 @@ def played(shop, staff):
     person = shop.customer()
     skus = {token: staff.new_sku(on_hand=10, price=1000) for token in TOKENS}
     with concurrent.futures.ThreadPoolExecutor(len(TOKENS)) as pool:
-        # Apart, prices that Orders has not heard of yet are asked for, by half of its workers at most: 503 to the others.
-        answers = {
-            token: pool.submit(patiently, lambda token=token: person.place([(skus[token], 2)], token))
-            for token in TOKENS
-        }
+        answers = {token: pool.submit(person.place, [(skus[token], 2)], token) for token in TOKENS}
         return person, {token: (answers[token].result(), skus[token]) for token in TOKENS}
 
 

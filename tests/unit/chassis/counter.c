@@ -24,48 +24,19 @@ int counter_handled(const struct counter *counter)
     return __atomic_load_n(&counter->handled, __ATOMIC_RELAXED);
 }
 
-/* ---- the gate ---- */
-
-static void pass_gate(struct counter *counter)
-{
-    lock_take(&counter->lock);
-    counter->at_gate++;
-    cond_wake_all(&counter->changed);
-    while (counter->gate_shut)
-        cond_wait(&counter->changed, &counter->lock);
-    counter->at_gate--;
-    lock_drop(&counter->lock);
-}
-
-static void turn_gate(struct counter *counter, bool shut)
-{
-    lock_take(&counter->lock);
-    counter->gate_shut = shut;
-    cond_wake_all(&counter->changed);
-    lock_drop(&counter->lock);
-}
-
-void counter_shut_gate(struct counter *counter) { turn_gate(counter, true); }
-void counter_open_gate(struct counter *counter) { turn_gate(counter, false); }
-
-void counter_wait_gate(struct counter *counter, int count)
-{
-    lock_take(&counter->lock);
-    while (counter->at_gate < count)
-        cond_wait(&counter->changed, &counter->lock);
-    lock_drop(&counter->lock);
-}
-
 /* ---- handlers ---- */
 
 /* What a note makes a handler do besides. */
 static err behave(struct counter *counter, struct call *call, str note)
 {
     __atomic_fetch_add(&counter->handled, 1, __ATOMIC_RELAXED);
-    if (str_equal(note, STR("huge")))
+    bool has_turn = call->turn && call->turn->has_place;
+    if (str_equal(note, STR("huge")) || (has_turn && str_equal(note, STR("asks-huge"))))
         arena_alloc(call->arena, HUGE_BYTES, 1);
     if (str_equal(note, STR("gate")))
-        pass_gate(counter);
+        counter_pass_gate(counter);
+    if (str_starts(note, STR("asks")) && !count_down(counter, KNOB_KNOWN))
+        return counter_ask(counter, call);
     if (str_equal(note, STR("fail")))
         return fail(call->arena, STOCK_CONFLICT, "as the note says");
     if (str_equal(note, STR("broken")))
@@ -595,6 +566,7 @@ static void close_all(void *subject)
     counter_open_gate(counter);
     counter_close(counter);
     workers_close(counter->own_workers);
+    places_done(&counter->places);
     cond_done(&counter->changed);
     lock_done(&counter->lock);
 }
@@ -616,6 +588,7 @@ struct counter *counter_open_with(struct test *t, struct workers *workers)
         counter->house.workers = workers;
     lock_init(&counter->lock);
     cond_init(&counter->changed);
+    places_init(&counter->places, 1, COUNTER_LINE_MAX);
     counter->config =
         (struct service_config){ .spec = &counter_spec,
                                  .schema = &counter_schema,

@@ -18,6 +18,7 @@
  * A `note` in the body (or the SKU of a GET) says what else happens: see enum knob. Its reactions
  * to StockReserved write the event's key and number down; the key says what else happens. */
 #pragma once
+#include "chassis/places.h"
 #include "chassis/service_inside.h"
 #include "gen/counter.sql.h"
 #include "gen/orders.h"
@@ -49,10 +50,11 @@ enum knob {
     KNOB_REFUSE,   /* a reaction to a key "refused…" fails for good */
     KNOB_AWAY,     /* a reaction to a key "away…" finds the database away */
     KNOB_MOVED,    /* the write of a reaction to a key "moved…" finds another version */
+    KNOB_KNOWN,    /* a handler with the note "asks" need not ask any more */
     KNOBS
 };
 
-enum { COUNTER_HEARD_MAX = 8192, COUNTER_KEY_MAX = 40 };
+enum { COUNTER_HEARD_MAX = 8192, COUNTER_KEY_MAX = 40, COUNTER_LINE_MAX = 2 };
 
 struct counter_heard {
     struct uuid id;
@@ -73,8 +75,9 @@ struct counter {
     int handled;      /* how often a handler or reaction began; atomic */
     struct lock lock;
     struct cond changed;
-    bool gate_shut; /* a handler with the note "gate" waits while it is */
+    bool gate_shut; /* a handler with the note "gate" or "asks" waits while it is */
     int at_gate;
+    struct places places; /* with whom the note "asks" leads to: one at a time */
 
     /* The events of orders.v1 that another service hears of it. */
     struct counter_heard heard[COUNTER_HEARD_MAX];
@@ -131,6 +134,10 @@ err counter_settle(struct counter *counter, struct uuid id, const char *state, i
 void counter_shut_gate(struct counter *counter);
 void counter_open_gate(struct counter *counter);
 void counter_wait_gate(struct counter *counter, int count);
+void counter_pass_gate(struct counter *counter);
+
+/* Takes the one place there is, and passes the gate with it. */
+err counter_ask(struct counter *counter, struct call *call);
 
 /* Announces events of a key, as one write of a job. */
 void counter_announce(struct counter *counter, const char *key, int64_t first, int64_t last);

@@ -403,6 +403,102 @@ TEST(of_settling_and_time_one_wins_and_its_answer_stands_for_all)
     CHECK(settled > 0);
 }
 
+/* ---- many who ask a neighbour ---- */
+
+static bool is_line(struct counter *counter, int count)
+{
+    lock_take(&counter->places.lock);
+    bool is_so = counter->places.line_count == count;
+    lock_drop(&counter->places.lock);
+    return is_so;
+}
+
+static bool one_waits(void *counter) { return is_line(counter, 1); }
+static bool two_wait(void *counter) { return is_line(counter, 2); }
+
+/* Two threads, and a neighbour that takes one call at a time: `*first` is with it. */
+static struct counter *asking_counter(struct test *t, struct inline_pending **first)
+{
+    struct counter *counter = counter_open_with(t, workers_open("asking", 2, 8));
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    counter_start(counter);
+    counter_shut_gate(counter);
+    *first = counter_send(&user, "/counters/mug", "first", counter_body(counter, 1, "asks"));
+    counter_wait_gate(counter, 1);
+    return counter;
+}
+
+TEST(who_finds_no_place_with_a_neighbour_waits_for_one_without_a_thread)
+{
+    struct inline_pending *first;
+    struct counter *counter = asking_counter(t, &first);
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    const char *asks = counter_body(counter, 1, "asks");
+    struct inline_pending *second = counter_send(&user, "/counters/tea", "second", asks);
+    struct inline_pending *third = counter_send(&user, "/counters/jar", "third", asks);
+    CHECK(inline_until(two_wait, counter));
+    CHECK_STATUS(counter_add(counter, &user, "cup", 1), 200); /* the other thread is free */
+    CHECK_PROBLEM(counter_post(&user, "/counters/pot", "fourth", asks), 503,
+                  "upstream.unavailable"); /* the line is full */
+    counter_open_gate(counter);
+    CHECK_STATUS(inline_wait(first), 200);
+    CHECK_STATUS(inline_wait(second), 200);
+    CHECK_STATUS(inline_wait(third), 200);
+    CHECK_STATUS(counter_post(&user, "/counters/pot", "fourth", asks), 200);
+    CHECK_INT(counter_value(counter, "tea") + counter_value(counter, "jar"), 2);
+}
+
+TEST(a_place_that_is_not_needed_any_more_goes_to_the_next)
+{
+    struct inline_pending *first;
+    struct counter *counter = asking_counter(t, &first);
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    const char *asks = counter_body(counter, 1, "asks");
+    struct inline_pending *second = counter_send(&user, "/counters/tea", "second", asks);
+    CHECK(inline_until(one_waits, counter));
+    struct inline_pending *third = counter_send(&user, "/counters/jar", "third", asks);
+    CHECK(inline_until(two_wait, counter));
+    counter_set(counter, KNOB_KNOWN, 1); /* for the second */
+    counter_open_gate(counter);
+    CHECK_STATUS(inline_wait(first), 200);
+    CHECK_STATUS(inline_wait(second), 200);
+    CHECK_STATUS(inline_wait(third), 200);
+    CHECK_INT(counter->places.taken, 0);
+}
+
+TEST(who_is_late_leaves_or_ends_over_its_ceiling_gives_its_place_to_the_next)
+{
+    struct inline_pending *first;
+    struct counter *counter = asking_counter(t, &first);
+    struct inline_client user = counter_user(counter, CUSTOMER);
+    struct inline_pending *late = inline_send(&user, "GET", "/brief/asks", NULL, STR_NONE);
+    CHECK(inline_until(one_waits, counter));
+    struct inline_pending *leaves =
+        counter_send(&user, "/counters/tea", "leaves", counter_body(counter, 1, "asks"));
+    CHECK(inline_until(two_wait, counter));
+    inline_leave(leaves);
+    sleep_until(clock_mono_us() + 250 * MS); /* the deadline of the first */
+    counter_open_gate(counter);
+    CHECK_STATUS(inline_wait(first), 200);
+    CHECK_PROBLEM(inline_wait(late), 504, "call.deadline");
+    CHECK_PROBLEM(inline_wait(leaves), 499, "call.cancelled");
+
+    counter_shut_gate(counter);
+    first = counter_send(&user, "/counters/mug", "again", counter_body(counter, 1, "asks"));
+    counter_wait_gate(counter, 1);
+    struct inline_pending *huge =
+        counter_send(&user, "/counters/tea", "huge", counter_body(counter, 1, "asks-huge"));
+    CHECK(inline_until(one_waits, counter));
+    struct inline_pending *last =
+        counter_send(&user, "/counters/jar", "last", counter_body(counter, 1, "asks"));
+    CHECK(inline_until(two_wait, counter));
+    counter_open_gate(counter);
+    CHECK_PROBLEM(inline_wait(huge), 413, "call.too_large");
+    CHECK_STATUS(inline_wait(last), 200);
+    CHECK_STATUS(inline_wait(first), 200);
+    CHECK_INT(counter->places.taken, 0);
+}
+
 /* ---- who is looked at ---- */
 
 TEST(a_call_that_waits_is_in_flight_until_it_has_its_answer)

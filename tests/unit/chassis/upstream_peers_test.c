@@ -67,6 +67,27 @@ TEST(one_that_is_back_is_not_left_alone_for_as_long_as_it_was_away)
     fixture_close(fixture);
 }
 
+TEST(who_comes_just_after_a_refusal_waits_for_the_next_look)
+{
+    const char *url = str_z(t->arena, str_format(t->arena, "unix:%s/next.sock", test_folder(t)));
+    struct gate *gate = gate_open(t, url, NULL);
+    CHECK_INT(gate_ask(gate_request(gate, "GET", "/echo")), 503);
+    int64_t took_us = 0;
+    for (int i = 0; i < 20 && took_us < 50 * TIME_MS; i++) { /* a busy machine may be late to ask */
+        int64_t began_us = clock_mono_us();
+        CHECK_INT(gate_ask(gate_request(gate, "GET", "/echo")), 503);
+        took_us = clock_mono_us() - began_us;
+    }
+    CHECK(took_us >= 50 * TIME_MS);
+
+    struct fixture *fixture = fixture_of(t);
+    fixture->config.address = str_of_z(url);
+    fixture_start(fixture);
+    CHECK_INT(gate_ask(gate_request(gate, "GET", "/echo")), 200);
+    gate_close(gate);
+    fixture_close(fixture);
+}
+
 TEST(more_requests_than_a_connection_takes_open_another)
 {
     struct fixture *fixture = fixture_open(t);
