@@ -34,6 +34,7 @@ struct relay {
     struct arena *arena;      /* of one pass */
     struct arena *drop_arena; /* of the deletion in flight */
     struct write *drop;       /* the deletion in flight, or NULL */
+    bool drop_ended;          /* it is on disk, and to be forgotten */
     int64_t *under_way; /* positions published and not yet acked: open addressing; 0 is free, -1 was
                            freed */
     int under_way_count;
@@ -168,16 +169,29 @@ static void drop_done(struct write *write, enum write_end end, err outcome)
     const struct outbox_acked *dropped = write->subject;
     ASSERT(end == WRITE_DONE);
     lock_take(&relay->lock);
-    for (size_t i = 0; i < dropped->count; i++) {
-        if (outcome == OK)
-            drop_under_way(relay, outbox_position(dropped->ids[i]));
-        else
+    relay->drop_ended = outcome == OK;
+    relay->drop_after_us = 0;
+    if (outcome != OK) {
+        for (size_t i = 0; i < dropped->count; i++)
             relay->acked[relay->acked_count++] = dropped->ids[i];
+        relay->drop = NULL;
+        relay->drop_after_us = clock_mono_us() + SCAN_US;
     }
-    relay->drop = NULL;
-    relay->drop_after_us = outcome == OK ? 0 : clock_mono_us() + SCAN_US;
     cond_wake_one(&relay->wake);
     lock_drop(&relay->lock);
+}
+
+/* What is deleted is forgotten by the thread that reads, between two reads: a snapshot from before
+ * the deletion still has it, and it would be sent again. With the lock held. */
+static void forget_dropped(struct relay *relay)
+{
+    if (!relay->drop_ended)
+        return;
+    const struct outbox_acked *dropped = relay->drop->subject;
+    for (size_t i = 0; i < dropped->count; i++)
+        drop_under_way(relay, outbox_position(dropped->ids[i]));
+    relay->drop_ended = false;
+    relay->drop = NULL;
 }
 
 static bool can_drop(const struct relay *relay)
@@ -276,6 +290,9 @@ static bool publish_some(struct relay *relay)
     struct bus_event *events = NULL;
     size_t count = 0;
     arena_reset(relay->arena);
+    lock_take(&relay->lock);
+    forget_dropped(relay);
+    lock_drop(&relay->lock);
     err error = read_unsent(relay, &events, &count);
     if (error != OK)
         LOG(LOG_WARN, "relay.failed", LOG_TEXT("service", str_of_z(relay->service->spec->name)),
@@ -349,6 +366,7 @@ static void relay_run(void *subject)
     while (!relay->stopping) {
         bool sends = !is_shared || may_send(relay);
         __atomic_store_n(&relay->sends, sends, __ATOMIC_RELAXED);
+        forget_dropped(relay);
         bool scans = relay->under_way_count > 0 || relay->unsure || (is_shared && sends);
         if (scans || relay->poked)
             scan_again(relay, &scan_us);
@@ -358,8 +376,9 @@ static void relay_run(void *subject)
         else if (!relay->stopping)
             rest(relay, scans, scan_us);
     }
-    while (relay->drop)
+    while (relay->drop && !relay->drop_ended)
         cond_wait(&relay->wake, &relay->lock);
+    forget_dropped(relay);
     lock_drop(&relay->lock);
     lease_give_up(&relay->lease, relay->service->writer);
 }
