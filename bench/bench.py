@@ -497,41 +497,43 @@ class Latency:
         return float(number) * {"us": 1, "ms": 1000, "s": 1e6}[unit]
 
 
-def flood(duka, seconds):
-    """Sign-ins from 64 connections, as fast as they are answered: how many came in, and the most memory meanwhile."""
+def flood(duka, seconds, watch):
+    """Sign-ins from 64 connections, as fast as they are answered: how many came in, of how many. Calls `watch` meanwhile."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "30s", "-s",
                str(HERE / "signin.lua"), f"http://127.0.0.1:{duka.port}/", "--", "bench-0@example.com", duka.PASSWORD]
-    wave, most = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), 0
+    wave = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while wave.poll() is None:
-        most = max(most, pss_kib(duka.process.pid))
+        watch()
         time.sleep(0.1)
     told = wave.communicate()[0]
     answers = int(re.search(r"(\d+) requests in", told).group(1))
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    return answers - (int(refused.group(1)) if refused else 0), answers, most
+    good = answers - (int(refused.group(1)) if refused else 0)
+    if good == 0:
+        raise RuntimeError(f"nobody of {answers} came in")
+    return good, answers
 
 
 PASSWORD_LANES, ARGON2_MIB = 2, 19
 
 
 def bench_flood(folder, options):
-    """Reads while sign-ins flood, against quiet; and memory in the flood."""
+    """Reads while sign-ins flood, against quiet; and memory in another flood, for to measure it holds up the one measured."""
     duka = Duka(Path(folder) / "flood", SERVER_CORE, PASSWORD_LANES=str(PASSWORD_LANES))
     duka.start()
     try:
         duka.seed(1000, 1)
-        quiet, flooded, most = [], [], 0
+        quiet, flooded = [], []
         for _ in range(options.rounds):
             quiet.append(Latency(duka.port, options.seconds, 1000).p99_us())
             reads = Latency(duka.port, options.seconds, 1000)
-            good, answers, memory = flood(duka, options.seconds)
+            good, answers = flood(duka, options.seconds, lambda: None)
             flooded.append(reads.p99_us())
-            most = max(most, memory)
-            if good == 0:
-                raise RuntimeError(f"nobody of {answers} came in")
+        memory = []
+        flood(duka, options.seconds, lambda: memory.append(pss_kib(duka.process.pid)))
         print(f"the last flood: {answers} sign-ins, {good} let in, the others told when to come back")
         held = report("read p99 while sign-ins flood / quiet", flooded, quiet, 2.0)
-        return at_most("memory in the flood (PSS)", most / 1024, PASSWORD_LANES * ARGON2_MIB + 20, "MiB") and held
+        return at_most("memory in the flood (PSS)", max(memory) / 1024, PASSWORD_LANES * ARGON2_MIB + 20, "MiB") and held
     finally:
         duka.stop()
 

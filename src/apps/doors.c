@@ -12,6 +12,7 @@
 #include "chassis/tls_files.h"
 #include "chassis/version.h"
 #include "os/process.h"
+#include "os/spare.h"
 #include "os/workers.h"
 
 enum {
@@ -214,6 +215,7 @@ static int64_t ask_oldest(void *workers) { return workers_queue_age_us(workers);
 static int64_t ask_threads(void *workers) { return workers_stats_of(workers).threads; }
 static int64_t ask_busy(void *workers) { return workers_stats_of(workers).busy; }
 static int64_t ask_refused(void *workers) { return workers_stats_of(workers).refused; }
+static int64_t ask_late(void *spare) { return spare_late_count(spare); }
 static int64_t ask_loop(void *loop) { return loop_busy_us(loop); }
 
 static void ask_pool(struct workers *workers, const char *pool, bool on)
@@ -233,6 +235,8 @@ static void ask_gauges(struct doors *self, bool on)
 
     ask_pool(house->workers, "requests", on);
     ask_pool(house->password_lanes, "passwords", on);
+    if (house->spare)
+        metric_ask(METRIC_POOL_LATE, "passwords", on ? ask_late : NULL, house->spare);
     metric_ask(METRIC_LOOP_BUSY, NULL, on ? ask_loop : NULL, self->loop);
 }
 

@@ -4,6 +4,7 @@
 #include "apps/neighbours.h"
 #include "chassis/obs.h"
 #include "gen/listeners.h"
+#include "os/spare.h"
 #include "os/workers.h"
 
 #include <string.h>
@@ -87,9 +88,11 @@ static err open_house(struct shop *shop, struct arena *arena, const struct shop_
                                 (int)conf_int(conf, CONF_QUEUE_MAX)),
         .auth = auth_open(&auth),
     };
-    if (has(shop, SHOP_USERS))
-        shop->house.password_lanes =
-            workers_open("password", (int)conf_int(conf, CONF_PASSWORD_LANES), PASSWORDS_QUEUE_MAX);
+    if (has(shop, SHOP_USERS)) {
+        int lanes = (int)conf_int(conf, CONF_PASSWORD_LANES);
+        shop->house.password_lanes = workers_open("password", lanes, PASSWORDS_QUEUE_MAX);
+        shop->house.spare = spare_open("hash", lanes);
+    }
     return OK;
 }
 
@@ -252,6 +255,7 @@ void shop_close(struct shop *shop)
         return;
     ASSERT(!shop->started);
     workers_close(shop->house.password_lanes);
+    spare_close(shop->house.spare);
     workers_close(shop->house.workers);
     for (int i = shop->places_count; i-- > 0;)
         shop->places[i].member->close(shop->places[i].self);

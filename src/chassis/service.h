@@ -18,6 +18,7 @@ struct house {
     const struct conf *conf;
     struct workers *workers;        /* requests */
     struct workers *password_lanes; /* password hashes: few, 19 MiB each */
+    struct spare *spare; /* where they are computed, while that is fast enough; or NULL */
     struct auth *auth;
     struct bus *bus; /* NULL: none; events wait in the outbox, and none come */
 };

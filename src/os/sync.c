@@ -111,9 +111,18 @@ static void machine_cond_wake_all(struct cond *cond)
     ASSERT(rc == 0);
 }
 
+/* Our threads hand work to each other. One that is woken does not push aside the one that woke it:
+ * where cores are short, writers then find whole batches instead of single writes. (Refused in some
+ * sandboxes, which costs only that.) */
+static void be_a_batch_thread(void)
+{
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){ 0 });
+}
+
 static void *machine_thread_main(void *subject)
 {
     struct thread *thread = subject;
+    be_a_batch_thread();
     (void)pthread_setname_np(pthread_self(), thread->name); /* only a name: may fail */
     thread->run(thread->subject);
     return NULL;
@@ -128,14 +137,6 @@ static void signals_to_block(sigset_t *set)
     sigfillset(set);
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         sigdelset(set, kept[i]);
-}
-
-/* Our threads hand work to each other. One that is woken does not push aside the one that woke it:
- * where cores are short, writers then find whole batches instead of single writes. (Refused in some
- * sandboxes, which costs only that.) */
-static void be_a_batch_thread(pthread_t thread)
-{
-    (void)pthread_setschedparam(thread, SCHED_BATCH, &(struct sched_param){ 0 });
 }
 
 static struct thread *machine_thread_start(const char *name, void (*run)(void *), void *subject)
@@ -162,7 +163,6 @@ static struct thread *machine_thread_start(const char *name, void (*run)(void *)
     rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
     ASSERT(rc == 0);
     (void)pthread_attr_destroy(&attr);
-    be_a_batch_thread(thread->pthread);
     return thread;
 }
 
@@ -281,6 +281,12 @@ void thread_join(struct thread *thread)
 {
     ASSERT(thread);
     sync_now->thread_join(thread);
+}
+
+void thread_be_last(void)
+{
+    if (sync_now == &sync_machine) /* who refuses it costs speed in a flood, and nothing else */
+        (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &(struct sched_param){ 0 });
 }
 
 void sleep_until(int64_t deadline_us) { sync_now->sleep_until(deadline_us); }

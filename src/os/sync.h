@@ -75,6 +75,11 @@ struct thread *thread_start(const char *name, void (*run)(void *subject), void *
 /* Waits for its end and frees it. */
 void thread_join(struct thread *);
 
+/* From here on the calling thread computes only when no other thread wants the processor, and is
+ * put aside at once by one that does (SCHED_IDLE of sched(7)). For good: without privilege there is
+ * no way back. In the simulator this means nothing. */
+void thread_be_last(void);
+
 /* Sleeps until the monotonic time. */
 void sleep_until(int64_t deadline_us);
 

@@ -1,9 +1,9 @@
 /* What each call of contracts/users/v1/users.proto does: read, decide, hand over one write. */
 #include "chassis/audit.h"
+#include "chassis/hashing.h"
 #include "chassis/message.h"
 #include "chassis/obs.h"
 #include "chassis/request.h"
-#include "chassis/trace_call.h"
 #include "gen/users.h"
 #include "services/users/inside.h"
 #include "services/users/store.h"
@@ -37,26 +37,6 @@ static err fail_wait(struct call *call, time_us wait)
     return error;
 }
 
-static err hash_in_span(struct arena *arena, str password, const uint8_t salt[PASSWORD_SALT_BYTES],
-                        str *out)
-{
-    struct span span;
-    span_begin_here(&span, SPAN_INTERNAL, STR("password hash"));
-    err error = password_hash(arena, password, salt, out);
-    trace_tell_error(&span, error);
-    span_end(&span);
-    return error;
-}
-
-static bool verify_in_span(str hash, str password)
-{
-    struct span span;
-    span_begin_here(&span, SPAN_INTERNAL, STR("password verify"));
-    bool is_right = password_verify(hash, password);
-    span_end(&span);
-    return is_right;
-}
-
 /* The hash of a password that the policy takes. Slow: on a password lane only. */
 static err hash_password(struct users *self, struct call *call, ProtobufCBinaryData field,
                          str email_key, unsigned roles, str *out)
@@ -67,7 +47,7 @@ static err hash_password(struct users *self, struct call *call, ProtobufCBinaryD
     uint8_t salt[PASSWORD_SALT_BYTES];
     call_random(call, salt, sizeof salt);
     call_read_end(call); /* nobody else waits for its connection meanwhile */
-    return hash_in_span(call->arena, password, salt, out);
+    return hashing_hash(self->house->spare, call->arena, password, salt, out);
 }
 
 struct account_form {
@@ -212,7 +192,7 @@ static err check_credentials(struct users *self, struct call *call, const Users_
 
     str password = password_normal(call->arena, text_of(in->password));
     str hash = found ? user->password_hash : password_hash_of_nobody();
-    if (!verify_in_span(hash, password) || !found) {
+    if (!hashing_verify(self->house->spare, hash, password) || !found) {
         count_failure(self, call, &pace);
         return fail(call->arena, CREDENTIALS_INVALID, "the address or the password is not right");
     }
@@ -460,7 +440,7 @@ err users_change_password(struct users *self, struct call *call,
     time_us wait = throttle_wait(self->throttle, key, &self->failures_rule, call->now);
     if (wait > 0)
         return fail_wait(call, wait);
-    if (!verify_in_span(user->password_hash,
+    if (!hashing_verify(self->house->spare, user->password_hash,
                         password_normal(call->arena, text_of(in->old_password)))) {
         throttle_count(self->throttle, key, &self->failures_rule, call->now);
         return fail_field(call->arena, PASSWORD_WRONG, STR("/old_password"),
