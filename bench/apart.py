@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 
-from peers import APPS, PORT, Duka, cpu_us, pss_kib, wait_for
+from peers import APPS, PORT, Database, Duka, cpu_us, pss_kib, wait_for
 
 SERVICES = ("users", "products", "orders")
 PROGRAMS = (*SERVICES, "gateway")
@@ -85,3 +85,32 @@ class DukaApart(Duka):
                 return
             time.sleep(0.05)
         raise RuntimeError("the shop does not come to rest")
+
+
+class DukaApartOnPostgresql(DukaApart):
+    """The same four programs, each service on a database of its own of one PostgreSQL, whose CPU counts."""
+
+    def __init__(self, folder, core, port=PORT, database_port=PORT + 22, **settings):
+        super().__init__(folder, core, port, **settings)
+        self.database = Database(folder, core, database_port)
+
+    def start(self, poll_s=0.02):
+        self.database.start(*SERVICES)
+        keys = self.folder / "keys"
+        keys.mkdir(exist_ok=True)
+        (keys / "bench").write_text(secrets.token_urlsafe(32))
+        self.settings.update({f"DATABASE_URL_{name.upper()}": self.database.url(name) for name in SERVICES}, KEYS_DIR=str(keys))
+        self.env = {**os.environ, **self.settings, "DATA_DIR": str(self.folder / "data")}
+        self.dukactl("migrate")
+        super().start(poll_s)
+
+    def stop(self):
+        super().stop()
+        self.database.stop()
+
+    def cpu_us(self):
+        return super().cpu_us() + self.database.cpu_us()
+
+    def ask(self, service, sql):
+        rows = [row.split("|") for row in self.database.psql(sql, service).split()]
+        return [tuple(int(cell) if cell.isdigit() else cell for cell in row) for row in rows]

@@ -25,7 +25,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 
-from apart import DukaApart
+from apart import DukaApart, DukaApartOnPostgresql
 from events import bench_events
 from gateways import DukaGateway, Envoy, NginxProxy, Service, status_of
 from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
@@ -630,6 +630,12 @@ def bench_postgresql(folder, options):
     return order_against_go(folder, options, duka, "order on PostgreSQL, 256 connections / Go on PostgreSQL", 256, 1 / 2)
 
 
+def bench_apart_postgresql(folder, options):
+    """The same by four programs that push events to each other, through the gateway: their CPU and the server's."""
+    apart = DukaApartOnPostgresql(Path(folder) / "apart", SERVER_CORE, port=PORT + 30)
+    return order_against_go(folder, options, apart, "order apart on PostgreSQL, 256 connections / Go on PostgreSQL", 256, 1 / 2)
+
+
 def bench_hot_postgresql(folder, options):
     """A flash sale on PostgreSQL with three shops on the same databases, against the same orders spread over a thousand."""
     duka = DukaOnPostgresql(Path(folder) / "hot", SERVER_CORE)
@@ -668,8 +674,8 @@ def bench_statements(folder, options):
 
 BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_order64, "batch": bench_batch,
            "hot": bench_hot, "postgresql": bench_postgresql, "hot-postgresql": bench_hot_postgresql,
-           "statements": bench_statements, "signin": bench_signin, "idle": bench_idle, "inner": bench_inner,
-           "tracing": bench_tracing,
+           "apart-postgresql": bench_apart_postgresql, "statements": bench_statements,
+           "signin": bench_signin, "idle": bench_idle, "inner": bench_inner, "tracing": bench_tracing,
            "proxy": bench_proxy, "apart": bench_apart, "idle-apart": bench_idle_apart, "sweep": bench_sweep,
            "flood": bench_flood, "million": bench_million, "events": bench_events}
 
