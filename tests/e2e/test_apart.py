@@ -2,6 +2,7 @@
 and refuse. Without a broker here (the direct bus); with brokers, PostgreSQL and replicas in tests/wire/test_apart.py."""
 
 import base64
+import concurrent.futures
 import hashlib
 import hmac
 import http.client
@@ -17,7 +18,7 @@ import time
 
 import httpx
 import pytest
-from shop import SERVICES, ROOT, Shop, accepted, free_port, items, new_key, program, refused, until
+from shop import SERVICES, ROOT, Shop, accepted, free_port, items, new_key, program, refused, told, until
 
 IDENTITY = "X-Duka-Identity"
 
@@ -350,6 +351,15 @@ def test_each_service_is_backed_up_by_itself_and_restored_and_the_shop_goes_on(t
         accepted(customer.place(sku), 201)
         staff.http, staff.door = shop.http, shop.url
         assert staff.levels(sku) == (10, 2, 8)
+
+
+def test_many_at_once_order_what_orders_has_not_heard_of(tmp_path):
+    """Without a bus it hears of no price and asks Products for each, two at a time: the others wait for their turn."""
+    with Shop(tmp_path / "data", apart=True, BUS_URL="local:", WORKERS=4) as shop:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=1000)
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            answers = list(pool.map(lambda _: customer.place(sku, wait=None), range(96)))
+        assert {answer.status_code for answer in answers} == {202}, [told(answer) for answer in answers if answer.status_code != 202][:5]
 
 
 def test_events_wait_in_the_outbox_where_no_broker_is_named(tmp_path):
