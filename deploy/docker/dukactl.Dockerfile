@@ -20,7 +20,7 @@ LABEL org.opencontainers.image.title="dukactl" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.base.name="scratch"
 COPY --from=build /image/root /
-COPY --from=build --chown=65532:65532 /image/data /data
+COPY --from=build --chown=65532:65532 /image/user /
 ENV DATA_DIR=/data SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 WORKDIR /data
