@@ -35,6 +35,7 @@ struct running {
     const struct conf *conf;
     struct disk_lock *lock;
     const struct confine *confine; /* NULL: SANDBOX is off, or the kernel has no Landlock */
+    int landlock;                  /* the ABI of the kernel that holds it */
     struct observe *observe;
     int argc;
     char *const *argv;
@@ -259,9 +260,16 @@ static void tell_confined(struct running *self, const struct confine *confine, b
         LOG(LOG_WARN, "sandbox.ports_open", LOG_NUMBER("landlock", abi),
             LOG_NUMBER("needs", ABI_WITH_PORTS), LOG_TEXT("setting", STR("SANDBOX")));
     self->confine = confine;
-    LOG(LOG_INFO, "sandbox.entered", LOG_NUMBER("landlock", abi),
-        LOG_TEXT("listens", confine_ports_text(self->arena, &confine->rules.listens)),
-        LOG_TEXT("connects", confine_ports_text(self->arena, &confine->rules.connects)));
+    self->landlock = abi;
+}
+
+/* Once all runs: who reads the log of a start that failed finds one line, which says why. */
+static void tell_entered(const struct running *self)
+{
+    if (self->confine)
+        LOG(LOG_INFO, "sandbox.entered", LOG_NUMBER("landlock", self->landlock),
+            LOG_TEXT("listens", confine_ports_text(self->arena, &self->confine->rules.listens)),
+            LOG_TEXT("connects", confine_ports_text(self->arena, &self->confine->rules.connects)));
 }
 
 /* Either a fault of ours, or somebody who has come in: the name says what was tried. */
@@ -359,6 +367,7 @@ static int run(struct running *self)
         loop_on_signal(self->loop, SIGHUP, on_hangup, self);
         self->watch = watch_start(self->loop, self->conf, on_hangup, self);
         doors_ready(self->doors);
+        tell_entered(self);
         tell_manager(self, STR("READY=1"));
     } else if (self->doors) {
         begin_closing(self);

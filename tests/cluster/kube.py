@@ -103,6 +103,16 @@ class Kube:
         with self.proxied(scheme + service, namespace) as url, httpx.Client(trust_env=False, timeout=30) as client:
             return client.request(method, url + path, **rest)
 
+    @contextlib.contextmanager
+    def forwarded(self, service, namespace):
+        """The URL of one pod of a Service. Requests arrive as they were sent; the API server's way takes `Authorization` away."""
+        words = [self.kubectl, "-n", namespace, "port-forward", f"service/{service}", ":http"]
+        with subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield "http://" + re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())[0]
+            finally:
+                process.terminate()
+
     # ---- pods ----
 
     def pods(self, app, namespace=SHOP):
@@ -133,13 +143,15 @@ def is_ready(pod):
 
 
 def why(pod):
-    """What a pod says of why it does not run: a line for each of its containers that waits or ended."""
+    """What a pod says of why it does not run: a line for each of its containers that waits or ended. Whoever was ended says the last
+    line of the log that it wrote while it ran; a start that failed has one line only."""
     lines = []
     for one in pod["status"].get("containerStatuses", []):
         waiting = one.get("state", {}).get("waiting", {})
         for ended in (one.get("state", {}).get("terminated"), one.get("lastState", {}).get("terminated")):
             if ended and ended.get("exitCode"):
-                lines.append(f"{ended.get('reason')}: {(ended.get('message') or '').strip()}")
+                said = (ended.get("message") or "").strip()
+                lines.append(f"{ended['reason']}: {said if ended['reason'] == 'Error' else said.split(chr(10))[-1]}")
         if waiting:
             lines.append(f"{waiting.get('reason')}: {waiting.get('message', '')}")
     return lines

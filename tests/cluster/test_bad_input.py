@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 import yaml
-from kube import DEPLOY, is_ready, why
+from kube import DEPLOY, block, is_ready, why
 from shop import until
 
 SPACE, APP = "shop-bad", "users-service"
@@ -97,6 +97,8 @@ def test_a_key_of_a_secret_is_missing(clean, database, tell):
     secret(clean, "users-db-secret", another="x")
     clean.apply(manifest())
     tell(says(clean, "CreateContainerConfigError", "couldn't find key db_url in Secret shop-bad/users-db-secret"))
+    shown = clean.sh(block("look").replace("-n shop", f"-n {SPACE}")).stdout
+    assert "CreateContainerConfigError" in shown and "couldn't find key db_url in Secret shop-bad/users-db-secret" in shown
     clean.patch("secret", "users-db-secret", {"data": {"db_url": url}}, namespace=SPACE)
     clean.until_ready(APP, 1, SPACE)
 

@@ -4,11 +4,14 @@ TLS on both sides between the programs, by certificates of the tests' own in pla
 import os
 import pathlib
 import secrets
+import shutil
 
+import httpx
 import pytest
 import yaml
-from conftest import APPS
-from shop import accepted
+from conftest import ADMIN, APPS
+from load import PASSWORD, Customer
+from shop import Person, accepted
 
 SPACE, SERVICES = "shop-dev", ("users", "products", "orders")
 
@@ -16,7 +19,8 @@ SPACE, SERVICES = "shop-dev", ("users", "products", "orders")
 def volume(kube, service):
     """On a cluster of ours, which has no storage of its own: a folder of the node, that the pods' user may write."""
     folder = pathlib.Path(kube.kubeconfig).parents[1] / "run/var/lib/kubelet" / f"{SPACE}-{service}"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of another run
+    folder.mkdir()
     os.chown(folder, 65532, 65532)
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{SPACE}-{service}"},
             "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain",
@@ -47,7 +51,7 @@ def dev(kube):
     """In a namespace of its own, with Secrets of its own."""
     kube.run("delete", "namespace", SPACE, "--ignore-not-found", "--wait", seconds=120)
     given = [secret("duka-inner-secret", inner_key=secrets.token_hex(32)), secret("duka-bus-secret", bus_password=secrets.token_hex(32)),
-             secret("users-keys-secret", one=secrets.token_urlsafe(32))]
+             secret("users-keys-secret", one=secrets.token_urlsafe(32)), secret("users-admin-secret", email=ADMIN, password=PASSWORD)]
     volumes = [volume(kube, service) for service in SERVICES] if kube.is_ours else []
     kube.apply("---\n".join(yaml.safe_dump(one) for one in [*volumes, *objects_of(kube, given)]))
     yield kube
@@ -91,11 +95,11 @@ def test_the_programs_know_each_other_by_certificates(dev, authority):
     given = [certificate(service) for service in (*SERVICES, "gateway")]
     dev.apply("---\n".join(yaml.safe_dump(one) for one in objects_of(dev, given, "mtls-cert-manager")))
     stands(dev)
-    person = {"email": "joe@shop.example", "password": "correct horse battery"}
-    ask(dev, "/users", {**person, "name": "Joe"}, 201)
-    token = ask(dev, "/users/login", person)["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    assert accepted(dev.call("gateway-service", SPACE, "GET", "/orders", headers=headers))["items"] == []
-    assert accepted(dev.call("gateway-service", SPACE, "GET", "/products"))["items"] == []
+    with dev.forwarded("gateway-service", SPACE) as url, httpx.Client(trust_env=False, timeout=30) as client:
+        sku = Person(client, url, ADMIN, PASSWORD).log_in().new_sku()
+        customer = Customer.new(client, url)
+        order = accepted(customer.place(sku), 201)
+        customer.order_becomes(order["id"], status="confirmed", payment_status="captured")
+        assert Person(client, url, ADMIN, PASSWORD).log_in().levels(sku) == (100, 1, 99)
     assert dev.call("users-service", SPACE, "GET", keys).status_code >= 400, "in clear"
     assert dev.call("users-service", SPACE, "GET", keys, scheme="https:").status_code >= 400, "without a certificate"

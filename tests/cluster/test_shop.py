@@ -44,6 +44,12 @@ def test_the_line_of_the_document_answers(kube, shop, deployed):
     assert '"items":[' in kube.sh(block("answer"), **deployed).stdout
 
 
+def test_an_overlay_is_shown_before_it_is_applied(kube, shop):
+    told = kube.sh(block("overlay")).stdout
+    assert "horizontalpodautoscaler.autoscaling/users-service created (server dry run)" in told
+    assert kube.items("hpa") == [], "nothing was done"
+
+
 def test_every_deployment_has_three_pods_that_are_ready(kube, shop):
     for app in APPS:
         kube.until_ready(app, 3)

@@ -257,6 +257,17 @@ class Kubernetes(unittest.TestCase):
                 urls = {found["data"]["BUS_URL"].split(":")[0] for found in made if found["metadata"]["name"] == "duka-environment"}
                 self.assertEqual(urls, {{"kafka": "kafka", "rabbitmq": "amqp", "sqs": "sqs"}.get(name, "direct")})
 
+    # ---- the document ----
+
+    def test_each_line_for_a_shell_is_run_by_the_tests_of_the_cluster(self):
+        text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+        tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests/cluster").glob("*.py"))
+        run = set(re.findall(r'block\("(\w+)"\)', tests)) | {"users", "products", "orders", "gateway"}  # conftest.py, one after the other
+        blocks = re.findall(r"^```(\w+) ?(.*)\n", text, re.M)
+        self.assertEqual([name for kind, name in blocks if kind == "sh" and name not in run], [])
+        self.assertEqual([kind for kind, name in blocks if kind != "sh" and kind != "yaml"], [])
+        self.assertGreater(len(blocks), 15)
+
     # ---- rewriting by nginx, as text: no controller of it runs here ----
 
     def test_the_rewriting_of_nginx_on_twenty_paths(self):
