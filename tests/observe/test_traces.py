@@ -67,7 +67,7 @@ def test_an_order_is_one_trace_in_jaeger(apart, jaeger, tmp_path, tell):
                 "send orders.v1.OrderPlaced", "process products.v1.StockReserved", "payment authorize",
                 "payment capture"} <= names(spans, "duka-orders")
         assert {"process orders.v1.OrderPlaced", "send products.v1.StockReserved"} <= names(spans, "duka-products")
-        kinds = {span.name.split()[0]: span.kind for span in spans if span.name.split()[0] in ("send", "process")}
+        kinds = {span.name.split()[0]: span.kind for span in spans if re.match(r"(send|process) \w+\.v1\.", span.name)}
         assert kinds == {"send": "producer", "process": "consumer"}
         for span in spans:
             if span.name == "payment authorize":
@@ -109,6 +109,18 @@ def test_each_try_of_a_payment_is_a_span_and_one_without_an_answer_failed(jaeger
         assert [span.tags["duka.payment.outcome"] for span in tries][0] == "unknown" and len(tries) > 1
         assert tries[0].failed and tries[0].tags["error.type"] == "payment.unknown"
         assert tries[-1].tags["duka.payment.outcome"] == "authorized" and not tries[-1].failed
+
+
+def test_the_mail_about_an_order_is_sent_in_its_trace(jaeger, tmp_path):
+    with Shop(tmp_path / "data", **jaeger.settings()) as shop:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=1)
+        trace_id, headers = new_trace()
+        accepted(place(customer, sku, headers), 201)
+        spans = jaeger.trace_with(trace_id, lambda found: "send mail" in names(found) and is_captured(found))
+        assert unconnected(spans, headers) == []
+        mail = only(spans, "duka-users", "send mail")
+        assert mail.kind == "client" and mail.tags["duka.mail.kind"] == "order_confirmed" and not mail.failed
+        assert customer.email not in str([span.tags for span in spans])
 
 
 @pytest.mark.whole

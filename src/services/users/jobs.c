@@ -1,6 +1,6 @@
 #include "services/users/jobs.h"
 #include "chassis/obs.h"
-#include "chassis/trace.h"
+#include "chassis/trace_call.h"
 #include "services/users/inside.h"
 #include "services/users/store.h"
 
@@ -126,9 +126,11 @@ err users_make_first_admin(void *subject, struct call *call)
 struct mail_job *users_new_mail(struct call *call, enum mail_kind kind)
 {
     struct mail_job *job = arena_new(call->arena, struct mail_job);
-    *job = (struct mail_job){
-        .id = call_new_id(call), .kind = kind, .created_at = call->now, .due_at = call->now
-    };
+    *job = (struct mail_job){ .id = call_new_id(call),
+                              .kind = kind,
+                              .created_at = call->now,
+                              .due_at = call->now,
+                              .traceparent = trace_is_on() ? call->traceparent : STR_NONE };
     return job;
 }
 
@@ -258,14 +260,21 @@ static void settle_mail(struct users *self, struct call *call, struct mail_job *
     call_write(call, hopeless ? store_drop_mails : store_put_off_mails, job);
 }
 
-/* What a mail says, and to whom, is nobody's business. */
-static void tell_mail(struct span *span, const struct mail_job *job, enum mailer_verdict verdict)
+/* In the trace of what it is sent for. What it says, and to whom, is nobody's business. */
+static void tell_mail(const struct trace_place *place, const struct mail_job *job,
+                      enum mailer_verdict verdict)
 {
-    span_text(span, "duka.mail.kind", str_of_z(mail_kind_word(job->kind)));
-    span_number(span, "duka.mail.tries", job->tries + 1);
-    if (verdict != MAILER_SENT)
-        span_fail(span, verdict == MAILER_REFUSED ? STR("refused") : STR("later"));
-    span_end(span);
+    bool failed = verdict != MAILER_SENT;
+    struct span span;
+    if (!span_is_kept(&place->here, place->since_us, failed))
+        return;
+    span_begin_late(&span, &place->here, place->parent_id, SPAN_CLIENT, "users", STR("send mail"),
+                    place->since_us, failed);
+    span_text(&span, "duka.mail.kind", str_of_z(mail_kind_word(job->kind)));
+    span_number(&span, "duka.mail.tries", job->tries + 1);
+    if (failed)
+        span_fail(&span, verdict == MAILER_REFUSED ? STR("refused") : STR("later"));
+    span_end(&span);
 }
 
 err users_run_mail(void *subject, struct call *call, struct uuid id)
@@ -286,13 +295,12 @@ err users_run_mail(void *subject, struct call *call, struct uuid id)
     }
     str why;
     TRY(write_mail(self, call, job, &user, &mail));
-    struct trace_context trace = trace_root();
-    struct span span;
-    span_begin(&span, &trace, SPAN_CLIENT, "users", STR("send mail"));
+    struct trace_place place;
+    (void)trace_begin_part(&place, call->arena, job->traceparent); /* it goes no further */
     lanes_away(call);
     enum mailer_verdict verdict = mailer_send(self->mailer, call->arena, &mail, &why);
     lanes_back(call);
-    tell_mail(&span, job, verdict);
+    tell_mail(&place, job, verdict);
     settle_mail(self, call, job, verdict, why);
     return OK;
 }

@@ -39,6 +39,7 @@ struct mail_job {
     str reason;         /* a word of Orders */
     int32_t tries;
     time_us created_at, due_at;
+    str traceparent; /* of what it is sent for, as trace_carry has it; none: without a trace */
 };
 
 enum { MAIL_REFUSED_TRIES_MAX = 3 };

@@ -243,14 +243,15 @@ update api_keys set used_at = $2 where id = $1 and (used_at is null or used_at <
 
 -- mail_insert: run
 -- id uuid, kind text, user_id uuid?, email_key text, about uuid?, total_minor int64, currency currency?, reason text,
--- tries int32, created_at time, due_at time
-insert into mail_jobs (id, kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+-- tries int32, created_at time, due_at time, traceparent text?
+insert into mail_jobs (id, kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at, traceparent)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- mail_by_id: maybe
 -- id uuid -> kind text, user_id uuid?, email_key text, about uuid?, total_minor int64, currency currency?, reason text,
--- tries int32, created_at time, due_at time
-select kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at from mail_jobs where id = $1;
+-- tries int32, created_at time, due_at time, traceparent text?
+select kind, user_id, email_key, about, total_minor, currency, reason, tries, created_at, due_at, traceparent from mail_jobs
+where id = $1;
 
 -- mails_due: many
 -- now time, limit_rows int32 -> id uuid

@@ -23,7 +23,8 @@ err store_find_mail(struct call *call, struct uuid id, struct mail_job *out, boo
                               .reason = row.reason,
                               .tries = row.tries,
                               .created_at = row.created_at,
-                              .due_at = row.due_at };
+                              .due_at = row.due_at,
+                              .traceparent = row.traceparent };
     if (!mail_kind_of(row.kind, &out->kind))
         return fail(call->arena, DB_NEWER, "mail_jobs has a kind that this version does not know");
     return OK;
@@ -86,7 +87,8 @@ err store_add_mail(struct tx *tx, const struct mail_job *job)
                                    .reason = job->reason.ptr ? job->reason : STR(""),
                                    .tries = job->tries,
                                    .created_at = job->created_at,
-                                   .due_at = job->due_at };
+                                   .due_at = job->due_at,
+                                   .traceparent = job->traceparent };
     return sql_mail_insert(tx, &row, NULL);
 }
 
