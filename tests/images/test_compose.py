@@ -9,6 +9,7 @@ import time
 
 import httpx
 import pytest
+import yaml
 from engine import image, podman
 from shop import Person, accepted, new_email, until
 
@@ -24,6 +25,31 @@ def compose(folder, *words, seconds=900, check=True):
     return done
 
 
+def is_done(folder, name, condition):
+    if condition == "service_completed_successfully":
+        told = state(folder, name)["State"]
+        assert told["Status"] != "exited" or told["ExitCode"] == 0, name
+        return told["Status"] == "exited"
+    assert condition == "service_healthy"
+    return podman("healthcheck", "run", state(folder, name)["Id"], check=False).returncode == 0
+
+
+def start(folder):
+    """Everything, each after what it depends on, and once the file's conditions hold. podman-compose leaves conditions out on podman
+    4.3, and has podman start again what one waits for, which it refuses for a container that has ended (migrate)."""
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    waits = {name: told.get("depends_on", {}) for name, told in services.items()}
+    started = set()
+    while started != set(services):
+        names = [name for name in services if name not in started and set(waits[name]) <= started]
+        assert names, "a circle"
+        compose(folder, "up", "-d", "--no-build", "--no-deps", *names)
+        for name in names:
+            for condition in {told[name]["condition"] for told in waits.values() if name in told}:
+                until(lambda name=name, condition=condition: is_done(folder, name, condition), 180, f"{name}: {condition}")
+        started |= set(names)
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """The whole set, started as the document says; gives the folder that it was started from."""
@@ -36,7 +62,7 @@ def shop(tmp_path_factory):
     subprocess.run([project / "scripts" / "compose-secrets"], check=True, capture_output=True)
     folder = project / "deploy" / "docker"
     try:
-        compose(folder, "up", "-d", "--no-build")
+        start(folder)
         yield folder
     finally:
         for name in (*OURS, "migrate", "postgresql", "rabbitmq"):
@@ -66,7 +92,8 @@ def test_an_order_goes_through_all_of_it(shop):
         sku = admin.new_sku(on_hand=3)
         customer = Person(http, "http://127.0.0.1:3000", new_email(), "correct horse battery")
         accepted(customer.post("/users", json={"email": customer.email, "password": customer.password}), 201)
-        order = accepted(customer.log_in().place(sku), 201)
+        placed = customer.log_in().place(sku)
+        order = accepted(placed, 202 if placed.status_code == 202 else 201)  # a busy machine settles it after the answer
         customer.order_becomes(order["id"], seconds=30, status="confirmed")
         assert admin.levels(sku)[2] == 2
 
@@ -118,4 +145,4 @@ def test_it_comes_back_with_all_it_had(shop):
         admin = Person(http, "http://127.0.0.1:3000", "owner@shop.example", "a long first password")
         body = {"email": admin.email, "password": admin.password}
         until(lambda: admin.post("/users/login", json=body).status_code == 200, 60, "Users is back")
-        assert len(accepted(admin.log_in().get("/orders"))["items"]) == 1
+        assert len(accepted(admin.log_in().get("/orders?scope=all"))["items"]) == 1
