@@ -22,14 +22,14 @@ static int compare_entries(const void *a, const void *b, void *entries_of)
 /* Where the keys stand, all in one statement. */
 static err read_heads(struct tx *tx, struct inbox_batch *batch)
 {
-    struct sql_inbox_head *params =
-        arena_array(tx->arena, struct sql_inbox_head, batch->keys_count);
-    struct sql_inbox_head_row *rows =
-        arena_array(tx->arena, struct sql_inbox_head_row, batch->keys_count);
+    struct sql_inbox_head_lock *params =
+        arena_array(tx->arena, struct sql_inbox_head_lock, batch->keys_count);
+    struct sql_inbox_head_lock_row *rows =
+        arena_array(tx->arena, struct sql_inbox_head_lock_row, batch->keys_count);
     bool *found = arena_array(tx->arena, bool, batch->keys_count);
     for (size_t i = 0; i < batch->keys_count; i++)
-        params[i] = (struct sql_inbox_head){ batch->keys[i].topic, batch->keys[i].key };
-    TRY(sql_tx_inbox_head_each(tx, params, batch->keys_count, rows, found));
+        params[i] = (struct sql_inbox_head_lock){ batch->keys[i].topic, batch->keys[i].key };
+    TRY(sql_tx_inbox_head_lock_each(tx, params, batch->keys_count, rows, found));
     for (size_t i = 0; i < batch->keys_count; i++) {
         batch->keys[i].head_before = batch->keys[i].head = found[i] ? rows[i].number : 0;
         batch->keys[i].ended = false;

@@ -20,6 +20,12 @@ delete from dead_letters where position($1 in payload) > 0;
 -- text bytes
 delete from inbox_held where position($1 in payload) > 0;
 
+-- inbox_head_lock: maybe each
+-- topic text, key text -> number int64
+-- A replica that applies the same event waits here, and then sees that it was applied. Else it would read the head before, and the
+-- rows after the other's commit, and find what it is to do impossible.
+select number from inbox_heads where topic = $1 and key = $2 for update;
+
 -- inbox_head_insert: run
 -- topic text, key text, number int64, ended int64, at time
 -- `ended` is the time, so that a head that moves has no index to go with it. Where another replica was first it fails, and the batch

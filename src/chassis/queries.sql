@@ -108,8 +108,13 @@ select count(*) as rows_count, (select at from outbox order by position limit 1)
 
 -- ---- inbox ----
 
--- inbox_head: maybe each
+-- inbox_head: maybe
 -- topic text, key text -> number int64
+select number from inbox_heads where topic = $1 and key = $2;
+
+-- inbox_head_lock: maybe each
+-- topic text, key text -> number int64
+-- Inside a batch: on PostgreSQL it locks the row, so that what is read after it is not older than it.
 select number from inbox_heads where topic = $1 and key = $2;
 
 -- inbox_head_insert: run

@@ -1,6 +1,7 @@
 """The whole shop on PostgreSQL under load, while the server, the connections and the shop itself are ended again and again. Then
 its books are checked, per order, against what clients were told. SEED=n plays a schedule again."""
 
+import concurrent.futures
 import signal
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from books import check_books, read_books_of_postgresql
 from conftest import WHOLE
 from rush import Run
-from shop import Shop, seeded, until
+from shop import Shop, accepted, seeded, until
 from tcp_proxy import Proxy
 
 ROUNDS = 8 if WHOLE else 2
@@ -189,3 +190,44 @@ def test_one_replica_becomes_four_and_one_again_on_a_broker(kind, running, postg
         for other in run.others:
             other.kill()
         broker.forget(given["BUS_PREFIX"])
+
+
+# What another replica does that applies a parcel's event: it has the rows, waits until somebody waits for them, and commits.
+OTHER_REPLICA = """
+begin;
+select 1 from inbox_heads where topic = 'orders.v1' and key = '{order}' for update;
+select 1 from stock where sku = '{sku}' for update;
+do $$ begin
+    for i in 1..1000 loop
+        exit when exists (select 1 from pg_locks where not granted);
+        perform pg_sleep(0.01);
+    end loop;
+end $$;
+update inbox_heads set number = number + 1 where topic = 'orders.v1' and key = '{order}';
+update holds set shipped = quantity where order_id = '{order}';
+update stock set on_hand = on_hand - 3, reserved = reserved - 3 where sku = '{sku}';
+commit;
+"""
+
+
+def test_an_event_that_another_replica_applies_meanwhile_is_no_dead_letter(postgres, tmp_path):
+    """Were its head read before, its rows after the other's commit, it would look as if nothing were left to ship."""
+    prefix = "meanwhile_"
+    settings = postgres.prepare(prefix, password="a password")
+    Shop(tmp_path / "migrate", **settings).dukactl("migrate")
+
+    def waiting(service, table):
+        return postgres.rows(f"(select count(*) from {table})", f"duka_{prefix}{service}")[0]["count"]
+
+    with Shop(tmp_path / "data", **settings) as shop, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        customer, sku = shop.customer(), shop.staff.new_sku(on_hand=5)
+        order = accepted(customer.place([(sku, 3)]), 201)
+        customer.order_becomes(order["id"], payment_status="captured")
+        until(lambda: waiting("orders", "outbox") == 0, 30, "all events of the order to be heard")
+        other = pool.submit(postgres.psql, OTHER_REPLICA.format(sku=sku, order=order["id"]), f"duka_{prefix}products")
+        until(lambda: waiting("products", "pg_locks where mode = 'RowShareLock' and relation = 'stock'::regclass"), 10, "its lock")
+        accepted(shop.staff.fulfil(order["id"]))
+        other.result()
+        until(lambda: waiting("orders", "outbox") == 0, 30, "the event to be heard")
+        assert waiting("products", "dead_letters") == 0 and shop.staff.levels(sku) == (2, 0, 2), shop.log_tail()
+    postgres.forget(prefix)
