@@ -97,11 +97,12 @@ static err open_house(struct shop *shop, struct arena *arena, const struct shop_
 }
 
 /* There is somebody whom events can reach. */
-static bool has_bus(const struct shop *shop, const struct conf *conf)
+static bool has_bus(const struct shop *shop, const struct shop_config *config)
 {
-    if (has(shop, SHOP_SERVICES))
+    str url = conf_text(config->conf, CONF_BUS_URL);
+    if (has(shop, SHOP_SERVICES) || config->bus)
         return true;
-    return shop->places_count > 0 && !str_starts(conf_text(conf, CONF_BUS_URL), STR("local:"));
+    return shop->places_count > 0 && !str_starts(url, STR("local:"));
 }
 
 /* What cannot be right, whatever else is set. */
@@ -119,14 +120,15 @@ static err check_settings(const struct shop *shop, struct arena *arena, const st
 }
 
 /* A service by itself serves what it can alone, and says what it lacks. */
-static void tell_what_is_missing(const struct shop *shop, const struct conf *conf)
+static void tell_what_is_missing(const struct shop *shop, const struct shop_config *config)
 {
+    const struct conf *conf = config->conf;
     if (has(shop, SHOP_SERVICES) || shop->places_count == 0)
         return;
     if (conf_text(conf, CONF_INNER_KEY).len == 0)
         LOG(LOG_WARN, "inner.no_key", LOG_TEXT("setting", STR("INNER_KEY")),
             LOG_TEXT("words", STR("no other program of the shop is believed")));
-    if (!has_bus(shop, conf))
+    if (!has_bus(shop, config))
         LOG(LOG_WARN, "bus.none", LOG_TEXT("setting", STR("BUS_URL")),
             LOG_TEXT("words", STR("local: does not leave this process: events wait here until a "
                                   "broker is named")));
@@ -145,9 +147,20 @@ static unsigned elsewhere(const struct shop *shop)
 
 static err open_house_bus(struct shop *shop, struct arena *arena, const struct shop_config *config)
 {
-    TRY(open_bus(arena, config->conf, config->faults, has(shop, SHOP_SERVICES), &shop->house.bus));
+    if (config->bus)
+        shop->house.bus = config->bus;
+    else
+        TRY(open_bus(arena, config->conf, config->faults, has(shop, SHOP_SERVICES),
+                     &shop->house.bus));
     ask_bus(shop->house.bus, true);
     return OK;
+}
+
+static struct client *way_to(struct shop *shop, const struct shop_config *config,
+                             enum shop_part service)
+{
+    return config->way_to ? config->way_to(config->self, service)
+                          : neighbours_client(shop->neighbours, service);
 }
 
 static err open_neighbours(struct shop *shop, struct arena *arena, const struct shop_config *config)
@@ -155,31 +168,33 @@ static err open_neighbours(struct shop *shop, struct arena *arena, const struct 
     unsigned services = elsewhere(shop);
     if (services == 0)
         return OK;
-    ASSERT(config->loop);
-    TRY(neighbours_open(arena, config->conf, config->loop, shop->house.auth, services,
-                        &shop->neighbours));
+    ASSERT(config->loop || config->way_to);
+    if (!config->way_to)
+        TRY(neighbours_open(arena, config->conf, config->loop, shop->house.auth, services,
+                            &shop->neighbours));
     if (services & SHOP_USERS)
-        shop->follower =
-            follower_open(shop->house.auth, neighbours_client(shop->neighbours, SHOP_USERS));
+        shop->follower = follower_open(shop->house.auth, way_to(shop, config, SHOP_USERS));
     return OK;
 }
 
 /* A client of a service, wherever it is; NULL where the member does not ask it. */
-static struct client *client_for(struct shop *shop, const struct shop_member *member,
-                                 enum shop_part part, const char *name)
+static struct client *client_for(struct shop *shop, const struct shop_config *config,
+                                 const struct shop_member *member, enum shop_part part,
+                                 const char *name)
 {
     if (!(member->calls & part))
         return NULL;
     if (shop->parts & part)
         return client_open_inline(shop_service(shop, str_of_z(name)));
-    return neighbours_client(shop->neighbours, part);
+    return way_to(shop, config, part);
 }
 
-static err open_place(struct shop *shop, struct arena *arena, struct shop_place *place)
+static err open_place(struct shop *shop, struct arena *arena, const struct shop_config *config,
+                      struct shop_place *place)
 {
     const struct shop_member *member = place->member;
-    TRY(member->open(arena, &shop->house, client_for(shop, member, SHOP_USERS, "users"),
-                     client_for(shop, member, SHOP_PRODUCTS, "products"), &place->self));
+    TRY(member->open(arena, &shop->house, client_for(shop, config, member, SHOP_USERS, "users"),
+                     client_for(shop, config, member, SHOP_PRODUCTS, "products"), &place->self));
     place->service = member->service(place->self);
     return OK;
 }
@@ -188,12 +203,12 @@ static err open_all(struct shop *shop, struct arena *arena, const struct shop_co
 {
     TRY(check_settings(shop, arena, config->conf));
     TRY(open_house(shop, arena, config));
-    tell_what_is_missing(shop, config->conf);
-    if (has_bus(shop, config->conf))
+    tell_what_is_missing(shop, config);
+    if (has_bus(shop, config))
         TRY(open_house_bus(shop, arena, config));
     TRY(open_neighbours(shop, arena, config));
     for (int i = 0; i < shop->places_count; i++)
-        TRY(open_place(shop, arena, &shop->places[i]));
+        TRY(open_place(shop, arena, config, &shop->places[i]));
     return OK;
 }
 

@@ -13,6 +13,11 @@ struct shop_config {
     str name;                        /* of the program, for what it vouches for */
     struct loop *loop;               /* for calls to other programs; NULL where there are none */
     const struct bus_faults *faults; /* the bus's, for tests; may be NULL */
+    /* What a simulator puts in the place of brokers and sockets; NULL in programs. The bus is the
+     * shop's then, and a client its own who gets it. */
+    struct bus *bus;
+    struct client *(*way_to)(void *self, enum shop_part service);
+    void *self;
 };
 
 /* A service that runs here. */

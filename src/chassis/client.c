@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-/* One of the two. */
+/* One of the three. */
 struct client {
     struct arena *arena;
     struct service *neighbour;
     struct remote *remote;
+    struct client_way way;
 };
 
 static struct client_faults faults_now;
@@ -40,6 +41,14 @@ struct client *client_open_remote(const struct client_remote *remote)
     return client_new(NULL, remote_open(remote));
 }
 
+struct client *client_open_way(const struct client_way *way)
+{
+    ASSERT(way && way->call);
+    struct client *client = client_new(NULL, NULL);
+    client->way = *way;
+    return client;
+}
+
 void client_close(struct client *client)
 {
     if (!client)
@@ -54,6 +63,8 @@ err client_call(struct client *client, struct call *caller, const struct call_sp
     ASSERT(client && caller && spec && in && out);
     if (client->remote)
         return remote_call(client->remote, caller, spec, in, out);
+    if (client->way.call)
+        return client->way.call(client->way.self, caller, spec, in, out);
 
     enum client_fate fate = faults_now.fate ? faults_now.fate(faults_now.self, spec) : CLIENT_GOES;
     if (fate == CLIENT_AWAY)

@@ -27,6 +27,14 @@ struct client_remote {
 /* A client of a service in other processes. The caller closes it, when nobody calls any more. */
 struct client *client_open_remote(const struct client_remote *remote);
 
+/* The way to a service that a simulator makes: `call` is client_call. */
+struct client_way {
+    void *self;
+    err (*call)(void *self, struct call *caller, const struct call_spec *spec, const void *in,
+                const void **out);
+};
+struct client *client_open_way(const struct client_way *way);
+
 void client_close(struct client *client); /* accepts NULL */
 
 /* What a test does to inline calls: it may also sleep on the way. Nothing here is for programs. */

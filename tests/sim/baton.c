@@ -5,6 +5,7 @@
 #include "os/random.h"
 #include "os/sync.h"
 #include "tests/sim/fiber.h"
+#include "tests/sim/stream.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -21,7 +22,8 @@ enum {
     MONO_START_US = 1000 * 1000, /* not 0: that is "never" to some */
     SPURIOUS_ONE_IN = 64,        /* waits that end for no reason */
     NAME_BYTES = 24,
-    STEPS_ON_ABORT = 20
+    STEPS_ON_ABORT = 20,
+    VISITS_MAX = 8
 };
 
 /* As much as os/sync gives to a thread. */
@@ -52,6 +54,13 @@ static const char *const point_names[] = {
 /* What a thread waits for. */
 enum waits { WAITS_NOT, WAITS_LOCK, WAITS_COND, WAITS_JOIN, WAITS_SLEEP, WAITS_NO_MORE };
 
+/* Where a thread is: at home first, then at each process that it visits from there. */
+struct visit {
+    int process;
+    bool killed;     /* the process was, since it came */
+    jmp_buf *escape; /* to where it leaves then; NULL at home, where it ends, and outside */
+};
+
 /* A thread under the baton. Freed by baton_stop only: the trace names it. */
 struct runner {
     struct baton *run_of;
@@ -66,16 +75,9 @@ struct runner {
     bool is_main, is_joined;
     void (*run)(void *);
     void *subject;
-    bool inside;         /* a part of the process that may be killed */
-    bool killed;         /* it was */
-    int outside;         /* how deep in the test's own part */
-    jmp_buf *escape;     /* of a thread that only visits the process */
+    struct visit visits[VISITS_MAX];
+    int depth;           /* the visit that it is at */
     struct runner *next; /* of all */
-};
-
-/* xoshiro256**, seeded by splitmix64. */
-struct stream {
-    uint64_t words[4];
 };
 
 struct step {
@@ -114,36 +116,6 @@ static struct sigaction abort_before;
 static char destroyed; /* its address is the holder of a lock that is done */
 
 /* ---- Numbers ---- */
-
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static struct stream stream_of(uint64_t seed)
-{
-    struct stream stream;
-    for (int i = 0; i < 4; i++)
-        stream.words[i] = mix(seed += UINT64_C(0x9e3779b97f4a7c15));
-    return stream;
-}
-
-static uint64_t rotated(uint64_t x, int by) { return x << by | x >> (64 - by); }
-
-static uint64_t stream_next(struct stream *stream)
-{
-    uint64_t *s = stream->words;
-    uint64_t result = rotated(s[1] * 5, 7) * 9, shifted = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotated(s[3], 45);
-    return result;
-}
 
 static bool chance(uint64_t one_in) { return stream_next(&baton->schedule) % one_in == 0; }
 
@@ -343,62 +315,83 @@ static void bury(struct runner *runner)
     baton->dead_count++;
 }
 
-/* A killed thread ends wherever it is, with its stack as it is; one that visits goes home. */
+static struct visit *visit_of(struct runner *runner) { return &runner->visits[runner->depth]; }
+
+/* A thread whose home was killed ends, with its stack as it is; one that visits leaves. */
 static void leave_if_killed(struct runner *self)
 {
-    if (!self->killed || self->outside > 0)
+    const struct visit *visit = visit_of(self);
+    if (!visit->killed)
         return;
-    if (self->escape)
-        longjmp(*self->escape, 1);
+    if (visit->escape)
+        longjmp(*visit->escape, 1);
+    ASSERT(self->depth == 0);
     bury(self);
     fiber_leave(self->fiber, choose()->fiber);
 }
 
-bool baton_inside(void (*run)(void *subject), void *subject)
+static void begin_visit(struct runner *self, int process, jmp_buf *escape)
 {
-    struct runner *self = runner_in_hand();
-    ASSERT(!self->inside && !self->killed);
+    ASSERT(self->depth + 1 < VISITS_MAX && !visit_of(self)->killed);
+    self->depth++;
+    *visit_of(self) = (struct visit){ .process = process, .escape = escape };
+}
+
+/* True if it was killed meanwhile. */
+static bool end_visit(struct runner *self)
+{
+    bool was_killed = visit_of(self)->killed;
+    self->depth--;
+    leave_if_killed(self);
+    return was_killed;
+}
+
+bool baton_inside(int process, void (*run)(void *subject), void *subject)
+{
+    ASSERT(process != BATON_OUTSIDE);
     jmp_buf escape;
-    bool was_left = setjmp(escape) != 0;
-    if (!was_left) {
-        self->inside = true;
-        self->escape = &escape;
+    begin_visit(runner_in_hand(), process, &escape);
+    if (setjmp(escape) == 0)
         run(subject);
-    }
-    bool was_killed = self->killed;
-    self->inside = self->killed = false;
-    self->escape = NULL;
-    return !was_killed;
+    return !end_visit(runner_in_hand());
 }
 
 void baton_outside(void (*run)(void *subject), void *subject)
 {
     struct runner *self = runner_in_hand();
-    self->outside++;
+    begin_visit(self, BATON_OUTSIDE, NULL);
     run(subject);
-    self->outside--;
-    leave_if_killed(self);
+    (void)end_visit(self);
 }
 
-void baton_kill(void)
+int baton_process(void) { return visit_of(runner_in_hand())->process; }
+
+static void kill_of(struct runner *runner, int process)
+{
+    for (int i = 0; i <= runner->depth; i++)
+        if (runner->visits[i].process == process)
+            runner->visits[i].killed = true;
+}
+
+void baton_kill(int process)
 {
     struct runner *self = runner_in_hand();
+    ASSERT(process != BATON_OUTSIDE);
     for (int i = baton->live_count - 1; i >= 0; i--) {
         struct runner *runner = baton->live[i];
-        if (!runner->inside || runner->killed)
+        bool was_killed = visit_of(runner)->killed;
+        kill_of(runner, process);
+        if (runner == self || was_killed || !visit_of(runner)->killed)
             continue;
-        runner->killed = true;
-        if (runner == self || runner->outside > 0)
-            continue;
-        if (!runner->escape)
+        if (!visit_of(runner)->escape)
             bury(runner);
         else if (runner->waits != WAITS_NOT)
             ready_add(runner);
     }
     /* Who had ended by itself: the thread that was going to join it is no more. */
     for (struct runner *runner = baton->all; runner; runner = runner->next)
-        if (runner->inside && runner->waits == WAITS_NO_MORE)
-            runner->killed = true;
+        if (runner->waits == WAITS_NO_MORE)
+            kill_of(runner, process);
     leave_if_killed(self);
 }
 
@@ -566,7 +559,8 @@ static struct runner *runner_make(const char *name)
     struct runner *runner = calloc(1, sizeof(*runner));
     ASSERT(runner);
     runner->run_of = baton;
-    runner->inside = me && me->run_of == baton && me->inside && me->outside == 0;
+    if (me && me->run_of == baton)
+        runner->visits[0].process = visit_of(me)->process;
     runner->index = baton->runners_made++;
     (void)snprintf(runner->name, sizeof(runner->name), "%s", name);
     runner->next = baton->all;
@@ -638,7 +632,7 @@ static int64_t baton_mono_us(void)
 /* Of a thread by its place in the order of their start. */
 static int64_t drift_of(const struct runner *runner)
 {
-    if (baton->drift_us_max == 0 || !runner->inside || runner->outside > 0)
+    if (baton->drift_us_max == 0 || runner->visits[runner->depth].process == BATON_OUTSIDE)
         return 0;
     uint64_t number = mix(baton->seed ^ mix((uint64_t)runner->index + 1));
     return (int64_t)(number % (uint64_t)(2 * baton->drift_us_max)) - baton->drift_us_max;
@@ -718,7 +712,8 @@ static void runners_free(void)
 {
     for (struct runner *runner = baton->all, *next; runner; runner = next) {
         next = runner->next;
-        ASSERT(runner->is_main || runner->is_joined || runner->killed); /* else it was not joined */
+        bool was_killed = runner->visits[0].killed;
+        ASSERT(runner->is_main || runner->is_joined || was_killed); /* else it was not joined */
         fiber_free(runner->fiber);
         free(runner);
     }

@@ -21,7 +21,8 @@
 
 enum {
     BATON_THREADS_MAX = 256, /* at one time */
-    BATON_TRACE_MAX = 4096   /* steps that are kept for baton_trace_last */
+    BATON_TRACE_MAX = 4096,  /* steps that are kept for baton_trace_last */
+    BATON_OUTSIDE = 0        /* the test's own part, which nobody kills */
 };
 
 /* Takes over; the caller becomes the thread "main" and has the baton. Before any lock, condition or
@@ -37,26 +38,30 @@ void baton_stop(void);
  * the monotonic clock does not see. Jumps add up. */
 void baton_wall_jump(int64_t us);
 
-/* From now on the wall clock of each thread inside the process that may be killed is wrong by a
+/* From now on the wall clock of each thread inside a process that may be killed is wrong by a
  * time of its own, below `us_max`, behind or ahead: as if they lay on machines whose clocks drift
  * apart. */
 void baton_wall_drift(int64_t us_max);
 
-/* One process of the run may be killed: it has the threads that are started inside it. Runs `run`
- * inside; false if the process was killed meanwhile: then `run` was left in the middle, for ever,
- * as what it held. */
-bool baton_inside(void (*run)(void *subject), void *subject);
+/* Processes of the run (any number but BATON_OUTSIDE) may be killed: each has the threads that are
+ * started inside it. Runs `run` inside; false if that process was killed meanwhile: then `run` was
+ * left in the middle, for ever, as what it held. A thread of one process may visit another: where
+ * its own is killed meanwhile, it ends when it comes home. */
+bool baton_inside(int process, void (*run)(void *subject), void *subject);
 
-/* Runs `run` as the test's own part, on a thread of the process: there a killed thread still goes
- * on, and ends behind it. */
+/* Runs `run` as the test's own part, on a thread of a process: there a killed thread still goes on,
+ * and ends behind it. */
 void baton_outside(void (*run)(void *subject), void *subject);
 
-/* Kills the process: its threads never run again, and drop nothing. Called inside, it returns only
- * within baton_outside. What is started inside afterwards is another process. */
-void baton_kill(void);
+/* The process that the caller is inside now. */
+int baton_process(void);
 
-/* Whether a process of this run was killed: then threads are left that never end, and the machine's
- * process must not wait for them. */
+/* Kills a process: its threads never run again, and drop nothing. Called inside, it returns only
+ * within baton_outside. What is started inside afterwards is another process of that number. */
+void baton_kill(int process);
+
+/* Whether any process of this run was killed: then threads are left that never end, and that of the
+ * machine must not wait for them. */
 bool baton_has_killed(void);
 
 /* A number for the test's own decisions, from a stream that scheduling does not draw from. */

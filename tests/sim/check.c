@@ -167,9 +167,15 @@ static bool has_changed(struct check *check)
     return has;
 }
 
+/* The dead may hold what a reader of their books would wait for. */
+static bool can_look(const struct check *check)
+{
+    return check->db && world_is_whole(check->world);
+}
+
 void check_now(struct check *check)
 {
-    if (!check->db || !has_changed(check))
+    if (!can_look(check) || !has_changed(check))
         return;
     for (int i = 0; i < MOMENTS_COUNT; i++)
         look(check->moments[i], moments[i].rule);
@@ -204,7 +210,10 @@ bool check_is_moving(struct check *check, char *why, size_t room)
                 (size_t)snprintf(why + len, room - len, " %s: %lld;", names[i], (long long)count);
     }
     sqlite3_reset(check->moving);
-    return is_moving;
+    int on_their_way = world_backlog(check->world);
+    if (on_their_way > 0 && len < room)
+        snprintf(why + len, room - len, " events at the broker: %d;", on_their_way);
+    return is_moving || on_their_way > 0;
 }
 
 void check_tell_moving(struct check *check, int fd)
@@ -277,7 +286,7 @@ int check_bank_knows(struct check *check, const char *id)
     struct uuid uuid;
     bool is_id = uuid_parse(str_of_z(id), &uuid);
     ASSERT(is_id);
-    if (!check->db)
+    if (!can_look(check))
         return -1;
     sqlite3_bind_blob(check->bank, 1, uuid.bytes, sizeof uuid.bytes, SQLITE_TRANSIENT);
     int known = sqlite3_step(check->bank) == SQLITE_ROW ? sqlite3_column_int(check->bank, 0) : -1;
@@ -289,7 +298,7 @@ void check_plant_early(struct check *check) { check->planted_early = true; }
 
 void check_answer(struct check *check, const struct ask *ask, const struct reply *reply)
 {
-    if (!check->db)
+    if (!can_look(check))
         return;
     str subject = peek_text(reply->json, "subject");
     if (reply->status < 300 && peek(reply->json, "payment_status"))

@@ -21,6 +21,7 @@ enum {
 struct exchange {
     struct request request;
     struct client_of_shop *client;
+    struct program *program; /* that it is sent to */
     struct ask *ask;
     struct reply reply;
     struct lock lock;
@@ -135,7 +136,7 @@ static void tell_reply(const struct exchange *exchange)
 static void hear_answer(void *subject)
 {
     struct exchange *exchange = subject;
-    struct world *world = exchange->client->world;
+    struct program *program = exchange->program;
     int crashes_before = exchange->crashes_before;
     exchange->is_being_answered = true;
     read_reply(exchange);
@@ -147,7 +148,7 @@ static void hear_answer(void *subject)
     exchange->is_answered = true;
     cond_wake_all(&exchange->answered);
     lock_drop(&exchange->lock); /* from here on it may be gone */
-    world_answered(world, crashes_before);
+    world_answered(program, crashes_before);
 }
 
 /* Runs on the thread that answers: the books are looked at in the very moment. */
@@ -227,6 +228,7 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
 {
     struct arena *arena = arena_open(SIZE_MAX);
     struct exchange *exchange = arena_new(arena, struct exchange);
+    struct program *program = world_program(client->world, str_of_z(ask->path));
     ask->who = client->user;
     if (ask->key && !ask->kept)
         ask->kept = model_key_of(client->model, ask);
@@ -239,9 +241,10 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
     ask->version_seen = ask->order ? ask->order->version_seen : 0;
     note_wait(ask);
     *exchange = (struct exchange){ .client = client,
+                                   .program = program,
                                    .ask = ask,
                                    .stops_before = client->world->stops,
-                                   .crashes_before = client->world->crashes,
+                                   .crashes_before = program->crashes,
                                    .reply.sent_us = clock_mono_us() };
     lock_init(&exchange->lock);
     cond_init(&exchange->answered);
@@ -253,7 +256,7 @@ struct exchange *client_send(struct client_of_shop *client, struct ask *ask)
                ask->key ? ask->key : "", ask->prefer ? ask->prefer : "",
                ask->body ? ask->body : "");
     client->model->asked++;
-    if (world_hand(client->world, &exchange->request))
+    if (world_hand(program, &exchange->request))
         return exchange;
     story_tell("%s: nobody listens", client->name);
     client_done(exchange);
@@ -268,7 +271,7 @@ void client_done(struct exchange *exchange)
         return;
     cond_done(&exchange->answered);
     lock_done(&exchange->lock);
-    if (exchange->client->world->crashes == exchange->crashes_before)
+    if (exchange->program->crashes == exchange->crashes_before)
         arena_close(exchange->request.arena);
 }
 
@@ -277,8 +280,7 @@ const struct reply *client_reply(const struct exchange *exchange) { return &exch
 /* The shop was killed before it answered: nobody will. */
 static bool is_lost(const struct exchange *exchange)
 {
-    return !exchange->is_being_answered &&
-           exchange->client->world->crashes != exchange->crashes_before;
+    return !exchange->is_being_answered && exchange->program->crashes != exchange->crashes_before;
 }
 
 /* Nobody knows what became of it. */

@@ -263,12 +263,27 @@ static void lay_down(const struct kept *kept)
     ASSERT(code == 0);
 }
 
-int64_t crash_disk_crash(bool is_power_cut)
+/* Of a database: its file, its log. */
+static bool is_of(const struct kept *kept, const char *const *names, int names_count)
+{
+    const char *name = strrchr(kept->path, '/');
+    name = name ? name + 1 : kept->path;
+    for (int i = 0; i < names_count; i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(name, names[i], len) == 0 && strncmp(name + len, ".db", 3) == 0)
+            return true;
+    }
+    return names_count == 0;
+}
+
+int64_t crash_disk_crash(bool is_power_cut, const char *const *names, int names_count)
 {
     static const int chances[] = { 0, 1, 4, 7, 8 };
     int of_eight = chances[dice(5)];
     int64_t lost = 0;
     for (struct kept *kept = disk.files; kept; kept = kept->next) {
+        if (!is_of(kept, names, names_count))
+            continue;
         if (kept->is_removed && dice_one_in(2))
             make_new(kept);
         if (is_power_cut && !kept->keeps_all)

@@ -57,9 +57,9 @@ void crash_disk_cuts(int one_in);
 /* Whether this thread's last sync failed: its process is about to end. */
 bool crash_disk_has_failed_sync(void);
 
-/* What is left after all threads of the shop are gone; nobody has its files open any more. Tells
- * how many sectors were lost. */
-int64_t crash_disk_crash(bool is_power_cut);
+/* What is left of the databases of those names (none: of all) after all threads of their program
+ * are gone; nobody has their files open any more. Tells how many sectors were lost. */
+int64_t crash_disk_crash(bool is_power_cut, const char *const *names, int names_count);
 
 /* How many such operations there were. */
 int64_t crash_disk_ops(enum disk_op op);

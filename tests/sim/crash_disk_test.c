@@ -78,7 +78,7 @@ static int lost_after_crashes(struct test *t, const char *synchronous, bool is_p
         }
         CHECK_INT(sqlite3_exec(db, "begin; insert into t values (1, 'x')", NULL, NULL, NULL),
                   SQLITE_OK);
-        crash_disk_crash(is_power_cut);
+        crash_disk_crash(is_power_cut, NULL, 0);
     }
     for (int i = 0; i < ROUNDS; i++) /* only now, for the sake of the memory */
         sqlite3_close(killed[i]);
@@ -228,7 +228,7 @@ static void reads_last(struct test *t)
     CHECK_INT(add(writer), SQLITE_OK);
     CHECK_INT(sqlite3_close(writer), SQLITE_OK);
     CHECK_INT(sqlite3_close(reader), SQLITE_OK);
-    crash_disk_crash(true);
+    crash_disk_crash(true, NULL, 0);
     writer = open_at(t, path, "pragma synchronous=full");
     CHECK_INT(count_rows(writer), 1);
     sqlite3_close(writer);

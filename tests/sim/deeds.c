@@ -31,6 +31,8 @@ const char *const deed_names[DEEDS_COUNT] = {
     [DEED_KILLED_AT_COMMIT] = "killed-at-commit",
     [DEED_KILLED_AT_MESSAGE] = "killed-at-message",
     [DEED_KILLED_AT_ANSWER] = "killed-at-answer",
+    [DEED_KILLED_ALONE] = "killed-alone",
+    [DEED_KILLED_TOGETHER] = "killed-together",
 };
 
 void deeds_open(void) { memset(deeds, 0, sizeof deeds); }

@@ -31,6 +31,8 @@ enum deed {
     DEED_KILLED_AT_COMMIT,
     DEED_KILLED_AT_MESSAGE,
     DEED_KILLED_AT_ANSWER,
+    DEED_KILLED_ALONE, /* one service of those that run apart */
+    DEED_KILLED_TOGETHER,
     DEEDS_COUNT
 };
 

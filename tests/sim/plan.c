@@ -134,6 +134,11 @@ struct plan plan_of(uint64_t seed)
     plan.drift_us = between(&state, 1, 5) == 1 ? between(&state, 1, 2000) * ms : 0;
     plan.refused_one_in = between(&state, 1, 4) == 1 ? between(&state, 20, 200) : 0;
     plan.swizzles = between(&state, 1, 4) == 1 ? between(&state, 1, 3) : 0;
+    plan.is_apart = between(&state, 1, 4) == 1;
+    if (plan.is_apart) { /* what is revoked is heard a second later; letters lie in three places */
+        plan.suspends = false;
+        plan.refused_one_in = 0;
+    }
     return plan;
 }
 
@@ -151,6 +156,6 @@ struct plan plan_small(uint64_t seed)
     plan.restarts = plan.wall_jumps = plan.disk_faults = 0;
     plan.crashes = plan.disk_breaks = plan.cut_one_in = 0;
     plan.drift_us = plan.refused_one_in = plan.swizzles = 0;
-    plan.has_account = plan.suspends = plan.erases = plan.imports = false;
+    plan.has_account = plan.suspends = plan.erases = plan.imports = plan.is_apart = false;
     return plan;
 }

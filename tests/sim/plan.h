@@ -41,6 +41,7 @@ struct plan {
     bool suspends, erases; /* that account */
     bool imports;          /* staff import a file */
     bool captures_at_confirm;
+    bool is_apart; /* a program for each service, at a broker: one by one they are killed */
     int64_t hold_us;
     char settings[PLAN_SETTINGS_MAX][PLAN_SETTING_BYTES]; /* NAME=value */
     int settings_count;

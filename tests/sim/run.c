@@ -129,38 +129,60 @@ static void join_all(const struct plan *plan, struct cast *cast)
 
 /* ---- what happens to the shop ---- */
 
-/* A shop that is killed while it opens opens again. */
-static void open_shop(struct run *run, struct check *check)
+/* A program that is killed while it opens opens again. */
+static void open_program(struct run *run, struct program *program)
 {
-    while (!world_open(run->world)) {
-        world_bury(run->world, dice_one_in(2));
+    while (!world_open(program)) {
+        world_bury(program, dice_one_in(2));
         run->outcome.crashes++;
     }
-    check_open(check);
+}
+
+/* The books can be read while all are there. */
+static void open_books(struct run *run, struct check *check)
+{
+    if (world_is_whole(run->world))
+        check_open(check);
+}
+
+static void open_shop(struct run *run, struct check *check)
+{
+    for (int i = 0; i < run->world->programs_count; i++)
+        open_program(run, &run->world->programs[i]);
+    open_books(run, check);
 }
 
 /* Where ours is not the last connection, the databases keep their logs: as after a crash. False if
- * the shop was killed meanwhile. */
-static bool close_shop(struct run *run, struct check *check)
+ * it was killed meanwhile. */
+static bool close_program(struct program *program, struct check *check)
 {
     bool keeps_logs = dice_one_in(2);
-    if (!world_stop(run->world))
+    if (!world_stop(program))
         return false;
     if (!keeps_logs)
         check_close(check);
-    if (!world_close(run->world))
+    if (!world_close(program))
         return false;
     check_close(check);
     return true;
 }
 
-/* The shop was killed: opens it again on what its disk has kept; maybe it is killed once more while
- * it recovers. */
-static void recover(struct run *run, struct check *check)
+/* One after the other, whatever the others have for it. */
+static bool close_shop(struct run *run, struct check *check)
+{
+    bool is_closed = true;
+    for (int i = run->world->programs_count; i-- > 0;)
+        is_closed = close_program(&run->world->programs[i], check) && is_closed;
+    return is_closed;
+}
+
+/* A program was killed: opens it again on what its disk has kept; maybe it is killed once more
+ * while it recovers. */
+static void recover(struct run *run, struct check *check, struct program *program)
 {
     check_close(check);
     run->outcome.crashes++;
-    world_bury(run->world, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
+    world_bury(program, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
     if (run->scene && run->outcome.crashes == 1) {
         run->scene->ios_again = -run->world->points[CRASH_AT_IO];
@@ -168,32 +190,48 @@ static void recover(struct run *run, struct check *check)
     }
     if (!run->scene && fault_strikes(FAULT_KILL_AGAIN, 3))
         world_crash_at(run->world, CRASH_AT_IO, 1 + fault_number(0, 40));
-    open_shop(run, check);
+    open_program(run, program);
+    open_books(run, check);
 }
 
 /* Waits, and opens the shop again where it is killed meanwhile: a sync may fail at any time. */
 static void watch_for(struct run *run, struct check *check, int64_t us)
 {
     int64_t until_us = clock_mono_us() + us;
-    while (world_await_crash(run->world, until_us))
-        recover(run, check);
+    for (struct program *program; (program = world_await_crash(run->world, until_us));)
+        recover(run, check, program);
     world_check_bounds(run->world);
+}
+
+static struct program *any_program(struct world *world)
+{
+    return &world->programs[world->programs_count > 1 ? dice(world->programs_count) : 0];
 }
 
 static void restart(struct run *run, struct check *check)
 {
-    if (!close_shop(run, check)) {
-        recover(run, check);
+    struct program *program = any_program(run->world);
+    if (!close_program(program, check)) {
+        recover(run, check, program);
         return;
     }
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-    open_shop(run, check);
+    open_program(run, program);
+    open_books(run, check);
     run->outcome.restarts++;
 }
 
-/* Kills it at a point that comes soon. */
+/* Kills one at a point that comes soon, or, where they are several, all at once. */
 static void crash(struct run *run, struct check *check)
 {
+    bool is_apart = run->world->programs_count > 1;
+    if (is_apart && dice_one_in(5)) {
+        deed(DEED_KILLED_TOGETHER);
+        world_crash_all(run->world);
+        watch_for(run, check, 5 * TIME_SECOND);
+        return;
+    }
+    run->world->victim = is_apart ? any_program(run->world) : NULL;
     static const int counts[CRASH_POINTS_COUNT] = { 300, 40, 60, 80 };
     enum crash_point point = (enum crash_point)fault_number(0, CRASH_POINTS_COUNT);
     world_crash_at(run->world, point, 1 + fault_number(1, counts[point]));

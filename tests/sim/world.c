@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
+#include "tests/sim/broker.h"
 #include "tests/sim/deeds.h"
 #include "tests/sim/dice.h"
 #include "tests/sim/faults.h"
@@ -57,27 +58,53 @@ static void write_key(struct world *world)
 
 /* ---- the crash ---- */
 
-/* From here on nobody gets in, and nobody of the shop goes on. */
+/* From here on nobody gets in, and nobody of the program goes on. */
 static void crash_now(void *subject)
 {
-    struct world *world = subject;
-    story_tell("THE SHOP IS KILLED");
-    world->is_open = false;
-    world->is_crashed = true;
+    struct program *program = subject;
+    struct world *world = program->world;
+    if (program->only)
+        story_tell("%s IS KILLED", program->only->name);
+    else
+        story_tell("THE SHOP IS KILLED");
+    program->is_open = false;
+    program->is_crashed = true;
+    program->crashes++;
     world->crashes++;
     world->stops++;
-    world->under_way = 0; /* nobody will answer them */
-    baton_kill();
+    program->under_way = 0; /* nobody will answer them */
+    program->visitors = 0;
+    baton_kill(program->process);
     cond_wake_all(&world->changed);
+}
+
+/* Where the caller is; NULL outside all of them. */
+static struct program *program_here(struct world *world)
+{
+    int process = baton_process();
+    return process == BATON_OUTSIDE ? NULL : &world->programs[process - 1];
 }
 
 static void pass_point(struct world *world, enum crash_point point)
 {
+    struct program *program = program_here(world);
+    if (!program || (world->victim && world->victim != program))
+        return;
     world->points[point]++;
-    if (world->is_crashed || world->crash_in[point] == 0 || --world->crash_in[point] > 0)
+    if (program->is_crashed || world->crash_in[point] == 0 || --world->crash_in[point] > 0)
         return;
     deed((enum deed)(DEED_KILLED_AT_IO + (int)point));
-    baton_outside(crash_now, world);
+    if (program->only)
+        deed(DEED_KILLED_ALONE);
+    world->victim = NULL;
+    baton_outside(crash_now, program);
+}
+
+void world_crash_all(struct world *world)
+{
+    for (int i = 0; i < world->programs_count; i++)
+        if (world->programs[i].shop && !world->programs[i].is_crashed)
+            crash_now(&world->programs[i]);
 }
 
 static enum disk_fault on_disk_op(void *self, enum disk_op op, const char *path)
@@ -106,8 +133,9 @@ static struct sigaction abort_before;
 
 static void on_abort(int signal_number)
 {
-    if (crash_disk_has_failed_sync() && world_at_work)
-        baton_outside(crash_now, world_at_work);
+    struct program *program = world_at_work ? program_here(world_at_work) : NULL;
+    if (crash_disk_has_failed_sync() && program)
+        baton_outside(crash_now, program);
     sigaction(signal_number, &abort_before, NULL);
     raise(signal_number);
 }
@@ -136,37 +164,69 @@ void world_crash_at(struct world *world, enum crash_point point, int64_t nth)
     world->crash_in[point] = nth;
 }
 
-bool world_await_crash(struct world *world, int64_t until_us)
+bool world_is_whole(const struct world *world)
+{
+    bool is_whole = true;
+    for (int i = 0; i < world->programs_count; i++)
+        is_whole = is_whole && !world->programs[i].is_crashed;
+    return is_whole;
+}
+
+static struct program *crashed(struct world *world)
+{
+    for (int i = 0; i < world->programs_count; i++)
+        if (world->programs[i].is_crashed)
+            return &world->programs[i];
+    return NULL;
+}
+
+struct program *world_await_crash(struct world *world, int64_t until_us)
 {
     lock_take(&world->lock);
-    while (!world->is_crashed && clock_mono_us() < until_us)
+    while (!crashed(world) && clock_mono_us() < until_us)
         cond_wait_until(&world->changed, &world->lock, until_us);
-    bool is_crashed = world->is_crashed;
+    struct program *program = crashed(world);
     lock_drop(&world->lock);
-    return is_crashed;
+    return program;
 }
 
 void world_mend(struct world *world)
 {
     memset(world->crash_in, 0, sizeof world->crash_in);
     memset(world->fault_in, 0, sizeof world->fault_in);
+    world->victim = NULL;
 }
 
-void world_bury(struct world *world, bool is_power_cut)
+/* What of the disk is a program's: its name before ".db". */
+static bool owns(const struct program *program, const char *name)
 {
-    ASSERT(world->is_crashed);
+    bool is_bank = strcmp(name, "payments-simulator") == 0;
+    return !program->only || strcmp(is_bank ? "orders" : name, program->only->name) == 0;
+}
+
+void world_bury(struct program *program, bool is_power_cut)
+{
+    struct world *world = program->world;
+    ASSERT(program->is_crashed);
     world_mend(world);
-    int64_t lost = crash_disk_crash(is_power_cut);
-    if (lost > 0)
-        deed(DEED_SECTORS_LOST);
     static const char *const names[] = { "orders", "products", "users", "payments-simulator" };
+    const char *owned[4];
+    int owned_count = 0;
     for (int i = 0; i < 4; i++) {
         char path[300];
+        if (!owns(program, names[i]))
+            continue;
+        owned[owned_count++] = names[i];
         snprintf(path, sizeof path, "%" STR_F "/%s.db.lock", STR_A(world->folder), names[i]);
         unlink(path);
     }
-    world->shop = NULL; /* nobody will ever close it */
-    world->is_crashed = false;
+    int64_t lost = crash_disk_crash(is_power_cut, owned, owned_count);
+    if (lost > 0)
+        deed(DEED_SECTORS_LOST);
+    if (program->bus)
+        broker_bury(world->broker, program->bus);
+    program->shop = NULL; /* nobody will ever close it */
+    program->is_crashed = false;
     story_tell(is_power_cut ? "the power was cut: %lld unsynced sectors are lost"
                             : "the process is gone, the machine goes on",
                (long long)lost);
@@ -260,7 +320,8 @@ static int64_t cut_us(struct world *world, const char *consumer)
 static int64_t fate(void *self, const char *consumer, const struct bus_event *event, bool *repeat)
 {
     struct world *world = self;
-    pass_point(world, CRASH_AT_MESSAGE);
+    if (!world->broker)
+        pass_point(world, CRASH_AT_MESSAGE);
     note_event(world, event);
     int64_t late_us = decide(world, event, repeat), cut = cut_us(world, consumer);
     late_us = late_us > cut ? late_us : cut;
@@ -268,6 +329,14 @@ static int64_t fate(void *self, const char *consumer, const struct bus_event *ev
                STR_A(event->type), (long long)event->number, STR_A(event->key),
                *repeat ? ", twice" : "", (long long)late_us / 1000);
     return late_us;
+}
+
+/* Events have come to a program. */
+static void events_come(void *self) { pass_point(self, CRASH_AT_MESSAGE); }
+
+int world_backlog(const struct world *world)
+{
+    return world->broker ? broker_backlog(world->broker) : 0;
 }
 
 void world_stop_link(struct world *world, enum world_link link, bool is_stopped)
@@ -328,7 +397,83 @@ static enum client_fate peer_fate(void *self, const struct call_spec *spec)
     return fate;
 }
 
+/* A call from one program to another. */
+struct visit {
+    struct program *to;
+    struct arena *arena; /* of the call there: what the dead hold is never given back */
+    const struct call_spec *spec;
+    const void *in, *out;
+    int64_t deadline_us;
+    err error;
+};
+
+static void visit_inside(void *subject)
+{
+    struct visit *visit = subject;
+    struct program *to = visit->to;
+    struct service *service = shop_service(to->shop, str_of_z(to->only->name));
+    struct call caller = { .arena = visit->arena, .deadline_us = visit->deadline_us };
+    visit->error = service_call_inline(service, &caller, visit->spec, visit->in, &visit->out);
+    if (--to->visitors == 0)
+        cond_wake_all(&to->world->changed);
+}
+
+static err copy_answer(const struct visit *visit, struct arena *arena, const void **out)
+{
+    void *message;
+    if (visit->error != OK)
+        return err_copy(arena, visit->error);
+    str bytes = message_pack(visit->arena, visit->out);
+    TRY(message_unpack(arena, bytes, visit->spec->response, &message));
+    *out = message;
+    return OK;
+}
+
+/* Whoever is killed while he asks comes back from there first, and holds nothing of it. */
+static err call_program(void *self, struct call *caller, const struct call_spec *spec,
+                        const void *in, const void **out)
+{
+    struct program *to = self;
+    enum client_fate fate = peer_fate(to->world, spec);
+    if (fate == CLIENT_AWAY || !to->is_open)
+        return fail(caller->arena, UPSTREAM_UNAVAILABLE, "%s is away", spec->short_name);
+    struct visit visit = { .to = to,
+                           .arena = arena_open(SIZE_MAX),
+                           .spec = spec,
+                           .in = in,
+                           .deadline_us = caller->deadline_us };
+    to->visitors++;
+    if (!baton_inside(to->process, visit_inside, &visit))
+        return fail(caller->arena, UPSTREAM_UNAVAILABLE, "%s was killed", spec->short_name);
+    err error = copy_answer(&visit, caller->arena, out);
+    arena_close(visit.arena);
+    return fate == CLIENT_ANSWER_LOST
+               ? fail(caller->arena, UPSTREAM_UNAVAILABLE, "%s did not answer", spec->short_name)
+               : error;
+}
+
+static struct client *way_to(void *self, enum shop_part part)
+{
+    struct world *world = self;
+    struct program *to = world->programs;
+    while (to->only->part != part)
+        to++;
+    return client_open_way(&(struct client_way){ .self = to, .call = call_program });
+}
+
 /* ---- opening and closing ---- */
+
+static void make_programs(struct world *world)
+{
+    world->programs_count = world->plan->is_apart ? SHOP_MEMBERS_MAX : 1;
+    for (int i = 0; i < world->programs_count; i++)
+        world->programs[i] = (struct program){ .world = world,
+                                               .only = world->plan->is_apart ? SHOP_ALL[i] : NULL,
+                                               .process = i + 1 };
+    if (world->plan->is_apart)
+        world->broker = broker_make(&(struct broker_config){
+            .faults = { .self = world, .fate = fate }, .comes = events_come, .self = world });
+}
 
 void world_init(struct world *world, struct arena *arena, const struct plan *plan, str folder)
 {
@@ -344,11 +489,13 @@ void world_init(struct world *world, struct arena *arena, const struct plan *pla
     if (world->plan->drift_us > 0 && fault_strikes(FAULT_DRIFT, 1))
         baton_wall_drift(world->plan->drift_us);
     world->conf = conf_of(world);
+    make_programs(world);
 }
 
 void world_done(struct world *world)
 {
-    ASSERT(!world->shop && world->under_way == 0);
+    for (int i = 0; i < world->programs_count; i++)
+        ASSERT(!world->programs[i].shop && world->programs[i].under_way == 0);
     stop_watching();
     client_use_faults(NULL);
     consumer_use_faults(NULL);
@@ -356,71 +503,92 @@ void world_done(struct world *world)
     lock_done(&world->lock);
 }
 
-static void open_operators_door(struct world *world)
+static void open_operators_door(struct program *program)
 {
-    struct admin_config config = { .conf = world->conf };
-    world->care = care_open(world->shop);
+    struct admin_config config = { .conf = program->world->conf };
+    program->care = care_open(program->shop);
     struct service *services[SHOP_MEMBERS_MAX];
-    care_actions(world->care, &config);
-    for (int i = 0; i < world->shop->places_count; i++)
-        services[i] = world->shop->places[i].service;
+    care_actions(program->care, &config);
+    for (int i = 0; i < program->shop->places_count; i++)
+        services[i] = program->shop->places[i].service;
     config.services = services;
-    config.services_count = world->shop->places_count;
-    world->admin = admin_open(&config);
+    config.services_count = program->shop->places_count;
+    program->admin = admin_open(&config);
+}
+
+static struct shop_config config_of(struct program *program, const struct bus_faults *faults)
+{
+    struct world *world = program->world;
+    struct shop_config config = { .conf = world->conf, .name = STR("duka"), .self = world };
+    if (program->only) {
+        config.members = &program->only;
+        config.members_count = 1;
+        config.bus = program->bus = broker_bus(world->broker);
+        config.way_to = way_to;
+    } else {
+        config.members = SHOP_ALL;
+        config.members_count = SHOP_MEMBERS_MAX;
+        config.has_gateway = true;
+        config.faults = faults;
+    }
+    return config;
 }
 
 static void open_inside(void *subject)
 {
-    struct world *world = subject;
+    struct program *program = subject;
+    struct world *world = program->world;
     struct bus_faults faults = { .self = world, .fate = fate };
-    struct shop_config config = { .conf = world->conf,
-                                  .members = SHOP_ALL,
-                                  .members_count = SHOP_MEMBERS_MAX,
-                                  .has_gateway = true,
-                                  .name = STR("duka"),
-                                  .faults = &faults };
     err error;
     int failed_before;
     do { /* where its disk failed just now, it is started again */
+        struct shop_config config = config_of(program, &faults);
         failed_before = world->faults_of_disk;
-        error = shop_open(world->opening, &config, &world->shop);
+        error = shop_open(program->opening, &config, &program->shop);
     } while (error != OK && world->faults_of_disk > failed_before);
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
-    shop_start(world->shop);
-    open_operators_door(world);
+    shop_start(program->shop);
+    open_operators_door(program);
 }
 
-bool world_open(struct world *world)
+static const char *name_of(const struct program *program)
 {
-    world->opening = arena_open(SIZE_MAX);
-    if (!baton_inside(open_inside, world)) {
+    return program->only ? program->only->name : "the shop";
+}
+
+bool world_open(struct program *program)
+{
+    program->opening = arena_open(SIZE_MAX);
+    if (!baton_inside(program->process, open_inside, program)) {
         story_tell("it was killed while it opened");
         return false;
     }
-    world->is_open = !world->is_crashed;
-    story_tell("the shop is open");
+    program->is_open = !program->is_crashed;
+    story_tell("%s is open", name_of(program));
     return true;
 }
 
-static void stop_inside(void *subject) { shop_stop(((struct world *)subject)->shop); }
+static void stop_inside(void *subject) { shop_stop(((struct program *)subject)->shop); }
 
-bool world_stop(struct world *world)
+bool world_stop(struct program *program)
 {
-    story_tell("the shop stops");
+    struct world *world = program->world;
+    story_tell("%s stops", name_of(program));
     lock_take(&world->lock);
-    world->is_open = false;
+    program->is_open = false;
     world->stops++;
     lock_drop(&world->lock);
-    if (!baton_inside(stop_inside, world))
+    if (!baton_inside(program->process, stop_inside, program))
         return false;
 
     int64_t until_us = clock_mono_us() + ANSWERS_LATE_US;
     lock_take(&world->lock);
-    while (world->under_way > 0 && clock_mono_us() < until_us && !world->is_crashed)
+    while (program->under_way + program->visitors > 0 && clock_mono_us() < until_us &&
+           !program->is_crashed)
         cond_wait_until(&world->changed, &world->lock, until_us);
-    int left = world->under_way;
+    int left = program->under_way + program->visitors;
     lock_drop(&world->lock);
-    if (world->is_crashed)
+    if (program->is_crashed)
         return false;
     RULE(left == 0, "stop", "%d calls under way were never answered by a shop that stops", left);
     return true;
@@ -428,26 +596,35 @@ bool world_stop(struct world *world)
 
 static void close_inside(void *subject)
 {
-    struct world *world = subject;
-    care_close(world->care);
-    admin_close(world->admin, 0, NULL, NULL);
-    shop_close(world->shop);
+    struct program *program = subject;
+    care_close(program->care);
+    admin_close(program->admin, 0, NULL, NULL);
+    shop_close(program->shop);
 }
 
-bool world_close(struct world *world)
+bool world_close(struct program *program)
 {
-    if (!baton_inside(close_inside, world))
+    if (!baton_inside(program->process, close_inside, program))
         return false;
-    world->shop = NULL;
-    arena_close(world->opening);
-    story_tell("the shop is closed");
+    program->shop = NULL;
+    arena_close(program->opening);
+    story_tell("%s is closed", name_of(program));
     return true;
 }
 
 /* ---- the disk ---- */
 
+static struct program *program_of(struct world *world, str service)
+{
+    for (int i = 0; i < world->programs_count; i++)
+        if (!world->programs[i].only || str_equal(service, str_of_z(world->programs[i].only->name)))
+            return &world->programs[i];
+    ASSERT(false);
+    return NULL;
+}
+
 struct filling {
-    struct world *world;
+    struct program *program;
     const char *service;
     enum db_step step;
     int nth;
@@ -456,22 +633,23 @@ struct filling {
 static void fill_inside(void *subject)
 {
     const struct filling *filling = subject;
-    struct world *world = filling->world;
-    if (world->is_open)
-        db_fail_at(service_db(shop_service(world->shop, str_of_z(filling->service))), filling->step,
-                   filling->nth, DB_FAULT_FULL);
+    struct program *program = filling->program;
+    if (program->is_open)
+        db_fail_at(service_db(shop_service(program->shop, str_of_z(filling->service))),
+                   filling->step, filling->nth, DB_FAULT_FULL);
 }
 
 void world_fill_disk(struct world *world)
 {
     static const char *const services[] = { "orders", "products", "orders", "products", "users" };
     static const char *const steps[] = { "begin", "statement", "commit", "read" };
-    struct filling filling = { .world = world };
+    struct filling filling = { 0 };
     filling.service = services[dice(sizeof services / sizeof services[0])];
     filling.step = (enum db_step)dice(DB_STEPS_COUNT);
     filling.nth = 1 + dice(filling.step == DB_STEP_STATEMENT ? 40 : 8);
+    filling.program = program_of(world, str_of_z(filling.service));
     lock_take(&world->lock); /* so that nobody closes it meanwhile */
-    (void)baton_inside(fill_inside, &filling);
+    (void)baton_inside(filling.program->process, fill_inside, &filling);
     lock_drop(&world->lock);
     story_tell("the disk of %s will be full at %s %d", filling.service, steps[filling.step],
                filling.nth);
@@ -481,7 +659,10 @@ void world_break_disk(struct world *world)
 {
     static const enum disk_op ops[] = { DISK_READ, DISK_WRITE, DISK_WRITE, DISK_WRITE, DISK_SYNC };
     enum disk_op op = ops[dice(sizeof ops / sizeof ops[0])];
-    if (!world->is_open)
+    bool is_open = false;
+    for (int i = 0; i < world->programs_count; i++)
+        is_open = is_open || world->programs[i].is_open;
+    if (!is_open)
         return;
     world->fault = op == DISK_WRITE && dice_one_in(2) ? DISK_ENOSPC : DISK_EIO;
     world->fault_in[op] = 1 + dice(60);
@@ -497,8 +678,9 @@ void world_fail_disk(struct world *world, enum disk_op op, enum disk_fault fault
 
 enum { BUS_EVENTS_MAX = 16384, RELAY_UNDER_WAY_MAX = 8192 }; /* as shop.c and relay.c have them */
 
-static void look_at_service(struct world *world, struct service *service)
+static void look_at_service(const struct program *program, struct service *service)
 {
+    const struct world *world = program->world;
     static const char rule[] = "queues and caches keep their bounds";
     int64_t under_way = relay_backlog(service->relay);
     RULE(under_way <= RELAY_UNDER_WAY_MAX, rule, "the relay of %s has %lld events under way",
@@ -507,32 +689,35 @@ static void look_at_service(struct world *world, struct service *service)
     RULE(bytes <= conf_int(world->conf, CONF_CATALOG_CACHE), rule, "%s has %lld bytes of answers",
          service_name(service), (long long)bytes);
     int waiting = waiters_count(&service->waiters);
-    RULE(waiting <= world->under_way + 1, rule, "%d calls of %s wait, of %d", waiting,
-         service_name(service), world->under_way);
+    RULE(waiting <= program->under_way + 1, rule, "%d calls of %s wait, of %d", waiting,
+         service_name(service), program->under_way);
 }
 
 static void look_inside(void *subject)
 {
     static const char rule[] = "queues and caches keep their bounds";
-    struct world *world = subject;
-    if (!world->is_open)
+    const struct program *program = subject;
+    const struct world *world = program->world;
+    if (!program->is_open)
         return;
-    struct shop *shop = world->shop;
+    struct shop *shop = program->shop;
     int64_t backlog = bus_backlog(shop->house.bus);
     RULE(backlog <= BUS_EVENTS_MAX, rule, "the bus has %lld events", (long long)backlog);
     int queue = workers_queue_length(shop->house.workers);
-    int64_t queue_max = conf_int(world->conf, CONF_QUEUE_MAX) + world->under_way;
+    int64_t queue_max = conf_int(world->conf, CONF_QUEUE_MAX) + program->under_way;
     RULE(queue <= queue_max, rule, "%d calls wait for a worker, of at most %lld", queue,
          (long long)queue_max);
     for (int i = 0; i < shop->places_count; i++)
-        look_at_service(world, shop->places[i].service);
+        look_at_service(program, shop->places[i].service);
 }
 
 void world_check_bounds(struct world *world)
 {
-    lock_take(&world->lock); /* so that nobody closes it meanwhile */
-    (void)baton_inside(look_inside, world);
-    lock_drop(&world->lock);
+    for (int i = 0; i < world->programs_count; i++) {
+        lock_take(&world->lock); /* so that nobody closes it meanwhile */
+        (void)baton_inside(world->programs[i].process, look_inside, &world->programs[i]);
+        lock_drop(&world->lock);
+    }
 }
 
 /* ---- the door ---- */
@@ -543,8 +728,14 @@ static str first_segment(str path)
     return str_cut(&rest, '/');
 }
 
+struct program *world_program(struct world *world, str path)
+{
+    str first = first_segment(path);
+    return program_of(world, str_equal(first, STR("operator")) ? STR("orders") : first);
+}
+
 struct handing {
-    struct world *world;
+    struct program *program;
     struct request *request;
     int crashes_before;
 };
@@ -552,40 +743,42 @@ struct handing {
 static void hand_inside(void *subject)
 {
     const struct handing *handing = subject;
-    struct world *world = handing->world;
-    if (world->crashes != handing->crashes_before)
+    struct program *program = handing->program;
+    if (program->crashes != handing->crashes_before)
         return;
     if (handing->request->operator_socket) {
-        admin_handle(world->admin, handing->request);
+        admin_handle(program->admin, handing->request);
         return;
     }
-    struct service *service = shop_service(world->shop, first_segment(handing->request->path));
+    struct service *service = shop_service(program->shop, first_segment(handing->request->path));
     ASSERT(service);
     service_handle(service, handing->request);
 }
 
-/* A shop that is killed meanwhile leaves the caller standing at the door. */
-bool world_hand(struct world *world, struct request *request)
+/* A program that is killed meanwhile leaves the caller standing at the door. */
+bool world_hand(struct program *program, struct request *request)
 {
-    struct handing handing = { .world = world, .request = request };
+    struct world *world = program->world;
+    struct handing handing = { .program = program, .request = request };
     lock_take(&world->lock);
-    bool is_open = world->is_open;
-    world->under_way += is_open;
-    handing.crashes_before = world->crashes;
+    bool is_open = program->is_open;
+    program->under_way += is_open;
+    handing.crashes_before = program->crashes;
     lock_drop(&world->lock);
-    if (is_open && !baton_inside(hand_inside, &handing))
+    if (is_open && !baton_inside(program->process, hand_inside, &handing))
         panic_context(NULL);
     return is_open;
 }
 
 void world_answering(struct world *world) { pass_point(world, CRASH_AT_ANSWER); }
 
-void world_answered(struct world *world, int crashes_before)
+void world_answered(struct program *program, int crashes_before)
 {
+    struct world *world = program->world;
     lock_take(&world->lock);
-    if (world->crashes == crashes_before) {
-        ASSERT(world->under_way > 0);
-        if (--world->under_way == 0)
+    if (program->crashes == crashes_before) {
+        ASSERT(program->under_way > 0);
+        if (--program->under_way == 0)
             cond_wake_all(&world->changed);
     }
     lock_drop(&world->lock);
