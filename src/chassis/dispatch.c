@@ -88,11 +88,24 @@ static void phase_begin(struct task *task)
     task_run_handler(task);
 }
 
+static void refuse_busy(struct task *task, str why)
+{
+    struct err_value *error = arena_new(task->call.arena, struct err_value);
+    *error = (struct err_value){
+        .code = CALL_OVERLOADED, .detail = why, .place = ERR_PLACE, .retry_after_s = 1
+    };
+    task_fail(task, error);
+}
+
 static void submit(struct task *task)
 {
     const struct house *house = task->service->config.house;
     const struct call_spec *spec = task->call.spec;
     bool taken = true;
+    if (spec->settles && !service_lets_in(task->service)) {
+        refuse_busy(task, STR("too many wait to settle"));
+        return;
+    }
     switch (spec->lane) {
     case LANE_LOOP: task_run(&task->work); break;
     case LANE_PASSWORD:
@@ -103,14 +116,8 @@ static void submit(struct task *task)
             workers_submit(house->workers, &task->work, spec->urgent ? WORK_URGENT : WORK_NORMAL);
         break;
     }
-    if (taken)
-        return;
-    struct err_value *error = arena_new(task->call.arena, struct err_value);
-    *error = (struct err_value){ .code = CALL_OVERLOADED,
-                                 .detail = STR("the queue is full"),
-                                 .place = ERR_PLACE,
-                                 .retry_after_s = 1 };
-    task_fail(task, error);
+    if (!taken)
+        refuse_busy(task, STR("the queue is full"));
 }
 
 void dispatch_stop(struct service *service)

@@ -174,6 +174,7 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     }
     service->router = router_of(own, service->spec);
     waiters_init(&service->waiters);
+    lock_init(&service->admission_lock);
     flights_init(&service->flights, conf_int(conf, CONF_TRACE_SLOW) * 1000);
     service->cache = cache_open(config->cache_bytes);
     service->relay = relay_open(service);
@@ -246,6 +247,7 @@ void service_close(struct service *service)
     sweeper_close(service->sweeper);
     consumer_close(service->consumer);
     relay_close(service->relay);
+    lock_done(&service->admission_lock);
     waiters_done(&service->waiters);
     cache_close(service->cache);
     db_close(service->db);
@@ -391,6 +393,22 @@ struct db *service_db(struct service *service) { return service->db; }
 struct writer *service_writer(struct service *service) { return service->writer; }
 const char *service_name(const struct service *service) { return service->spec->name; }
 void *service_self(struct service *service) { return service->config.self; }
+void service_reached(struct service *service, int64_t age_us)
+{
+    ASSERT(service);
+    lock_take(&service->admission_lock);
+    admission_reached(&service->admission, age_us, clock_mono_us());
+    lock_drop(&service->admission_lock);
+}
+
+bool service_lets_in(struct service *service)
+{
+    lock_take(&service->admission_lock);
+    bool lets_in = admission_take(&service->admission, clock_mono_us());
+    lock_drop(&service->admission_lock);
+    return lets_in;
+}
+
 bool service_ready(struct service *service) { return service && service->started; }
 
 bool service_hears_state(const struct service *service, str type)

@@ -122,5 +122,9 @@ void *service_self(struct service *service);
  * number wins. */
 bool service_hears_state(const struct service *service, str type);
 
+/* What a call that settles later has begun was reached for the first time, `age_us` after it began:
+ * as much of it is let in as comes through (admission.h). Any thread. */
+void service_reached(struct service *service, int64_t age_us);
+
 /* True when it can serve: database open, writer alive. */
 bool service_ready(struct service *service);

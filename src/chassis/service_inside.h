@@ -1,6 +1,7 @@
 /* The inside of a service, for the files of the chassis that make it up: service.c, dispatch.c,
  * task.c, consumer.c, relay.c, timers.c, lanes.c, service_state.c. Nobody else includes this. */
 #pragma once
+#include "chassis/admission.h"
 #include "chassis/cache.h"
 #include "chassis/flights.h"
 #include "chassis/obs.h"
@@ -25,6 +26,8 @@ struct service {
     struct writer *writer;
     struct router router;
     struct waiters waiters;
+    struct lock admission_lock;
+    struct admission admission; /* of calls that settle later */
     struct cache *cache;
     struct relay *relay;
     struct consumer *consumer;
@@ -53,6 +56,9 @@ void service_mark_replayed(struct request *request);
  * `now_us`; false: there is none. */
 bool service_fill_from_cache(struct service *service, struct request *request,
                              const struct call_spec *spec, int64_t now_us);
+
+/* Whether one more call that settles later can begin now. */
+bool service_lets_in(struct service *service);
 
 /* ---- dispatch.c ---- */
 

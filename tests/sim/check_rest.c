@@ -413,18 +413,29 @@ static void check_keys(const struct books *books, const struct model *model)
 
 /* ---- people who asked to be forgotten ---- */
 
-/* An order that is still to be shipped keeps its address until it is. */
+/* An order that is still to be shipped keeps its address until it is, and so may an answer about it
+ * that was given since Orders looked last: it looks again. */
+static const char *may_stay(const char *schema, const char *table, const char *column)
+{
+    if (is(schema, "main") && is(table, "orders") && is(column, "address"))
+        return " and not (status = 'confirmed' and fulfilment in ('none', 'partial'))";
+    if (is(schema, "main") && is(table, "once") && is(column, "answer"))
+        return " and not exists (select 1 from main.orders o join main.erasures e using (customer)"
+               " where o.status = 'confirmed' and o.fulfilment in ('none', 'partial')"
+               " and instr(answer, cast(lower(substr(hex(o.id), 1, 8) || '-'"
+               " || substr(hex(o.id), 9, 4) || '-' || substr(hex(o.id), 13, 4) || '-'"
+               " || substr(hex(o.id), 17, 4) || '-' || substr(hex(o.id), 21)) as blob)) > 0)";
+    return "";
+}
+
 static void check_erased_column(sqlite3 *db, const char *schema, const char *table,
                                 const char *column, const char *datum)
 {
-    bool may_stay = is(schema, "main") && is(table, "orders") && is(column, "address");
-    char sql[500];
+    char sql[1000];
     snprintf(sql, sizeof sql,
              "select count(*) from %s.\"%s\" where instr(cast(\"%s\" as blob), cast(?1 as blob))"
              " > 0%s",
-             schema, table, column,
-             may_stay ? " and not (status = 'confirmed' and fulfilment in ('none', 'partial'))"
-                      : "");
+             schema, table, column, may_stay(schema, table, column));
     sqlite3_stmt *row = books_prepare(db, sql);
     sqlite3_bind_text(row, 1, datum, -1, SQLITE_TRANSIENT);
     int code = sqlite3_step(row);

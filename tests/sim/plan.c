@@ -89,6 +89,8 @@ static void set_settings(struct plan *plan, uint64_t *state)
     set(plan, "STOCK_LOW=%d", between(state, 0, 4));
     set(plan, "WRITE_BATCH_MAX=%d", between(state, 1, 3) == 1 ? between(state, 1, 6) : 512);
     set(plan, "ERASURE_INTERVAL=10s");
+    set(plan, "RATE_LIMIT=1000000"); /* all of them are at one address */
+    set(plan, "RATE_LIMIT_SIGN_IN=1000000");
     set(plan, "LOG_LEVEL=error");
 }
 

@@ -11,6 +11,7 @@
 #include "tests/sim/broker.h"
 #include "tests/sim/deeds.h"
 #include "tests/sim/dice.h"
+#include "tests/sim/door.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/story.h"
 #include <signal.h>
@@ -549,6 +550,7 @@ static void open_inside(void *subject)
     RULE(error == OK, "opening", "%" STR_F, STR_A(err_describe(world->arena, error)));
     shop_start(program->shop);
     open_operators_door(program);
+    program->door = program->only ? NULL : door_open(program->opening, program->shop);
 }
 
 static const char *name_of(const struct program *program)
@@ -599,6 +601,7 @@ static void close_inside(void *subject)
     struct program *program = subject;
     care_close(program->care);
     admin_close(program->admin, 0, NULL, NULL);
+    gateway_close(program->door);
     shop_close(program->shop);
 }
 
@@ -750,9 +753,10 @@ static void hand_inside(void *subject)
         admin_handle(program->admin, handing->request);
         return;
     }
-    struct service *service = shop_service(program->shop, first_segment(handing->request->path));
-    ASSERT(service);
-    service_handle(service, handing->request);
+    if (program->door)
+        gateway_handle(program->door, handing->request);
+    else
+        service_handle(program->shop->places[0].service, handing->request);
 }
 
 /* A program that is killed meanwhile leaves the caller standing at the door. */

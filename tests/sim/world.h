@@ -41,6 +41,7 @@ struct program {
     struct shop *shop;
     struct arena *opening; /* of shop_open */
     struct bus *bus;       /* at the broker; NULL: one in the program */
+    struct gateway *door;  /* NULL: it has one service, and is asked itself */
     struct care *care;     /* what the operator may ask, and his door */
     struct admin *admin;
     bool is_open;    /* somebody listens */

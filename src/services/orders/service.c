@@ -138,6 +138,18 @@ static void keep_recent(struct orders *self, const struct order_save *save)
     recent_put(self->recent, now.id, flat, order_flatten(&now, flat, sizeof flat));
 }
 
+/* Products has answered for an order: how long that took tells whether more can be let in. What
+ * comes later is the provider's time. */
+static void tell_reached(struct orders *self, const struct order_save *save)
+{
+    bool is_refused = save->shorts_count > 0;
+    for (int i = 0; i < save->order.steps_count; i++)
+        if (is_refused || order_status_of(str_of_z(save->order.steps[i].what)) == ORDER_RESERVED) {
+            service_reached(self->service, save->at - save->order.created_at);
+            return;
+        }
+}
+
 /* After the commit: counts what was reached and wakes a lane. */
 static void after_save(struct write *write)
 {
@@ -145,6 +157,7 @@ static void after_save(struct write *write)
     const struct order_save *save = write->subject;
     keep_recent(self, save);
     count_reached(self, &save->order);
+    tell_reached(self, save);
     if (!save->settled_was && order_is_settled(&save->order))
         series_time(self->settle_time, save->at - save->order.created_at);
     if (save->job != JOB_NONE && save->job != save->job_was)

@@ -1,0 +1,31 @@
+/* How much of what settles later is let in: as much as settles. A call that begins a long way (an
+ * order: to Products and back) costs little where it begins, so that more could be accepted than
+ * comes through, and each would wait longer than the one before. Whoever moves such work on tells
+ * how old it was; where even the youngest of a tenth of a second had waited long, a queue stands,
+ * and only a part of what comes through is let in until it is short again. Pure: the caller tells
+ * the time.
+ *
+ * Where little comes through (a few, or none: the neighbour is away) nothing is refused: it waits
+ * on disk and is lost to nobody. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of one service; all zero to begin with. The caller keeps threads apart. */
+struct admission {
+    int64_t window_us;            /* since when what follows is counted */
+    int64_t reached, youngest_us; /* works, and the age of the youngest */
+    int64_t refused;              /* in this window */
+    int64_t base_us;              /* how young works have been; 0: not known */
+    bool limited;
+    int calm;            /* windows without a refusal, while limited */
+    double rate, tokens; /* a second, while limited */
+    int64_t filled_us;   /* the tokens */
+};
+
+/* A work was reached that began `age_us` ago, by the wall clock: less than nothing counts as new.
+ */
+void admission_reached(struct admission *admission, int64_t age_us, int64_t now_us);
+
+/* Takes one in; false: it is to be refused, and may come again in a second. */
+bool admission_take(struct admission *admission, int64_t now_us);

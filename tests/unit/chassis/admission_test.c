@@ -1,0 +1,132 @@
+/* Admission before a server that takes what comes in turn: simulated in steps of a tenth of a
+ * millisecond. */
+#include "chassis/admission.h"
+#include "tests/lib/test.h"
+#include <string.h>
+
+enum { STEP_US = 100, QUEUE_MAX = 200000 };
+
+/* A line before one who serves `serves` a second, each `way_us` after it came at the soonest. */
+struct line {
+    struct admission admission;
+    int64_t now_us, way_us, came[QUEUE_MAX];
+    int first, last; /* in the queue */
+    double serves, served, comes;
+    int taken, refused, done;
+    int64_t oldest_us; /* of those that were served */
+};
+
+static struct line *line_open(struct test *t, double serves, int64_t way_us)
+{
+    struct line *line = arena_new(t->arena, struct line);
+    line->serves = serves;
+    line->way_us = way_us;
+    line->now_us = 1000000;
+    return line;
+}
+
+static void come(struct line *line)
+{
+    if (!admission_take(&line->admission, line->now_us)) {
+        line->refused++;
+        return;
+    }
+    line->taken++;
+    line->came[line->last++ % QUEUE_MAX] = line->now_us;
+}
+
+static void serve(struct line *line)
+{
+    while (line->served >= 1 && line->first < line->last) {
+        int64_t age_us = line->now_us - line->came[line->first % QUEUE_MAX];
+        if (age_us < line->way_us)
+            break;
+        line->served -= 1;
+        line->first++;
+        line->done++;
+        line->oldest_us = age_us > line->oldest_us ? age_us : line->oldest_us;
+        admission_reached(&line->admission, age_us, line->now_us);
+    }
+    line->served = line->served < 1 ? line->served : 1;
+}
+
+/* So many come a second, for that long. What was counted begins anew. */
+static void go_on(struct line *line, double comes, int64_t us)
+{
+    line->taken = line->refused = line->done = 0;
+    line->oldest_us = 0;
+    for (int64_t until_us = line->now_us + us; line->now_us < until_us; line->now_us += STEP_US) {
+        line->served += line->serves * STEP_US / 1e6;
+        line->comes += comes * STEP_US / 1e6;
+        for (; line->comes >= 1; line->comes -= 1)
+            come(line);
+        serve(line);
+    }
+}
+
+TEST(what_can_be_served_is_all_let_in)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 900, 5000000);
+    CHECK_INT(line->refused, 0);
+    CHECK(line->done >= 4490);
+}
+
+TEST(of_ten_times_as_much_as_much_is_let_in_as_is_served_and_waits_little)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 900, 2000000);
+    go_on(line, 10000, 5000000); /* the first wave */
+    CHECK(line->refused > 0);
+    go_on(line, 10000, 10000000);
+    CHECK(line->done >= 9000);
+    CHECK(line->refused > 80000);
+    CHECK(line->oldest_us <= 250000);
+}
+
+TEST(when_they_have_gone_nobody_is_refused_any_more)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 10000, 5000000);
+    go_on(line, 500, 2000000);
+    go_on(line, 900, 3000000);
+    CHECK_INT(line->refused, 0);
+    CHECK(line->oldest_us < 100000);
+}
+
+TEST(a_way_that_is_slow_by_nature_is_no_queue)
+{
+    struct line *line = line_open(t, 1000, 240000); /* a broker far away */
+    go_on(line, 500, 10000000);
+    CHECK_INT(line->refused, 0);
+    CHECK(line->done >= 4800);
+}
+
+TEST(single_works_that_are_late_refuse_nobody)
+{
+    struct admission admission = { 0 };
+    int64_t now_us = 1000000;
+    for (int i = 0; i < 1000; i++, now_us += 20000) {
+        admission_reached(&admission, 30000000, now_us);
+        CHECK(admission_take(&admission, now_us));
+    }
+    for (int i = 0; i < 1000; i++, now_us += 2000) { /* every tenth is new: no queue stands */
+        admission_reached(&admission, i % 10 == 0 ? -5000 : 30000000, now_us);
+        CHECK(admission_take(&admission, now_us));
+    }
+}
+
+TEST(where_the_neighbour_is_away_all_are_let_in_and_after_it_is_back_a_part)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 500, 2000000);
+    line->serves = 0;
+    go_on(line, 500, 20000000);
+    CHECK_INT(line->refused, 0);
+    line->serves = 1000;
+    go_on(line, 900, 30000000);
+    CHECK(line->refused > 0);
+    go_on(line, 500, 2000000);
+    CHECK_INT(line->refused, 0);
+    CHECK(line->oldest_us < 100000);
+}
