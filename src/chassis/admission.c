@@ -4,9 +4,9 @@
 
 enum {
     WINDOW_US = 100 * 1000,
-    WORKS_MIN = 8, /* in a window: fewer say nothing about a queue */
-    TARGET_US_MIN = 100 * 1000,
-    BASE_US_MAX = 250 * 1000, /* as slow as a broker may be by nature */
+    WORKS_MIN = 20,             /* in a window: fewer say nothing about a queue */
+    TARGET_US_MIN = 250 * 1000, /* as workers.c has it */
+    BASE_US_MAX = 500 * 1000,   /* as slow as a broker may be by nature */
     TARGETS_A_BASE = 4,
     BASE_DRIFT = 6000, /* by one in so many each window: what was fast once may be slow for good */
     CALM_WINDOWS = 10,

@@ -1,5 +1,6 @@
 /* Placing, and its answers. */
 #include "os/clock.h"
+#include "os/sync.h"
 #include "tests/api/orders_shop.h"
 
 #define MUG(n) "{\"sku\":\"mug\",\"quantity\":" #n "}"
@@ -294,4 +295,43 @@ TEST(one_of_many_buyers_gets_the_last_unit_and_all_others_hear_so_in_their_first
     CHECK_INT(won, 1);
     CHECK_INT(lost, BUYERS - 1);
     orders_shop_stock(shop, "mug", 1, 1);
+}
+
+/* ---- more orders than come through ---- */
+
+/* As if Products had answered, for longer than it is looked at in one go, for orders of which each
+ * was placed ten seconds before. */
+static void tell_late(struct orders_shop *shop)
+{
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 30; j++)
+            service_reached(orders_service(shop->orders), 10 * TIME_SECOND);
+        sleep_until(clock_mono_us() + 110 * TIME_MS);
+    }
+}
+
+TEST(while_orders_wait_too_long_for_their_stock_others_hear_503_and_come_again)
+{
+    struct orders_shop *shop = orders_shop_open(t, NULL);
+    orders_shop_sell(shop, "mug", 100000);
+    str body = orders_shop_body(shop, MUG(1), "approve");
+    struct answer_seen answer = { 0 };
+    const char *key = "";
+    int64_t until_us = clock_mono_us() + 20 * TIME_SECOND;
+    for (int i = 0; answer.status != 503; i++) {
+        CHECK(clock_mono_us() < until_us);
+        if (i % 10 == 0)
+            tell_late(shop);
+        key = str_z(t->arena, str_format(t->arena, "late-%d", i));
+        answer = orders_shop_post(&shop->shopper, "/orders", body, key, "respond-async");
+        CHECK(answer.status == 202 || answer.status == 503);
+    }
+    CHECK_PROBLEM(answer, 503, "call.overloaded");
+    CHECK_STR(inline_header(&answer, "retry-after"), "1");
+    CHECK_STATUS(inline_get(&shop->shopper, "/orders"), 200); /* what is no burden is served */
+    while (answer.status == 503) {
+        CHECK(clock_mono_us() < until_us);
+        answer = orders_shop_post(&shop->shopper, "/orders", body, key, "wait=10");
+    }
+    CHECK_STATUS(answer, 201);
 }

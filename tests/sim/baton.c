@@ -364,7 +364,7 @@ void baton_outside(void (*run)(void *subject), void *subject)
     (void)end_visit(self);
 }
 
-int baton_process(void) { return visit_of(runner_in_hand())->process; }
+int baton_process(void) { return baton && me ? visit_of(me)->process : BATON_OUTSIDE; }
 
 static void kill_of(struct runner *runner, int process)
 {

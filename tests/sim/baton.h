@@ -53,7 +53,7 @@ bool baton_inside(int process, void (*run)(void *subject), void *subject);
  * and ends behind it. */
 void baton_outside(void (*run)(void *subject), void *subject);
 
-/* The process that the caller is inside now. */
+/* The process that the caller is inside now; BATON_OUTSIDE where no run goes on. */
 int baton_process(void);
 
 /* Kills a process: its threads never run again, and drop nothing. Called inside, it returns only

@@ -58,6 +58,16 @@ struct broker *broker_make(const struct broker_config *config)
     return broker;
 }
 
+void broker_free(struct broker *broker)
+{
+    for (int i = 0; broker && i < bus_listeners_count; i++)
+        for (struct item *item = broker->queues[i].first, *next; item; item = next) {
+            next = item->next;
+            free(item);
+        }
+    free(broker);
+}
+
 int broker_backlog(const struct broker *broker)
 {
     int count = 0;

@@ -13,8 +13,9 @@ struct broker_config {
     void *self;
 };
 
-/* Lives as long as the process. */
+/* Makes it, and frees it when no program is left. */
 struct broker *broker_make(const struct broker_config *config);
+void broker_free(struct broker *broker); /* accepts NULL */
 
 /* The bus of a program that has just been started. */
 struct bus *broker_bus(struct broker *broker);

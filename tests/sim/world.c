@@ -497,6 +497,8 @@ void world_done(struct world *world)
 {
     for (int i = 0; i < world->programs_count; i++)
         ASSERT(!world->programs[i].shop && world->programs[i].under_way == 0);
+    broker_free(world->broker);
+    world->broker = NULL;
     stop_watching();
     client_use_faults(NULL);
     consumer_use_faults(NULL);
