@@ -225,12 +225,24 @@ def idle_connections(port, count):
     return kept
 
 
-def bench_idle(folder, _options):
-    """The whole shop with data and nothing to do: from exec to ready, memory, CPU; and with 9 000 idle connections."""
+def most_memory_while(load, sizes):
+    """The most that each of sizes() (PSS by name, in KiB) was while load() ran, in MiB."""
+    most = sizes()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(load)
+        while not done.done():
+            most = {name: max(most[name], size) for name, size in sizes().items()}
+            time.sleep(0.1)
+        done.result()
+    return {name: size / 1024 for name, size in most.items()}
+
+
+def bench_idle(folder, options):
+    """The whole shop with data and nothing to do: from exec to ready, memory, CPU; with 9 000 idle connections; and under orders."""
     duka = Duka(Path(folder) / "idle", SERVER_CORE, CONNECTIONS_MAX="10000")
     duka.start()
     try:
-        duka.seed(1000, 1)
+        tokens = duka.seed(1000, 50)
         duka.stop()
         started = time.monotonic()
         duka.start(poll_s=0.001)
@@ -244,6 +256,11 @@ def bench_idle(folder, _options):
         good.append(at_most("memory with 9 000 idle connections (PSS)", pss_kib(duka.process.pid) / 1024, 80, "MiB"))
         for one in kept:
             one.close()
+        duka.stop()
+        duka.start()
+        tokens = lua_file(folder, "tokens", tokens)
+        most = most_memory_while(lambda: order_load(duka, tokens, options, 64), lambda: {"duka": pss_kib(duka.process.pid)})
+        print(f"memory under orders of 64 connections (PSS): {most['duka']:.1f} MiB")
         return all(good)
     finally:
         duka.stop()
@@ -397,11 +414,11 @@ def bench_apart(folder, options):
 
 
 def bench_idle_apart(folder, options):
-    """Each of the four programs, with data and nothing to do: from exec to ready, and memory."""
+    """Each of the four programs, with data and nothing to do: from exec to ready, and memory; and that under orders."""
     apart, good = DukaApart(Path(folder) / "idle", SERVER_CORE), []
     try:
         apart.start()
-        apart.seed(1000, 1)
+        tokens = lua_file(folder, "tokens", apart.seed(1000, 50))
         ready = {name: [] for name in apart.programs}
         for _ in range(options.rounds):
             for name, figures in ready.items():
@@ -417,6 +434,8 @@ def bench_idle_apart(folder, options):
         time.sleep(20)
         for name in ready:
             print(f"{name}: idle CPU {(apart.cpu_us_of(name) - before[name]) / 20e6 * 100:.2f} %")
+        most = most_memory_while(lambda: order_load(apart, tokens, options, 64), lambda: {name: apart.pss_kib_of(name) for name in ready})
+        print("memory under orders of 64 connections (PSS): " + ", ".join(f"{name} {most[name]:.1f} MiB" for name in most))
         return all(good)
     finally:
         apart.stop()
