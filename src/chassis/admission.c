@@ -37,8 +37,10 @@ static void judge(struct admission *admission, int64_t took_us)
         admission->calm = admission->limited ? admission->calm : 0;
         admission->limited = true;
         admission->rate = rate * (share < 0.1 ? 0.1 : share);
-    } else if (admission->limited) {
-        admission->rate = rate * 1.1;
+    } else if (share > 2) { /* little stands any more */
+        admission->rate = (rate > admission->rate ? rate : admission->rate) * 1.1;
+    } else {
+        admission->rate = rate;
     }
 }
 

@@ -94,6 +94,26 @@ TEST(when_they_have_gone_nobody_is_refused_any_more)
     CHECK(line->oldest_us < 100000);
 }
 
+/* Half of what it can serve, by fits and starts, as on a machine that others use, too. */
+static int go_on_in_bursts(struct line *line, int times)
+{
+    int refused = 0;
+    for (int i = 0; i < times; i++) {
+        line->serves = i % 2 == 0 ? 0 : 2000;
+        go_on(line, 450, 70000);
+        refused += line->refused;
+    }
+    return refused;
+}
+
+TEST(when_they_have_gone_nobody_is_refused_by_one_who_serves_in_bursts_either)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 10000, 5000000);
+    (void)go_on_in_bursts(line, 50); /* 3.5 s */
+    CHECK_INT(go_on_in_bursts(line, 50), 0);
+}
+
 TEST(a_way_that_is_slow_by_nature_is_no_queue)
 {
     struct line *line = line_open(t, 1000, 240000); /* a broker far away */
