@@ -102,6 +102,7 @@ struct check *check_make(struct arena *arena, struct model *model, const struct 
 
 static const char moving_sql[] =
     "select (select count(*) from main.outbox), (select count(*) from products.outbox),"
+    " (select count(*) from users.outbox),"
     " (select count(*) from main.inbox_held), (select count(*) from products.inbox_held),"
     " (select count(*) from main.payment_jobs), (select count(*) from bank.callbacks),"
     " (select count(*) from main.orders where status in ('placed', 'reserved', 'cancelling')),"
@@ -192,11 +193,11 @@ void check_moments(sqlite3 *db)
 
 bool check_is_moving(struct check *check, char *why, size_t room)
 {
-    static const char *const names[] = { "outbox of Orders",    "outbox of Products",
-                                         "held by Orders",      "held by Products",
-                                         "payment jobs",        "callbacks",
-                                         "orders on their way", "keys without an answer",
-                                         "dead letters",        "people to forget" };
+    static const char *const names[] = {
+        "outbox of Orders",       "outbox of Products", "outbox of Users", "held by Orders",
+        "held by Products",       "payment jobs",       "callbacks",       "orders on their way",
+        "keys without an answer", "dead letters",       "people to forget"
+    };
     int code = sqlite3_step(check->moving);
     ASSERT(code == SQLITE_ROW);
     bool is_moving = false;
