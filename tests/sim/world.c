@@ -581,8 +581,9 @@ bool world_stop(struct program *program)
     lock_take(&world->lock);
     program->is_open = false;
     world->stops++;
+    bool is_dead = program->is_crashed; /* just now: there is nobody to be stopped */
     lock_drop(&world->lock);
-    if (!baton_inside(program->process, stop_inside, program))
+    if (is_dead || !baton_inside(program->process, stop_inside, program))
         return false;
 
     int64_t until_us = clock_mono_us() + ANSWERS_LATE_US;
