@@ -57,12 +57,18 @@ void http_connection_close(struct http_connection *connection)
         http_server_look(server);
 }
 
+/* Of HTTP/2 any time: a PING may follow a GOAWAY. */
+static bool may_be_sending(const struct http_connection *connection)
+{
+    return !connection->read_ended &&
+           (connection->unread || connection->pending.len > 0 || connection->http2.session);
+}
+
 /* The last answer is written. A peer that is still sending would hear a reset instead of it, so
  * what it sends is read and dropped for a while. */
 void http_connection_end(struct http_connection *connection)
 {
-    if ((!connection->unread && connection->pending.len == 0) || connection->read_ended ||
-        connection->server->closing) {
+    if (!may_be_sending(connection) || connection->server->closing) {
         http_connection_close(connection);
         return;
     }

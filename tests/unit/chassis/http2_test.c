@@ -459,6 +459,22 @@ TEST(an_id_of_the_past_is_a_mistake_of_the_connection)
     fixture_close(fixture);
 }
 
+TEST(a_peer_that_has_left_and_still_sends_hears_no_reset)
+{
+    struct fixture *fixture = fixture_open(t);
+    struct h2 *h2 = raw_open(t, fixture);
+    str ping = frame_of(t, NGHTTP2_PING, 0, 0, STR("12345678"));
+
+    h2_frame(h2, NGHTTP2_GOAWAY, 0, 0, STR("\0\0\0\0\0\0\0\xff"));
+    (void)client_read_all(t->arena, h2->fd); /* the server has ended its side */
+    for (int i = 0; i < 3; i++) {            /* a reset of the first would fail the next */
+        CHECK_INT(send(h2->fd, ping.ptr, ping.len, MSG_NOSIGNAL), (int64_t)ping.len);
+        sleep_until(clock_mono_us() + 20 * 1000);
+    }
+    h2_close(h2);
+    fixture_close(fixture);
+}
+
 /* ---- The end ---- */
 
 static void act_drain(struct fixture *fixture) { http_drain(fixture->server); }
