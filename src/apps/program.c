@@ -11,6 +11,7 @@
 #include "os/disk.h"
 #include "os/process.h"
 #include "os/sandbox.h"
+#include "os/sync.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -303,6 +304,7 @@ static err prepare(struct running *self, int argc, char *const *argv)
     TRY(set_log(self->arena, self->conf));
     TRY(take_data_dir(self));
     TRY(enter_sandbox(self));
+    thread_be_ours();
     crypto_init();
     raise_files(self);
     return OK;

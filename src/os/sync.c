@@ -283,6 +283,12 @@ void thread_join(struct thread *thread)
     sync_now->thread_join(thread);
 }
 
+void thread_be_ours(void)
+{
+    if (sync_now == &sync_machine)
+        be_a_batch_thread();
+}
+
 void thread_be_last(void)
 {
     if (sync_now == &sync_machine) /* who refuses it costs speed in a flood, and nothing else */

@@ -75,6 +75,11 @@ struct thread *thread_start(const char *name, void (*run)(void *subject), void *
 /* Waits for its end and frees it. */
 void thread_join(struct thread *);
 
+/* Makes the calling thread, which thread_start did not begin (main), share the processor as those
+ * do that it begins (SCHED_BATCH): one that pushes others aside is itself made to wait longer for
+ * its next turn, 3 ms beside two that hash. In the simulator this means nothing. */
+void thread_be_ours(void);
+
 /* From here on the calling thread computes only when no other thread wants the processor, and is
  * put aside at once by one that does (SCHED_IDLE of sched(7)). For good: without privilege there is
  * no way back. In the simulator this means nothing. */

@@ -2,6 +2,7 @@
 #include "os/sync.h"
 #include "tests/lib/test.h"
 
+#include <sched.h>
 #include <time.h>
 
 enum { THREADS = 4, ROUNDS = 20000 };
@@ -239,6 +240,32 @@ TEST(misuse_of_a_lock_is_a_broken_invariant)
     CHECK_PANICS(undo_while_held());
     CHECK_PANICS(lock_take(NULL));
     CHECK_PANICS((void)thread_start("", &look_around, NULL));
+}
+
+static void *take_part(void *subject)
+{
+    int *policies = subject;
+    policies[0] = sched_getscheduler(0);
+    thread_be_ours();
+    policies[1] = sched_getscheduler(0);
+    thread_be_last();
+    policies[2] = sched_getscheduler(0);
+    return NULL;
+}
+
+static void note_policy(void *policy) { *(int *)policy = sched_getscheduler(0); }
+
+TEST(threads_share_the_processor_as_ours_do)
+{
+    int policies[3], of_started;
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, take_part, policies), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    thread_join(thread_start("started", note_policy, &of_started));
+    CHECK_INT(policies[0], SCHED_OTHER);
+    CHECK_INT(policies[1], SCHED_BATCH);
+    CHECK_INT(policies[2], SCHED_IDLE);
+    CHECK_INT(of_started, SCHED_BATCH);
 }
 
 static int taken, dropped;
