@@ -2,9 +2,10 @@
  * The steps of a service's pipeline, which jenkins/SERVICE/Jenkinsfile loads. Nothing is decided here but the order and who gets which
  * secret: each step runs a make target that runs anywhere (docs/pipelines.md).
  *
- * Wants nodes labelled debian-12 (git, make, root or sudo) with docker or podman, and these credentials: `registry` (user and password),
- * `signing-key` and `signing-public-key` (files), `gitops` (user and password of a git remote), `dev-kubeconfig` (a file). In the folder or
- * globally set: REGISTRY, GITOPS_REMOTE ("https://git.example.com/shop/duka.git"), SHOP_URL.
+ * Wants nodes labelled debian-12 (git, make, root or sudo) with docker or podman, and cosign, and these credentials: `registry` (user and
+ * password), `signing-key` and `signing-public-key` (files, of `cosign generate-key-pair`), `signing-key-password` (a secret text), `gitops`
+ * (user and password of a git remote), `dev-kubeconfig` (a file). In the folder or globally set: REGISTRY, SHOP_URL, GITOPS_REMOTE
+ * ("https://git.example.com/shop/duka.git").
  */
 
 /** What a change is compared with: where a pull request goes to, or (empty) what the service shipped last. */
@@ -34,23 +35,32 @@ void check() {
     target('contracts', 15)
 }
 
+/** A name and a password, as the stages call them. */
+Object login(String id, String prefix) {
+    return usernamePassword(credentialsId: id, usernameVariable: "${prefix}_USER", passwordVariable: "${prefix}_PASSWORD")
+}
+
 /** What ships from the main branch. No two builds of a service write deploy/gitops at the same time. */
 void ship(String service) {
-    withCredentials([usernamePassword(credentialsId: 'registry', usernameVariable: 'REGISTRY_USER', passwordVariable: 'REGISTRY_PASSWORD')]) {
+    withCredentials([login('registry', 'REGISTRY')]) {
         target('image', 60)
     }
     target('sbom', 10)
     target('scan', 15)
-    withCredentials([file(credentialsId: 'signing-key', variable: 'SIGN_KEY')]) {
+    withCredentials([login('registry', 'REGISTRY'), file(credentialsId: 'signing-key', variable: 'SIGN_KEY'),
+                     string(credentialsId: 'signing-key-password', variable: 'COSIGN_PASSWORD')]) {
         target('sign', 10)
     }
-    withCredentials([usernamePassword(credentialsId: 'gitops', usernameVariable: 'GITOPS_USER', passwordVariable: 'GITOPS_PASSWORD'),
-                     file(credentialsId: 'signing-public-key', variable: 'SIGN_PUBLIC_KEY'),
-                     file(credentialsId: 'dev-kubeconfig', variable: 'KUBECONFIG')]) {
-        lock("ship-${service}") {
+    lock("ship-${service}") {
+        withCredentials([login('registry', 'REGISTRY'), login('gitops', 'GITOPS'),
+                         file(credentialsId: 'signing-public-key', variable: 'SIGN_PUBLIC_KEY')]) {
             target('deploy', 10)
+        }
+        withCredentials([login('gitops', 'GITOPS'), file(credentialsId: 'dev-kubeconfig', variable: 'KUBECONFIG')]) {
             target('e2e', 30)
         }
+    }
+    withCredentials([login('gitops', 'GITOPS')]) {
         target('promote', 10)
     }
 }

@@ -15,6 +15,8 @@ esac
 # What a stage leaves for later ones: the digest, the bill of materials, the signature.
 OUT=$ROOT/build/pipeline/$SERVICE
 mkdir -p "$OUT"
+# Where scripts/pipeline-tools puts what the machine has not.
+PATH=$PATH:$ROOT/build/tools
 
 # The last line of a stage says what it counts; one that could not do its work is skipped, and never passed.
 passed() {
@@ -63,6 +65,26 @@ engine() {
     fi
 }
 
+# Lets PROGRAM (docker, podman, cosign) into the registry of IMAGE, where REGISTRY_USER and REGISTRY_PASSWORD are set, until the stage ends;
+# without them, it is whoever the machine has logged in.
+log_in() {
+    [ -n "${REGISTRY_USER:-}" ] || return 0
+    local program=$1 host=${2%%/*} folder
+    if [ "$program" = docker ]; then # its configuration has more in it than who is logged in
+        # shellcheck disable=SC2064 # the host of now
+        trap "docker logout '$host' >/dev/null" EXIT
+    else
+        folder=$(mktemp -d)
+        # shellcheck disable=SC2064 # the folder of now
+        trap "rm -rf '$folder'" EXIT
+        export DOCKER_CONFIG=$folder REGISTRY_AUTH_FILE=$folder/config.json
+    fi
+    printf '%s' "${REGISTRY_PASSWORD:?}" | "$program" login --username "$REGISTRY_USER" --password-stdin "$host"
+}
+
+# Whether NAME@DIGEST is in a registry: without one, an image is called localhost/NAME.
+is_pushed() { [[ $1 != localhost/* ]]; }
+
 # git, for the remote of deploy/gitops.
 remote_git() {
     if [ -n "${GITOPS_PASSWORD:-}" ]; then
@@ -77,12 +99,15 @@ remote_git() {
 # Runs COMMAND… where deploy/gitops is to be written, and commits with MESSAGE what it changed there. With GITOPS_REMOTE (say, origin) that
 # is a fresh tree of the remote's branch GITOPS_BRANCH (main), pushed as branch PUSH_BRANCH, and written again on what others pushed
 # meanwhile; without, it is this tree, and the commit is left to you. A remote that wants to know who writes is told by GITOPS_USER and
-# GITOPS_PASSWORD, in no command line and no file.
+# GITOPS_PASSWORD, in no command line and no file. WRITTEN is empty where there was nothing to change. PUSH_BRANCH is the pipeline's own: what
+# an earlier run of the stage left there is replaced.
 write_gitops() {
-    local message=$1 branch=${PUSH_BRANCH:-${GITOPS_BRANCH:-main}} tree=$OUT/gitops try
+    local message=$1 branch=${PUSH_BRANCH:-${GITOPS_BRANCH:-main}} tree=$OUT/gitops force=${PUSH_BRANCH:++} try
     shift
+    WRITTEN=
     if [ -z "${GITOPS_REMOTE:-}" ]; then
         GITOPS_ROOT=$ROOT "$@"
+        WRITTEN=here
         say "deploy/gitops is written in this tree; GITOPS_REMOTE is not set: commit and push it yourself. It would be: $message"
         return 0
     fi
@@ -98,7 +123,8 @@ write_gitops() {
         fi
         git -C "$tree" -c user.name="${GIT_NAME:-duka pipeline}" -c user.email="${GIT_EMAIL:-pipeline@localhost}" \
             commit --quiet --message "$message" -- deploy/gitops
-        if remote_git -C "$tree" push --quiet "$GITOPS_REMOTE" "HEAD:refs/heads/$branch"; then
+        if remote_git -C "$tree" push --quiet "$GITOPS_REMOTE" "${force}HEAD:refs/heads/$branch"; then
+            WRITTEN=$branch
             say "pushed to $branch: $message"
             return 0
         fi

@@ -1,4 +1,5 @@
 """The pipelines by their judges. What a judge is missing for is skipped, with the reason; scripts/pipeline-tools installs them."""
+import fcntl
 import os
 import pathlib
 import shutil
@@ -32,10 +33,9 @@ def git(folder, *words):
     return done.stdout.strip()
 
 
-@pytest.fixture
-def tree(tmp_path):
-    """A clone of this tree as it lies here, committed, with a bare repository as its origin."""
-    folder, origin = tmp_path / "tree", tmp_path / "origin.git"
+def make_tree(place):
+    """In a folder: a clone of this tree as it lies here, committed, with a bare repository as its origin."""
+    folder, origin = place / "tree", place / "origin.git"
     folder.mkdir()
     files = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout.split("\0")
     for name in {file.split("/")[0] for file in files if file} & {"scripts", "tools", "deploy", "src", "contracts", "Makefile"}:
@@ -51,3 +51,16 @@ def tree(tmp_path):
     git(folder, "remote", "add", "origin", origin)
     git(folder, "push", "-q", "origin", "main")
     return folder
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return make_tree(tmp_path)
+
+
+@pytest.fixture
+def alone():
+    """No other test of this folder builds and tests a service meanwhile: stages write their logs to the same files."""
+    with open(ROOT / "build/.pipelines.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

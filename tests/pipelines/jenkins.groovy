@@ -11,7 +11,7 @@ import org.codehaus.groovy.control.CompilerConfiguration
 
 abstract class Steps extends Script {
     static final List<String> TAKES_BLOCK = ['node', 'stage', 'timeout', 'withEnv', 'withCredentials', 'lock']
-    static final List<String> GIVES_BINDING = ['usernamePassword', 'file']
+    static final List<String> GIVES_BINDING = ['usernamePassword', 'file', 'string']
     static Map<String, String> answers = [:]
     static Map env = [:]
     static Object scm = 'scm'

@@ -31,6 +31,6 @@ def test_a_job_that_gitlab_would_refuse_is_found(tmp_path):
 
 @pytest.mark.parametrize("job", CHECKS)
 @pytest.mark.skipif(not WHOLE, reason="builds and tests a service, by make test-pipelines only")
-def test_a_job_of_one_service_runs(job):
+def test_a_job_of_one_service_runs(job, alone):
     done = gitlab("--force-shell-executor", "--variable", "BASE=HEAD~1", job, timeout=3000)
     assert done.returncode == 0 and f"PASS  {job}" in done.stdout, done.stdout[-6000:]

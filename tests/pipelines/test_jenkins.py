@@ -1,5 +1,7 @@
 """The Jenkinsfiles, read and run by Groovy 4's own parser, with Jenkins' steps written down (jenkins.groovy). Jenkins itself is not here:
 its sandbox and its plugins are not tried."""
+import re
+
 import pytest
 from conftest import ROOT, SERVICES, run, tool
 
@@ -64,9 +66,10 @@ def test_a_secret_is_there_for_the_stages_that_need_it_only(runs):
             held.pop()
         elif words.startswith("make pipe-"):
             seen[words.removeprefix("make pipe-")] = " ".join(held)
-    assert {stage for stage, given in seen.items() if "signing-key" in given} == {"sign"}
-    assert {stage for stage, given in seen.items() if "registry" in given} == {"image"}
-    assert {stage for stage, given in seen.items() if "gitops" in given} == {"deploy", "e2e", "promote"}
+    wanted = {"image": {"registry"}, "sign": {"registry", "signing-key", "signing-key-password"}, "deploy": {"registry", "gitops", "signing-public-key"},
+              "e2e": {"gitops", "dev-kubeconfig"}, "promote": {"gitops"}}
+    given = {stage: set(re.findall(r"(?:usernamePassword|file|string) ([\w-]+)", words)) for stage, words in seen.items()}
+    assert given == {stage: wanted.get(stage, set()) for stage in CHECKED + SHIPPED}
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -12,13 +12,17 @@ from conftest import git, run
 FIRST, SECOND = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 
 
-@pytest.fixture
-def keys(tmp_path):
+def make_keys(folder):
     """A key that signs, its public half, and a stranger's."""
     for name in ("key", "other"):
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / f"{name}.pem"], check=True, capture_output=True)
-        subprocess.run(["openssl", "pkey", "-in", tmp_path / f"{name}.pem", "-pubout", "-out", tmp_path / f"{name}.pub"], check=True)
-    return tmp_path
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / f"{name}.pem"], check=True, capture_output=True)
+        subprocess.run(["openssl", "pkey", "-in", folder / f"{name}.pem", "-pubout", "-out", folder / f"{name}.pub"], check=True)
+    return folder
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return make_keys(tmp_path)
 
 
 def stage(tree, name, service="orders", **env):
@@ -67,20 +71,40 @@ def test_a_signed_image_is_written_by_digest_and_commit_and_nothing_else_changes
 
 TINY = r"""#!/bin/sh
 # In the place of scripts/images: a small image by the real podman, and its bill of materials.
-mkdir -p build/images build/tiny && echo "$1" >build/tiny/name
-printf 'FROM scratch\nCOPY name /name\n' >build/tiny/Dockerfile
+mkdir -p build/images build/tiny && echo "$1" >build/tiny/name && echo WORD >build/tiny/word
+printf 'FROM scratch\nCOPY name /name\nCOPY word /word\n' >build/tiny/Dockerfile
 podman build -q --timestamp 1 --format docker -t "$1:1.0" build/tiny
 echo '{"bomFormat": "CycloneDX", "components": [{"name": "x", "version": "1"}]}' >build/images/$1.cdx.json
 """
 
 
-def test_an_image_is_named_by_the_digest_of_its_archive(tree, tmp_path):
-    storage = tmp_path / "storage.conf"  # of its own: the images of this machine are not touched
-    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n', encoding="utf-8")
-    env = {"ENGINE": "podman", "REGISTRY": "", "CONTAINERS_STORAGE_CONF": storage}
+def storage(folder, name):
+    """The settings of a podman with images of its own: those of this machine are not touched."""
+    path = folder / f"{name}.conf"
+    path.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/{name}"\nrunroot = "{folder}/{name}-run"\n', encoding="utf-8")
+    return {"CONTAINERS_STORAGE_CONF": str(path)}
+
+
+@pytest.fixture
+def podman(tmp_path):
+    env = {"ENGINE": "podman", **storage(tmp_path, "storage")}
     if not shutil.which("podman") or run("podman", "info", env=env).returncode != 0:
         pytest.skip("podman does not run here")
-    (tree / "scripts/images").write_text(TINY, encoding="utf-8")
+    return env
+
+
+@pytest.fixture
+def small(tree):
+    """Small images in the place of those of scripts/images; called with a word, other ones."""
+    def put(word):
+        (tree / "scripts/images").write_text(TINY.replace("WORD", word), encoding="utf-8")
+
+    put("first")
+    return put
+
+
+def test_an_image_is_named_by_the_digest_of_its_archive(tree, podman, small):
+    env = {**podman, "REGISTRY": ""}
     done = stage(tree, "image", **env)
     assert done.returncode == 0, done.stdout
     first = (tree / "build/pipeline/orders/image").read_text(encoding="utf-8").strip()
@@ -178,6 +202,47 @@ def test_promoting_is_a_branch_with_the_same_digest_and_the_registry_of_producti
     shutil.rmtree(other / "build/pipeline")
     assert stage(other, "promote", GITOPS_REMOTE="origin").returncode == 0
     assert digest_of(tree, "production", branch=f"promote/orders-{SECOND[7:19]}") == [SECOND, SECOND]
+
+
+FORGE = r"""#!/bin/sh
+# In the place of gh or glab: says what it was asked for, and knows whether a request is open.
+echo "$(basename "$0")" "$@" >>PLACE/asked
+case "$1 $2" in
+"pr list") [ -e PLACE/open ] && echo 1 || echo 0 ;;
+"mr view") [ -e PLACE/open ] ;;
+*create) touch PLACE/open ;;
+*) exit 9 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("name, token", [("gh", "GH_TOKEN"), ("glab", "GITLAB_TOKEN")])
+def test_promoting_opens_one_request_however_often_it_is_run(tree, keys, tmp_path, name, token):
+    ship(tree, keys, FIRST)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / name).write_text(FORGE.replace("PLACE", str(tmp_path)), encoding="utf-8")
+    (tools / name).chmod(0o755)
+    branch = f"promote/orders-{FIRST[7:19]}"
+
+    def promoted(date):
+        env = {token: "x", "GITOPS_REMOTE": "origin", "PATH": f"{tools}:/usr/bin:/bin", "GIT_COMMITTER_DATE": f"{date} +0000"}
+        done = stage(tree, "promote", **env)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    assert "request is open" in promoted("1700000000") and "request is open" in promoted("1700000060")
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    created = [line for line in asked if line.startswith(f"{name} {'pr' if name == 'gh' else 'mr'} create ")]
+    assert len(created) == 1 and len(asked) == 3, asked
+    title = f"--title production: orders-service is {FIRST[7:19]}, as dev runs it"
+    wanted = (f"--base main --head {branch} ", title) if name == "gh" else ("--yes ", f"--target-branch main --source-branch {branch} ", title)
+    assert all(word in created[0] for word in wanted), created
+    # Whoever has merged it is not asked again.
+    assert digest_of(tree, "production", branch=branch) == [FIRST, FIRST]
+    git(tree, "push", "-q", "origin", "FETCH_HEAD:refs/heads/main")
+    assert "production is to run that digest already" in promoted("1700000120")
+    assert len((tmp_path / "asked").read_text(encoding="utf-8").splitlines()) == len(asked)
 
 
 def test_the_whole_shop_is_shipped_and_promoted_nowhere(tree, keys):

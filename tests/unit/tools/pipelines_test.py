@@ -101,6 +101,23 @@ def unlocked(workflow):
                     yield name
 
 
+def unlocked_in_gitlab(jobs):
+    """The same for GitLab's."""
+    for name, job in jobs.items():
+        if "cache" in job:
+            files = job["cache"]["key"].get("files", [])
+            if not files or not all((ROOT / file).is_file() for file in files):
+                yield name
+
+
+def without_login(jobs, variables):
+    """Jobs whose stages speak to the registry and are not let in. `variables` gives those of a job."""
+    for name, job in jobs.items():
+        needed = {"image", "sign", "deploy"} & set(stages_of({name: job}))
+        if needed and not {"REGISTRY_USER", "REGISTRY_PASSWORD"} <= set(variables(job)):
+            yield name
+
+
 def stages_of(jobs):
     """The stages that jobs run, those of one job in their order, each once."""
     found = []
@@ -162,6 +179,14 @@ class GitHub(unittest.TestCase):
                 step["with"]["key"] = "unit-${{ hashFiles('no/such.lock') }}"
         self.assertEqual(list(unlocked(planted)), ["unit"])
 
+    def test_whoever_speaks_to_the_registry_is_let_in_and_nobody_else(self):
+        jobs = {name: job for name, job in self.service["jobs"].items() if name != "image-tried"}  # which pushes nothing
+        self.assertEqual(list(without_login(jobs, lambda job: job.get("env", {}))), [])
+        self.assertEqual({name for name, job in self.service["jobs"].items() if "REGISTRY_PASSWORD" in job.get("env", {})}, {"image", "deploy"})
+        planted = copy.deepcopy(jobs)
+        del planted["deploy"]["env"]["REGISTRY_USER"]
+        self.assertEqual(list(without_login(planted, lambda job: job.get("env", {}))), ["deploy"])
+
     def test_every_job_ends(self):
         for path in WORKFLOWS.glob("*.yml"):
             for name, job in read(path)["jobs"].items():
@@ -199,6 +224,16 @@ class GitLab(unittest.TestCase):
                 if name != "nothing":
                     self.assertEqual(job["trigger"]["include"], [{"local": f".gitlab/{name}.yml"}])
                     self.assertEqual(job["variables"]["BASE"], base)
+
+    def test_caches_are_keyed_by_what_pins_them(self):
+        cached = {name: job for name, job in self.service.items() if isinstance(job, dict) and "cache" in job}
+        self.assertEqual(set(cached), {".compiles", "contracts"})
+        self.assertEqual(list(unlocked_in_gitlab(cached)), [])
+        planted = {"a": {"cache": {"key": {"prefix": "main"}}}, "b": {"cache": {"key": {"files": ["no/such.lock"]}}}}
+        self.assertEqual(list(unlocked_in_gitlab(planted)), ["a", "b"])
+
+    def test_whoever_speaks_to_the_registry_is_let_in(self):
+        self.assertEqual(list(without_login(gitlab_jobs(self.service), lambda job: job.get("variables", {}))), [])
 
     def test_what_ships_ships_from_the_default_branch_only(self):
         for name in ("sign", "deploy", "e2e", "promote"):
