@@ -160,9 +160,10 @@ void writer_submit_many(struct writer *writer, struct write **writes, size_t cou
     *writer->tail = writes[0];
     writer->tail = &writes[count - 1]->next;
     writer->queue += (int64_t)count;
-    if (writer->idle)
-        cond_wake_one(&writer->work_came);
+    bool is_idle = writer->idle;
     lock_drop(&writer->lock);
+    if (is_idle) /* after the drop, or it would only run into the lock */
+        cond_wake_one(&writer->work_came);
 }
 
 void writer_submit(struct writer *writer, struct write *write)

@@ -44,6 +44,8 @@ static void empty(struct seat *seat)
     seat->state = SEAT_FREE;
 }
 
+/* The wake-up comes after the drop: whoever waits takes the core from this thread, the least of all,
+ * at once, and would only run into the lock. */
 static void compute(struct seat *seat)
 {
     struct spare *spare = seat->spare;
@@ -55,7 +57,9 @@ static void compute(struct seat *seat)
         return;
     }
     seat->state = SEAT_DONE;
+    lock_drop(&spare->lock);
     cond_wake_all(&seat->changed);
+    lock_take(&spare->lock);
 }
 
 static void thread_run(void *subject)
