@@ -1,5 +1,6 @@
 #include "chassis/auth.h"
 #include "chassis/obs.h"
+#include "chassis/recent.h"
 #include "os/clock.h"
 #include "os/sync.h"
 
@@ -8,6 +9,9 @@ enum {
     REVOCATIONS_MAX = 65536,
     REVOCATIONS_BUCKETS = 4096,
     USERS_AWAY_MAX_S = 60,
+    VOUCHED_MAX = 128,
+    VOUCHED_BYTES_MAX = 640, /* of an inner token together with what it says */
+    VOUCHED_STEP_S = 5       /* tokens of one step that say the same are the same */
 };
 
 /* A token that was verified, by its SHA-256. In a chain of its bucket, and in the order of use. */
@@ -33,6 +37,7 @@ struct auth {
     struct arena *arena;
     str issuer, audience, name;
     struct inner_keys inner;
+    struct recent *vouched, *believed; /* inner tokens made, and checked, a moment ago */
     struct api_keys *api_keys;
 
     struct auth_key keys[AUTH_KEYS_MAX];
@@ -329,6 +334,9 @@ struct auth *auth_open(const struct auth_config *config)
     auth->tokens_max = tokens_max;
     auth->reached_us = clock_mono_us();
     auth->api_keys = api_keys_open();
+    struct recent_limits limits = { VOUCHED_MAX, VOUCHED_BYTES_MAX, INNER_LIFE_S * TIME_SECOND };
+    auth->vouched = recent_open(limits);
+    auth->believed = recent_open(limits);
     return auth;
 }
 
@@ -336,6 +344,8 @@ void auth_close(struct auth *auth)
 {
     if (!auth)
         return;
+    recent_close(auth->believed);
+    recent_close(auth->vouched);
     api_keys_close(auth->api_keys);
     lock_done(&auth->lock);
     arena_close(auth->arena);
@@ -451,6 +461,17 @@ err auth_check(struct auth *auth, struct arena *arena, str authorization, time_u
     return OK;
 }
 
+/* inner_open, once for a token that is shown again and again. */
+static err open_inner(struct auth *auth, struct arena *arena, str token, str *payload)
+{
+    *payload = recent_look_text(auth->believed, arena, token);
+    if (payload->ptr)
+        return OK;
+    TRY(inner_open(arena, &auth->inner, token, payload));
+    recent_put_text(auth->believed, arena, token, *payload);
+    return OK;
+}
+
 /* Tells whether another of our programs vouches for who makes the request. Where it only says
  * whence that comes, the client has to show a token itself, and hears what is wrong with it. */
 static bool is_vouched_for(struct auth *auth, struct request *request, str audience, time_us now,
@@ -460,7 +481,10 @@ static bool is_vouched_for(struct auth *auth, struct request *request, str audie
     struct inner_claims claims;
     if (!token.ptr || auth->inner.key.len == 0)
         return false;
-    err error = inner_check(request->arena, &auth->inner, token, audience, now, &claims);
+    str payload;
+    err error = open_inner(auth, request->arena, token, &payload);
+    if (error == OK)
+        error = inner_read(request->arena, payload, audience, now, &claims);
     if (error != OK) {
         LOG(LOG_WARN, "inner.refused", LOG_TEXT("peer", request->peer_address),
             LOG_TEXT("error", err_describe(request->arena, error)));
@@ -497,12 +521,19 @@ str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struc
     ASSERT(auth && arena && who);
     if (auth->inner.key.len == 0)
         return STR_NONE;
+    time_us now = clock_wall_us(), step = now - now % (VOUCHED_STEP_S * TIME_SECOND);
     struct inner_claims claims = { .audience = audience,
                                    .caller = auth->name,
                                    .who = *who,
                                    .client_address = client_address,
-                                   .expires_at = clock_wall_us() + INNER_LIFE_S * TIME_SECOND };
-    return inner_make(arena, &auth->inner, &claims);
+                                   .expires_at = step + INNER_LIFE_S * TIME_SECOND };
+    str payload = inner_payload(arena, &claims);
+    str token = recent_look_text(auth->vouched, arena, payload);
+    if (!token.ptr) {
+        token = inner_sign(arena, &auth->inner, payload);
+        recent_put_text(auth->vouched, arena, payload, token);
+    }
+    return token;
 }
 
 /* Nothing known of Users for so long that a role may have been taken away unheard. */

@@ -33,12 +33,18 @@ struct inner_claims {
  * SETTING_INVALID naming the setting. */
 err inner_keys_check(struct arena *arena, const struct inner_keys *keys);
 
-/* Makes a token; there is a key. */
-str inner_make(struct arena *arena, const struct inner_keys *keys,
-               const struct inner_claims *claims);
+/* What a token says, as its payload: equal claims have equal ones. */
+str inner_payload(struct arena *arena, const struct inner_claims *claims);
 
-/* What a token says, if one of the keys signed it, it is for that audience, and it holds at `now`
- * (with AUTH_LEEWAY_S, and at most INNER_LIFE_S ahead). Strings lie in the arena. Fails with
- * TOKEN_INVALID or TOKEN_EXPIRED. */
-err inner_check(struct arena *arena, const struct inner_keys *keys, str token, str audience,
-                time_us now, struct inner_claims *out);
+/* Makes the token of a payload; there is a key. */
+str inner_sign(struct arena *arena, const struct inner_keys *keys, str payload);
+
+/* The payload of a token, if one of the keys signed it: whether it holds is not said yet. It lies
+ * in the arena. Fails with TOKEN_INVALID. */
+err inner_open(struct arena *arena, const struct inner_keys *keys, str token, str *payload);
+
+/* What a payload says, if it is for that audience and holds at `now` (with AUTH_LEEWAY_S, and at
+ * most INNER_LIFE_S ahead). Strings point into the payload. Fails with TOKEN_INVALID or
+ * TOKEN_EXPIRED. */
+err inner_read(struct arena *arena, str payload, str audience, time_us now,
+               struct inner_claims *out);

@@ -156,11 +156,26 @@ static str escape(str *rest, char room[8])
 
 static bool is_harmless(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
 
+/* Eight bytes at once; some that are harmless may be taken for others. */
+static bool are_harmless(const char *bytes)
+{
+    enum { BYTE_MAX = 0xff, DEL = 0x7f };
+    const uint64_t ones = UINT64_MAX / BYTE_MAX, highs = ones << 7;
+    uint64_t eight;
+
+    memcpy(&eight, bytes, sizeof eight);
+    uint64_t odd = eight | (eight - ones * ' ') | ((eight ^ ones * DEL) - ones) |
+                   ((eight ^ ones * '"') - ones) | ((eight ^ ones * '\\') - ones);
+    return (odd & highs) == 0;
+}
+
 /* What of a value stands as it is: not one character by the other, for most are like that. */
 static str harmless_run(str *rest)
 {
     size_t len = 0;
 
+    while (rest->len - len >= sizeof(uint64_t) && are_harmless(rest->ptr + len))
+        len += sizeof(uint64_t);
     while (len < rest->len && is_harmless(rest->ptr[len]))
         len++;
     str run = str_of(rest->ptr, len);

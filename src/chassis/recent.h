@@ -5,6 +5,7 @@
  * instead, if one is here. Taken is gone: the next commit puts it back. Where another replica has
  * changed the row meanwhile, what is taken is old; decisions ride on its version, so that costs a
  * second run, which finds nothing here and reads the database. Nobody answers a person from here.
+ * What follows from its key for ever (a signature and what it covers) is never old.
  *
  * Bounded: one may push out another, large ones are not kept, and none is believed for longer than
  * its owner says. Any thread. */
@@ -34,3 +35,7 @@ str recent_take(struct recent *recent, struct arena *arena, struct uuid id);
 
 /* The same, and it stays. */
 str recent_look(struct recent *recent, struct arena *arena, struct uuid id);
+
+/* The same by a text: `value` for `key`, both of which count towards `bytes_max`. */
+void recent_put_text(struct recent *recent, struct arena *arena, str key, str value);
+str recent_look_text(struct recent *recent, struct arena *arena, str key);

@@ -44,8 +44,8 @@ static void empty(struct seat *seat)
     seat->state = SEAT_FREE;
 }
 
-/* The wake-up comes after the drop: whoever waits takes the core from this thread, the least of all,
- * at once, and would only run into the lock. */
+/* The wake-up comes after the drop: whoever waits takes the core from this thread, the least of
+ * all, at once, and would only run into the lock. */
 static void compute(struct seat *seat)
 {
     struct spare *spare = seat->spare;

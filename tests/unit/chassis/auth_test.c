@@ -457,3 +457,95 @@ TEST(many_threads_check_while_others_revoke_and_change_keys)
             CHECK_OK(error);
     }
 }
+
+/* ---- inner identities ---- */
+
+static struct auth *vouching_auth_of(struct test *t, const char *key)
+{
+    crypto_init();
+    struct auth *auth = auth_open(&(struct auth_config){ .issuer = STR("duka"),
+                                                         .audience = STR("shop"),
+                                                         .name = STR("gateway"),
+                                                         .inner = { .key = str_of_z(key) } });
+    arena_defer(t->arena, close_auth, auth);
+    return auth;
+}
+
+static struct identity customer_of(uint32_t user)
+{
+    return (struct identity){ .known = true,
+                              .user = id_of(user),
+                              .session = id_of(user + 1000),
+                              .version = 1,
+                              .roles = ROLE_BIT_CUSTOMER,
+                              .expires_at = clock_wall_us() + 600 * TIME_SECOND };
+}
+
+/* Who asks Orders with this header. */
+static struct identity who_shows(struct test *t, struct auth *auth, str inner, str *address)
+{
+    struct header header = { STR(INNER_HEADER), inner };
+    struct request request = { .arena = t->arena, .headers = &header, .headers_count = 1 };
+    struct identity who = { 0 };
+    CHECK_OK(auth_identify(auth, &request, STR("orders"), clock_wall_us(), &who));
+    *address = request.client_address;
+    return who;
+}
+
+TEST(each_is_vouched_for_as_who_it_is_however_many_come_again_and_again)
+{
+    enum { PEOPLE = 300, TURNS = 3 };
+    struct auth *gateway = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    struct auth *orders = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    str address;
+    for (uint32_t i = 0; i < PEOPLE * TURNS; i++) {
+        struct identity customer = customer_of(i % PEOPLE);
+        str from = i % 2 ? STR("192.0.2.1") : STR("2001:db8::1");
+        str token = auth_vouch(gateway, t->arena, STR("orders"), &customer, from);
+        struct identity who = who_shows(t, orders, token, &address);
+        CHECK(who.known && uuid_equal(who.user, customer.user));
+        CHECK(uuid_equal(who.session, customer.session) && who.roles == customer.roles);
+        CHECK_STR(address, i % 2 ? "192.0.2.1" : "2001:db8::1");
+    }
+}
+
+TEST(a_token_that_was_believed_is_still_for_one_service_and_of_its_time)
+{
+    struct auth *gateway = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    struct auth *orders = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    struct identity customer = customer_of(1), who = { 0 };
+    str address, token = auth_vouch(gateway, t->arena, STR("orders"), &customer, STR("192.0.2.1"));
+    CHECK(who_shows(t, orders, token, &address).known);
+
+    struct header header = { STR(INNER_HEADER), token };
+    struct request request = { .arena = t->arena, .headers = &header, .headers_count = 1 };
+    time_us now = clock_wall_us();
+    time_us late = now + (INNER_LIFE_S + AUTH_LEEWAY_S + 1) * TIME_SECOND;
+    CHECK_OK(auth_identify(orders, &request, STR("users"), now, &who));
+    CHECK(!who.known);
+    CHECK_OK(auth_identify(orders, &request, STR("orders"), late, &who));
+    CHECK(!who.known);
+    CHECK(who_shows(t, orders, token, &address).known);
+}
+
+TEST(who_has_changed_is_vouched_for_anew)
+{
+    struct auth *auth = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    struct identity customer = customer_of(1);
+    str address, as_customer = auth_vouch(auth, t->arena, STR("orders"), &customer, STR(""));
+    customer.roles |= ROLE_BIT_STAFF;
+    str as_staff = auth_vouch(auth, t->arena, STR("orders"), &customer, STR(""));
+    CHECK(who_shows(t, auth, as_customer, &address).roles == ROLE_BIT_CUSTOMER);
+    CHECK(who_shows(t, auth, as_staff, &address).roles == (ROLE_BIT_CUSTOMER | ROLE_BIT_STAFF));
+}
+
+TEST(what_a_stranger_signed_is_not_believed_however_often_it_comes)
+{
+    struct auth *stranger = vouching_auth_of(t, "fedcba9876543210fedcba9876543210");
+    struct auth *orders = vouching_auth_of(t, "0123456789abcdef0123456789abcdef");
+    struct identity customer = customer_of(1);
+    str address, forged = auth_vouch(stranger, t->arena, STR("orders"), &customer, STR(""));
+    CHECK(who_shows(t, stranger, forged, &address).known);
+    CHECK(!who_shows(t, orders, forged, &address).known);
+    CHECK(!who_shows(t, orders, forged, &address).known);
+}

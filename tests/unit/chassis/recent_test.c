@@ -101,3 +101,15 @@ TEST(an_old_one_is_not_believed)
     CHECK(young);
     CHECK(!old);
 }
+
+TEST(a_text_is_found_by_itself_and_not_by_one_that_only_begins_like_it)
+{
+    struct recent *recent = recent_of(t);
+    recent_put_text(recent, t->arena, STR("ab"), STR("cd"));
+    CHECK_STR(recent_look_text(recent, t->arena, STR("ab")), "cd");
+    CHECK(!recent_look_text(recent, t->arena, STR("abc")).ptr);
+    CHECK(!recent_look_text(recent, t->arena, STR("a")).ptr);
+    CHECK(!recent_look_text(recent, t->arena, STR("xy")).ptr);
+    recent_put_text(recent, t->arena, STR("ab"), STR("ef"));
+    CHECK_STR(recent_look_text(recent, t->arena, STR("ab")), "ef");
+}
