@@ -1,6 +1,13 @@
--- wrk: sign-ins of one account. Arguments: its address and its password.
-local body
+-- wrk: sign-ins of `count` accounts in turn. Arguments: how many, and their password.
+local bodies, turn = {}, 0
 
-function init(args) body = string.format('{"email":"%s","password":"%s"}', args[1], args[2]) end
+function init(args)
+  for i = 0, tonumber(args[1]) - 1 do
+    bodies[#bodies + 1] = string.format('{"email":"bench-%d@example.com","password":"%s"}', i, args[2])
+  end
+end
 
-function request() return wrk.format("POST", "/users/login", { ["Content-Type"] = "application/json" }, body) end
+function request()
+  turn = turn % #bodies + 1
+  return wrk.format("POST", "/users/login", { ["Content-Type"] = "application/json" }, bodies[turn])
+end
