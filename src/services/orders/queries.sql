@@ -107,13 +107,11 @@ select min(due_at) as due_at from payment_jobs;
 select min(hold_until) as hold_until from orders where status = 'reserved' and payment = 'pending';
 
 -- jobs_due: many
--- now time, count int32 -> order_id uuid, kind text, tries int32
-select order_id, kind, tries from payment_jobs where due_at <= $1 order by due_at limit $2;
-
--- jobs_astray: many
--- beyond time, count int32 -> order_id uuid, kind text, tries int32
--- Those that nobody puts off so far: the clock went back after they were.
-select order_id, kind, tries from payment_jobs where due_at > $1 order by due_at limit $2;
+-- now time, beyond time, count int32 -> order_id uuid, kind text, tries int32
+-- And those that nobody puts off so far: the clock went back after they were. Two walks of one index; `or` would walk all of it.
+select order_id, kind, tries from (select * from payment_jobs where due_at <= $1 order by due_at limit $3) due
+union all
+select order_id, kind, tries from (select * from payment_jobs where due_at > $2 order by due_at limit $3) astray;
 
 -- payment_event_insert: run
 -- provider text, event_id text, at time

@@ -221,20 +221,11 @@ err store_find_due_jobs(struct db_reader *reader, struct arena *arena, time_us n
                         int32_t count_max, struct due_job **jobs, size_t *count)
 {
     struct sql_jobs_due_row *rows;
-    struct sql_jobs_astray_row *astray;
-    struct sql_jobs_due params = { .now = now, .count = count_max };
-    struct sql_jobs_astray beyond = { .beyond = now + JOB_ASTRAY_US, .count = count_max };
-    size_t due_count, astray_count;
-    TRY(sql_jobs_due(reader, arena, &params, &rows, &due_count));
-    TRY(sql_jobs_astray(reader, arena, &beyond, &astray, &astray_count));
-    *jobs = arena_array(arena, struct due_job, due_count + astray_count);
-    *count = 0;
-    for (size_t i = 0; i < due_count; i++)
-        (*jobs)[(*count)++] =
-            (struct due_job){ rows[i].order_id, job_of(rows[i].kind), rows[i].tries };
-    for (size_t i = 0; i < astray_count; i++)
-        (*jobs)[(*count)++] =
-            (struct due_job){ astray[i].order_id, job_of(astray[i].kind), astray[i].tries };
+    struct sql_jobs_due params = { .now = now, .beyond = now + JOB_ASTRAY_US, .count = count_max };
+    TRY(sql_jobs_due(reader, arena, &params, &rows, count));
+    *jobs = arena_array(arena, struct due_job, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*jobs)[i] = (struct due_job){ rows[i].order_id, job_of(rows[i].kind), rows[i].tries };
     return OK;
 }
 

@@ -34,19 +34,12 @@ err store_list_due_mails(struct call *call, int32_t rows_max, struct uuid **out,
 {
     struct db_reader *reader;
     struct sql_mails_due_row *rows;
-    struct sql_mails_astray_row *astray;
-    struct sql_mails_due params = { call->now, rows_max };
-    struct sql_mails_astray beyond = { mail_due_max(call->now), rows_max };
-    size_t due_count, astray_count;
+    struct sql_mails_due params = { call->now, mail_due_max(call->now), rows_max };
     TRY(call_reader(call, &reader));
-    TRY(sql_mails_due(reader, call->arena, &params, &rows, &due_count));
-    TRY(sql_mails_astray(reader, call->arena, &beyond, &astray, &astray_count));
-    *out = arena_array(call->arena, struct uuid, due_count + astray_count);
-    *count = 0;
-    for (size_t i = 0; i < due_count; i++)
-        (*out)[(*count)++] = rows[i].id;
-    for (size_t i = 0; i < astray_count; i++)
-        (*out)[(*count)++] = astray[i].id;
+    TRY(sql_mails_due(reader, call->arena, &params, &rows, count));
+    *out = arena_array(call->arena, struct uuid, *count);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = rows[i].id;
     return OK;
 }
 
