@@ -12,21 +12,26 @@ static bool is_more_literal(const struct call_spec *a, const struct call_spec *b
     return *q == '{' && *p != '{';
 }
 
+static str head_of(const struct call_spec *spec)
+{
+    ASSERT(spec->pieces_count > 0 && spec->pieces[0].literal && *spec->pieces[0].literal);
+    return str_of_z(spec->pieces[0].literal);
+}
+
 struct router router_of_calls(struct arena *arena, const struct call_spec *const *all,
                               int all_count)
 {
     ASSERT(arena && all && all_count > 0);
-    const struct call_spec **calls =
-        arena_array(arena, const struct call_spec *, (size_t)all_count);
+    struct routed_call *calls = arena_array(arena, struct routed_call, (size_t)all_count);
     int count = 0;
     for (int i = 0; i < all_count; i++) {
         if (!all[i]->routed)
             continue;
         int at = 0;
-        while (at < count && !is_more_literal(all[i], calls[at]))
+        while (at < count && !is_more_literal(all[i], calls[at].spec))
             at++;
         memmove(&calls[at + 1], &calls[at], sizeof(calls[0]) * (size_t)(count - at));
-        calls[at] = all[i];
+        calls[at] = (struct routed_call){ all[i], head_of(all[i]) };
         count++;
     }
     return (
@@ -67,10 +72,19 @@ static bool take_variable(str *path, str *out)
     return len > 0;
 }
 
-static bool is_match(const struct call_spec *spec, str path, str variables[PATH_VARIABLES_MAX])
+static bool has_head(str head, str path)
 {
+    return path.len >= head.len && path.ptr[head.len - 1] == head.ptr[head.len - 1] &&
+           memcmp(path.ptr, head.ptr, head.len) == 0;
+}
+
+/* Of a path with the call's head. */
+static bool is_match(const struct routed_call *call, str path, str variables[PATH_VARIABLES_MAX])
+{
+    const struct call_spec *spec = call->spec;
     int taken = 0;
-    for (int i = 0; i < spec->pieces_count; i++) {
+    path = str_of(path.ptr + call->head.len, path.len - call->head.len);
+    for (int i = 1; i < spec->pieces_count; i++) {
         const struct path_piece *piece = &spec->pieces[i];
         if (!piece->literal) {
             ASSERT(taken < PATH_VARIABLES_MAX);
@@ -91,9 +105,12 @@ struct route_match router_find(const struct router *router, enum http_method met
     struct route_match found = { 0 };
     const struct call_spec *first = NULL;
     for (int i = 0; i < router->calls_count; i++) {
-        const struct call_spec *spec = router->calls[i];
+        if (!has_head(router->calls[i].head, path))
+            continue;
+        const struct call_spec *spec = router->calls[i].spec;
         str variables[PATH_VARIABLES_MAX] = { 0 };
-        if (!is_match(spec, path, variables) || (first && is_more_literal(first, spec)))
+        if (!is_match(&router->calls[i], path, variables) ||
+            (first && is_more_literal(first, spec)))
             continue;
         if (!first)
             first = spec;

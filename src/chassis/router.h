@@ -6,7 +6,10 @@ enum { PATH_VARIABLES_MAX = 4 };
 
 /* The calls of one contract in the order in which they are tried: literals before variables. */
 struct router {
-    const struct call_spec *const *calls;
+    const struct routed_call {
+        const struct call_spec *spec;
+        str head; /* what its paths begin with: most are told from others by its end */
+    } * calls;
     int calls_count;
     const struct call_spec *const *all; /* those without a path, too, in the contract's order */
     int all_count;
