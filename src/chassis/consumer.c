@@ -158,12 +158,12 @@ static void tell_run(const struct delivery *delivery, const char *outcome, err e
 {
     enum { NAME_BYTES = 128 };
     const struct bus_event *event = delivery->event;
-    char name[NAME_BYTES], id[UUID_TEXT_LEN];
-    struct span span;
     bool failed = delivery->fate == FATE_FAILED || strcmp(outcome, "dead") == 0;
     if (!delivery->reaction ||
         !span_is_kept(&delivery->place.here, delivery->place.since_us, failed))
         return;
+    char name[NAME_BYTES], id[UUID_TEXT_LEN];
+    struct span span;
     int len = snprintf(name, sizeof name, "process %" STR_F, STR_A(event->type));
     uuid_write(event->id, id);
     span_begin_late(&span, &delivery->place.here, delivery->place.parent_id, SPAN_CONSUMER,

@@ -161,19 +161,27 @@ static inline err step(struct db *db, struct arena *arena, enum db_step kind, si
 
 /* ---- spans ---- */
 
-/* By the name in queries.sql; never a value. */
-static void begin_statement(struct span *span, const struct db *db, const char *name, size_t count)
+/* When a statement begins that a span will tell of; 0: none will. */
+static int64_t begin_statement(size_t count)
 {
-    span->recorded = false;
-    if (count > 0) /* else the database hears nothing */
-        span_begin_here(span, SPAN_CLIENT, str_of_z(name));
-    if (!span->recorded)
-        return;
-    span_text(span, "db.system.name", str_of_z(db->driver->name));
-    span_text(span, "db.namespace", str_of_z(db->schema->service));
-    span_text(span, "db.query.summary", str_of_z(name));
+    bool is_told = count > 0 && trace_here(); /* of none the database hears nothing */
+    return is_told ? clock_mono_us() : 0;
+}
+
+/* By the name in queries.sql; never a value. */
+static void tell_statement(const struct db *db, const char *name, size_t count, int64_t since_us,
+                           err error)
+{
+    struct span span;
+    span_begin_here_since(&span, SPAN_CLIENT, str_of_z(name), since_us);
+    span_text(&span, "db.system.name", str_of_z(db->driver->name));
+    span_text(&span, "db.namespace", str_of_z(db->schema->service));
+    span_text(&span, "db.query.summary", str_of_z(name));
     if (count > 1)
-        span_number(span, "db.operation.batch.size", (int64_t)count);
+        span_number(&span, "db.operation.batch.size", (int64_t)count);
+    if (error != OK)
+        span_fail(&span, err_word(error->code));
+    span_end(&span);
 }
 
 /* What it says of the database itself: one that is not there, or is there again. */
@@ -200,12 +208,11 @@ const char *db_engine(const struct db *db)
     return db->driver->name;
 }
 
-static err end_statement(struct db *db, struct span *span, err error)
+static err end_statement(struct db *db, const char *name, size_t count, int64_t since_us, err error)
 {
     note_database(db, error);
-    if (span->recorded && error != OK)
-        span_fail(span, err_word(error->code));
-    span_end(span);
+    if (since_us != 0)
+        tell_statement(db, name, count, since_us, error);
     return error;
 }
 
@@ -250,12 +257,11 @@ static err begin_read(struct db_reader *reader, struct arena *arena, const struc
 static err read_snapshot(struct db_reader *reader, struct arena *arena, const struct query *query,
                          const void *params, struct db_rows *rows)
 {
-    struct span span;
-    begin_statement(&span, reader->db, query->name, 1);
+    int64_t since_us = begin_statement(1);
     err error = begin_read(reader, arena, query, params);
     if (error == OK)
         error = reader->db->driver->read(reader->connection, arena, query, params, rows);
-    return end_statement(reader->db, &span, error);
+    return end_statement(reader->db, query->name, 1, since_us, error);
 }
 
 static err run_each(struct db *db, struct db_connection *connection, struct arena *arena,
@@ -287,9 +293,8 @@ static err read_each(struct db *db, struct db_connection *connection, struct are
                      const struct query *query, const void *params, size_t count,
                      struct db_rows *rows, size_t *counts)
 {
-    struct span span;
-    begin_statement(&span, db, query->name, count);
-    return end_statement(db, &span,
+    int64_t since_us = begin_statement(count);
+    return end_statement(db, query->name, count, since_us,
                          run_each(db, connection, arena, query, params, count, rows, counts));
 }
 
@@ -374,9 +379,8 @@ static err read_tx(struct tx *tx, const struct query *query, const void *params,
     ASSERT(tx && query && query->columns_count > 0);
     ASSERT(params || query->params_count == 0);
     TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, 1));
-    struct span span;
-    begin_statement(&span, tx->db, query->name, 1);
-    return end_statement(tx->db, &span,
+    int64_t since_us = begin_statement(1);
+    return end_statement(tx->db, query->name, 1, since_us,
                          tx->db->driver->read(tx->connection, tx->arena, query, params, rows));
 }
 
@@ -453,10 +457,9 @@ err tx_run_many(struct tx *tx, const struct query *query, const void *params, si
     ASSERT(tx && query && query->columns_count == 0 && query->writes);
     ASSERT(params || query->params_count == 0 || count == 0);
     TRY(step(tx->db, tx->arena, DB_STEP_STATEMENT, count));
-    struct span span;
-    begin_statement(&span, tx->db, query->name, count);
+    int64_t since_us = begin_statement(count);
     return end_statement(
-        tx->db, &span,
+        tx->db, query->name, count, since_us,
         tx->db->driver->run(tx->connection, tx->arena, query, params, count, changed));
 }
 
@@ -479,9 +482,8 @@ err tx_commit(struct tx *tx)
 {
     ASSERT(tx && tx->db);
     TRY(step(tx->db, tx->arena, DB_STEP_COMMIT, 1));
-    struct span span;
-    begin_statement(&span, tx->db, "commit", 1);
-    TRY(end_statement(tx->db, &span, tx->db->driver->commit(tx->db, tx->arena)));
+    int64_t since_us = begin_statement(1);
+    TRY(end_statement(tx->db, "commit", 1, since_us, tx->db->driver->commit(tx->db, tx->arena)));
     __atomic_fetch_add(&tx->db->commits, 1, __ATOMIC_RELAXED);
     return OK;
 }

@@ -245,7 +245,7 @@ struct exporter *export_open(const struct export_config *config)
     keep_config(self, config);
     for (int i = 0; i < 2; i++)
         self->rooms[i] = (struct room){
-            .bytes = arena_array(memory, char, config->bytes_max),
+            .bytes = arena_alloc(memory, config->bytes_max, alignof(max_align_t)),
             .records = arena_array(memory, struct export_record, config->records_max),
         };
     self->gathers = &self->rooms[0];

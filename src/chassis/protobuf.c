@@ -100,8 +100,10 @@ void protobuf_add_bytes(struct text *out, uint32_t field, str bytes)
 /* Little-endian, whatever the machine is. */
 static void fixed_add(struct text *out, uint64_t number, int bytes)
 {
+    text_reserve(out, (size_t)bytes);
     for (int i = 0; i < bytes; i++)
-        text_add_byte(out, (char)(number >> (8 * i)));
+        out->ptr[out->len + (size_t)i] = (char)(number >> (8 * i));
+    out->len += (size_t)bytes;
 }
 
 void protobuf_add_fixed64(struct text *out, uint32_t field, uint64_t number)

@@ -253,7 +253,9 @@ static struct trace_place *begin_sending(struct relay *relay, struct bus_event *
         return NULL;
     struct trace_place *places = arena_array(relay->arena, struct trace_place, count);
     for (size_t i = 0; i < count; i++)
-        events[i].traceparent = trace_begin_part(&places[i], relay->arena, events[i].traceparent);
+        if (trace_may_be_sampled(events[i].traceparent))
+            events[i].traceparent =
+                trace_begin_part(&places[i], relay->arena, events[i].traceparent);
     return places;
 }
 
@@ -264,10 +266,10 @@ static void tell_sent(const struct relay *relay, const struct trace_place *place
     enum { NAME_BYTES = 128 };
     int64_t wall_us = clock_wall_us() - clock_mono_us();
     for (size_t i = 0; places && i < count; i++) {
-        char name[NAME_BYTES], id[UUID_TEXT_LEN];
-        struct span span;
         if (!places[i].here.sampled)
             continue;
+        char name[NAME_BYTES], id[UUID_TEXT_LEN];
+        struct span span;
         int len = snprintf(name, sizeof name, "send %" STR_F, STR_A(events[i].type));
         uuid_write(events[i].id, id);
         span_begin_late(&span, &places[i].here, places[i].parent_id, SPAN_PRODUCER,

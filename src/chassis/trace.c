@@ -1,11 +1,12 @@
 #include "chassis/trace.h"
 
+#include "chassis/protobuf.h"
 #include "os/clock.h"
 #include "os/random.h"
 
 #include <string.h>
 
-enum { TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53 };
+enum { TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53, WALL_SEEN_US = 100000 };
 
 static struct {
     bool is_on;
@@ -28,23 +29,25 @@ void trace_hex(const uint8_t *bytes, size_t count, char *out)
     out[2 * count] = '\0';
 }
 
-/* Only lower case, as the standard wants it. */
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* What a digit is worth, and one; 0 is no digit. Only lower case, as the standard wants it. */
+static const uint8_t HEX_VALUES[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
+/* By look-up, and judged once at the end: which digit comes next nobody can guess, not even the
+ * processor. */
 static bool hex_read(const char *text, size_t count, uint8_t *out)
 {
+    bool is_hex = true;
+
     for (size_t i = 0; i < count; i++) {
-        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
+        unsigned high = HEX_VALUES[(uint8_t)text[2 * i]];
+        unsigned low = HEX_VALUES[(uint8_t)text[2 * i + 1]];
+        is_hex &= (high > 0) & (low > 0);
+        out[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
-    return true;
+    return is_hex;
 }
 
 static bool is_zero(const uint8_t *bytes, size_t count)
@@ -74,10 +77,21 @@ str trace_carry(struct arena *arena, str traceparent, str tracestate)
     return str_format(arena, "%" STR_F " %" STR_F, STR_A(traceparent), STR_A(state));
 }
 
-str trace_carried_parent(str carried) { return str_cut(&carried, ' '); }
+/* As nearly all are: such a one is not looked through. */
+static bool is_parent_alone(str carried)
+{
+    return carried.len == TRACEPARENT_LEN && carried.ptr[FLAGS_AT - 1] == '-';
+}
+
+str trace_carried_parent(str carried)
+{
+    return is_parent_alone(carried) ? carried : str_cut(&carried, ' ');
+}
 
 str trace_carried_state(str carried)
 {
+    if (is_parent_alone(carried))
+        return STR_NONE;
     (void)str_cut(&carried, ' ');
     return carried;
 }
@@ -104,6 +118,12 @@ bool trace_context_read(str text, struct trace_context *out)
     read.sampled = flags & 1;
     *out = read;
     return true;
+}
+
+bool trace_may_be_sampled(str carried)
+{
+    return carried.len >= TRACEPARENT_LEN &&
+           ((HEX_VALUES[(uint8_t)carried.ptr[FLAGS_AT + 1]] - 1U) & 1);
 }
 
 struct trace_context trace_context_of(const char *trace_id, const char *span_id, bool sampled)
@@ -206,18 +226,17 @@ static void begin(struct span *span, enum span_kind kind, const char *service, s
     span->failed = false;
     span->end_us = 0;
     span->kind = (uint8_t)kind;
-    span->attributes_count = 0;
     span->links_count = span->links_left_out = 0;
     span->links = NULL;
     span->service = service;
-    size_t len = name.len < SPAN_TEXT_BYTES_MAX ? name.len : SPAN_TEXT_BYTES_MAX;
+    size_t len = name.len < SPAN_NAME_BYTES_MAX ? name.len : SPAN_NAME_BYTES_MAX;
     if (len > 0)
-        memcpy(span->text, name.ptr, len);
-    span->name_len = span->text_len = (uint16_t)len;
+        memcpy(span->body, name.ptr, len);
+    span->name_len = span->body_len = (uint16_t)len;
 }
 
-void span_begin(struct span *span, const struct trace_context *parent, enum span_kind kind,
-                const char *service, str name)
+void span_begin_since(struct span *span, const struct trace_context *parent, enum span_kind kind,
+                      const char *service, str name, int64_t start_us)
 {
     ASSERT(span && parent && service);
 
@@ -228,16 +247,29 @@ void span_begin(struct span *span, const struct trace_context *parent, enum span
     span->context = *parent;
     memcpy(span->parent_id, parent->span_id, SPAN_ID_BYTES);
     span_new_id(&span->context);
-    span->start_us = clock_mono_us();
+    span->start_us = start_us;
 }
 
-void span_begin_here(struct span *span, enum span_kind kind, str name)
+void span_begin(struct span *span, const struct trace_context *parent, enum span_kind kind,
+                const char *service, str name)
+{
+    ASSERT(parent);
+    bool is_recorded = setup.is_on && parent->sampled;
+    span_begin_since(span, parent, kind, service, name, is_recorded ? clock_mono_us() : 0);
+}
+
+void span_begin_here_since(struct span *span, enum span_kind kind, str name, int64_t start_us)
 {
     ASSERT(span);
 
     span->recorded = false;
     if (here_now.context)
-        span_begin(span, here_now.context, kind, here_now.service, name);
+        span_begin_since(span, here_now.context, kind, here_now.service, name, start_us);
+}
+
+void span_begin_here(struct span *span, enum span_kind kind, str name)
+{
+    span_begin_here_since(span, kind, name, here_now.context ? clock_mono_us() : 0);
 }
 
 static bool is_slow(int64_t start_us)
@@ -272,47 +304,98 @@ void span_begin_late(struct span *span, const struct trace_context *context,
         span_text(span, "duka.kept", failed ? STR("error") : STR("slow"));
 }
 
-void span_began_at(struct span *span, int64_t start_us)
-{
-    if (span->recorded)
-        span->start_us = start_us;
-}
-
 void span_ended_at(struct span *span, int64_t end_us)
 {
     if (span->recorded)
         span->end_us = end_us;
 }
 
-static struct span_attribute *attribute_add(struct span *span, const char *key)
+/* opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto: Span.attributes, a KeyValue of
+ * a key and an AnyValue. Written in its place, for a span has a dozen of them. */
+enum {
+    TAG_NUMBER = 0,
+    TAG_BYTES = 2,
+    SPAN_ATTRIBUTES = 9,
+    PAIR_KEY = 1,
+    PAIR_VALUE = 2,
+    VALUE_STRING = 1,
+    VALUE_INT = 3,
+    /* The tags and lengths of an attribute, at most: 2 bytes a length, for a body is short. */
+    ATTRIBUTE_FRAME_BYTES = 4 * (1 + 2),
+    VARINT_BYTES_MAX = 10
+};
+
+static char *put_varint(char *at, uint64_t number)
 {
-    if (!span->recorded || span->attributes_count == SPAN_ATTRIBUTES_MAX)
-        return NULL;
-    struct span_attribute *attribute = &span->attributes[span->attributes_count++];
-    *attribute = (struct span_attribute){ .key = key };
-    return attribute;
+    for (; number >= 0x80; number >>= 7)
+        *at++ = (char)(number | 0x80);
+    *at++ = (char)number;
+    return at;
 }
 
-void span_text(struct span *span, const char *key, str value)
+static size_t varint_len(uint64_t number)
 {
-    struct span_attribute *attribute = attribute_add(span, key);
-    if (!attribute)
-        return;
-    size_t room = SPAN_TEXT_BYTES_MAX - (size_t)span->text_len;
-    size_t len = value.len < room ? value.len : room;
-    attribute->is_text = true;
-    attribute->at = span->text_len;
-    attribute->len = (uint16_t)len;
+    size_t len = 1;
+    for (; number >= 0x80; number >>= 7)
+        len++;
+    return len;
+}
+
+static char *put_length(char *at, int field, size_t len)
+{
+    *at++ = (char)(field << 3 | TAG_BYTES);
+    return put_varint(at, len);
+}
+
+static char *put_bytes(char *at, int field, const char *bytes, size_t len)
+{
+    at = put_length(at, field, len);
     if (len > 0)
-        memcpy(span->text + span->text_len, value.ptr, len);
-    span->text_len = (uint16_t)(span->text_len + len);
+        memcpy(at, bytes, len);
+    return at + len;
 }
 
-void span_number(struct span *span, const char *key, int64_t value)
+static size_t framed(size_t len) { return 1 + varint_len(len) + len; }
+
+/* The key of an attribute whose value is an AnyValue of that length, up to it. */
+static char *put_key(char *at, str key, size_t value_len)
 {
-    struct span_attribute *attribute = attribute_add(span, key);
-    if (attribute)
-        attribute->number = value;
+    at = put_length(at, SPAN_ATTRIBUTES, framed(key.len) + framed(value_len));
+    at = put_bytes(at, PAIR_KEY, key.ptr, key.len);
+    return put_length(at, PAIR_VALUE, value_len);
+}
+
+/* The room that is left for the value of an attribute; 0: for none. */
+static size_t room_for(const struct span *span, str key)
+{
+    size_t left = SPAN_BODY_BYTES_MAX - (size_t)span->body_len;
+    size_t taken = key.len + ATTRIBUTE_FRAME_BYTES;
+    return span->recorded && left > taken ? left - taken : 0;
+}
+
+void span_text(struct span *span, const char *key_z, str value)
+{
+    ASSERT(span && key_z);
+    str key = str_of_z(key_z);
+    size_t room = room_for(span, key);
+    if (room == 0)
+        return;
+    size_t len = value.len < room ? value.len : room;
+    char *end = put_key(span->body + span->body_len, key, framed(len));
+    end = put_bytes(end, VALUE_STRING, value.ptr, len);
+    span->body_len = (uint16_t)(end - span->body);
+}
+
+void span_number(struct span *span, const char *key_z, int64_t value)
+{
+    ASSERT(span && key_z);
+    str key = str_of_z(key_z);
+    if (room_for(span, key) < VARINT_BYTES_MAX)
+        return;
+    char *end = put_key(span->body + span->body_len, key, 1 + varint_len((uint64_t)value));
+    *end++ = (char)(VALUE_INT << 3 | TAG_NUMBER);
+    end = put_varint(end, (uint64_t)value);
+    span->body_len = (uint16_t)(end - span->body);
 }
 
 void span_fail(struct span *span, str type)
@@ -338,7 +421,22 @@ void span_link(struct span *span, const struct trace_context *others, size_t cou
 
 static size_t head_size(const struct span *span)
 {
-    return offsetof(struct span, text) + span->text_len;
+    return offsetof(struct span, body) + span->body_len;
+}
+
+/* How far the wall clock is from the monotonic one; looked at anew after a while, for the wall may
+ * be set. Of those who look at the same time one's view stays, and all of them are good. */
+static int64_t wall_distance_us(int64_t now_us)
+{
+    static int64_t distance_us, seen_us;
+    int64_t age_us = now_us - __atomic_load_n(&seen_us, __ATOMIC_ACQUIRE);
+
+    if (age_us < 0 || age_us >= WALL_SEEN_US) {
+        int64_t seen = clock_mono_us();
+        __atomic_store_n(&distance_us, clock_wall_us() - seen, __ATOMIC_RELAXED);
+        __atomic_store_n(&seen_us, seen, __ATOMIC_RELEASE);
+    }
+    return __atomic_load_n(&distance_us, __ATOMIC_RELAXED);
 }
 
 void span_end(struct span *span)
@@ -347,23 +445,63 @@ void span_end(struct span *span)
     if (!span->recorded)
         return;
     span->recorded = false;
-    int64_t now_us = clock_mono_us();
-    int64_t end_us = span->end_us > 0 ? span->end_us : now_us;
+    int64_t end_us = span->end_us > 0 ? span->end_us : clock_mono_us();
     span->took_us = end_us > span->start_us ? end_us - span->start_us : 0;
-    span->start_us += clock_wall_us() - now_us;
+    span->start_us += wall_distance_us(end_us);
 
     setup.config.take(setup.config.subject, span, head_size(span), span->links,
                       span->links_count * sizeof span->links[0]);
 }
 
-void span_read(struct arena *arena, const void *record, struct span *out)
+const struct span *span_of_record(const void *record)
 {
-    ASSERT(arena && record && out);
-    memcpy(out, record, offsetof(struct span, text));
-    size_t head = head_size(out);
-    memcpy(out->text, (const char *)record + offsetof(struct span, text), out->text_len);
-    out->links =
-        arena_copy(arena, (const char *)record + head, out->links_count * sizeof out->links[0]);
+    ASSERT(record && (uintptr_t)record % alignof(struct span) == 0);
+    return record;
+}
+
+str span_name(const struct span *span)
+{
+    ASSERT(span);
+    return str_of(span->body, span->name_len);
+}
+
+str span_attributes(const struct span *span)
+{
+    ASSERT(span && span->body_len >= span->name_len);
+    return str_of(span->body + span->name_len, (size_t)span->body_len - span->name_len);
+}
+
+const struct trace_context *span_links(const struct span *span)
+{
+    ASSERT(span);
+    return (const struct trace_context *)(const void *)(span->body + span->body_len);
+}
+
+/* An AnyValue of ours: a text or a number. */
+static void read_value(str value, struct span_attribute *out)
+{
+    struct protobuf_field field = { .number = 0 };
+    enum protobuf_read read = protobuf_next(&value, &field);
+    ASSERT(read == PROTOBUF_FIELD);
+    out->is_text = field.number == VALUE_STRING;
+    out->text = out->is_text ? field.bytes : STR_NONE;
+    out->number = out->is_text ? 0 : (int64_t)field.value;
+}
+
+bool span_next_attribute(str *rest, struct span_attribute *out)
+{
+    ASSERT(rest && out);
+    struct protobuf_field pair, part;
+    if (rest->len == 0)
+        return false;
+    enum protobuf_read read = protobuf_next(rest, &pair);
+    ASSERT(read == PROTOBUF_FIELD && pair.number == SPAN_ATTRIBUTES);
+    while (protobuf_next(&pair.bytes, &part) == PROTOBUF_FIELD)
+        if (part.number == PAIR_KEY)
+            out->key = part.bytes;
+        else
+            read_value(part.bytes, out);
+    return true;
 }
 
 /* ---- where a thread is ---- */

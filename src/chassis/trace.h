@@ -17,8 +17,8 @@ enum {
     TRACE_ID_BYTES = 16,
     SPAN_ID_BYTES = 8,
     TRACEPARENT_LEN = 55,
-    SPAN_ATTRIBUTES_MAX = 14,
-    SPAN_TEXT_BYTES_MAX = 512, /* name and texts of attributes together: what is over is cut */
+    SPAN_NAME_BYTES_MAX = 255,
+    SPAN_BODY_BYTES_MAX = 1024, /* name and attributes together: what is over is cut */
     SPAN_LINKS_MAX = 64
 };
 
@@ -44,6 +44,10 @@ str trace_carry(struct arena *arena, str traceparent, str tracestate);
 /* Takes them apart again; borrowed; STR_NONE where there is no tracestate. */
 str trace_carried_parent(str carried);
 str trace_carried_state(str carried);
+
+/* Whether what stands in that trace is sampled, without reading all of it: true only of what may be
+ * a sampled traceparent. Most are not, and nothing else is asked of those. Pure. */
+bool trace_may_be_sampled(str carried);
 
 /* The same from the words of a request: 32 and 16 hexadecimal digits. */
 struct trace_context trace_context_of(const char *trace_id, const char *span_id, bool sampled);
@@ -94,27 +98,20 @@ void span_new_id(struct trace_context *context);
 /* OTLP's numbers. */
 enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER };
 
-struct span_attribute {
-    const char *key; /* of static storage */
-    int64_t number;  /* where it is no text */
-    uint16_t at, len;
-    bool is_text;
-};
-
-/* A span at work. Only `recorded` is set where it is not recorded. */
+/* A span at work. Only `recorded` is set where it is not recorded. It is large: who asks first
+ * whether a span is kept declares it behind the question. */
 struct span {
     bool recorded, failed;
     uint8_t kind;
-    uint8_t attributes_count;
-    uint16_t name_len, text_len, links_count, links_left_out;
+    uint16_t name_len, body_len, links_count, links_left_out;
     const char *service; /* "orders"; static storage */
     struct trace_context context;
-    uint8_t parent_id[SPAN_ID_BYTES]; /* zero: it begins the trace */
-    int64_t start_us, took_us;        /* monotonic while at work; wall once it is a record */
-    int64_t end_us;                   /* 0: when span_end is called */
-    struct span_attribute attributes[SPAN_ATTRIBUTES_MAX];
-    const struct trace_context *links; /* borrowed until span_end */
-    char text[SPAN_TEXT_BYTES_MAX];    /* begins with the name */
+    uint8_t parent_id[SPAN_ID_BYTES];  /* zero: it begins the trace */
+    int64_t start_us, took_us;         /* monotonic while at work; wall once it is a record */
+    int64_t end_us;                    /* 0: when span_end is called */
+    const struct trace_context *links; /* borrowed until span_end; of a record: span_links */
+    /* The name, and behind it the attributes as they go over the wire: as fields of OTLP's Span. */
+    char body[SPAN_BODY_BYTES_MAX];
 };
 
 /* Begins a span under `parent`; recorded where that is sampled and spans are recorded. `service`
@@ -122,8 +119,13 @@ struct span {
 void span_begin(struct span *span, const struct trace_context *parent, enum span_kind kind,
                 const char *service, str name);
 
-/* The same under the span that this thread is in (trace_enter). */
+/* The same of one that began at that time (monotonic). */
+void span_begin_since(struct span *span, const struct trace_context *parent, enum span_kind kind,
+                      const char *service, str name, int64_t start_us);
+
+/* The same two under the span that this thread is in (trace_enter). */
 void span_begin_here(struct span *span, enum span_kind kind, str name);
+void span_begin_here_since(struct span *span, enum span_kind kind, str name, int64_t start_us);
 
 /* Whether such a span, which ends now, is recorded: where it is sampled, or else where it failed or
  * has been slow. */
@@ -136,13 +138,10 @@ void span_begin_late(struct span *span, const struct trace_context *context,
                      const uint8_t parent_id[SPAN_ID_BYTES], enum span_kind kind,
                      const char *service, str name, int64_t start_us, bool failed);
 
-/* It began before that (monotonic microseconds): for one that waited. */
-void span_began_at(struct span *span, int64_t start_us);
-
-/* It ended at that time and not when span_end is called. */
+/* It ended at that time (monotonic) and not when span_end is called. */
 void span_ended_at(struct span *span, int64_t end_us);
 
-/* Attributes; `key` is of static storage. What finds no room is left out. */
+/* Attributes. A text that finds no room is cut, and what has none at all is left out. */
 void span_text(struct span *span, const char *key, str value);
 void span_number(struct span *span, const char *key, int64_t value);
 
@@ -171,6 +170,20 @@ const struct trace_context *trace_here(void);
 
 /* ---- records: what an exporter gets ---- */
 
-/* A record is what is used of a struct span, its links behind its text; this spreads it out again.
- * The links lie in the arena. */
-void span_read(struct arena *arena, const void *record, struct span *out);
+/* A record is a struct span as far as its body is used, and its links behind it. This is that span,
+ * of which nothing behind `body_len` may be read; it stays in the record, which is aligned. */
+const struct span *span_of_record(const void *record);
+
+/* The parts of a record. */
+str span_name(const struct span *span);
+str span_attributes(const struct span *span); /* fields of OTLP's Span, for span_next_attribute */
+const struct trace_context *span_links(const struct span *span);
+
+struct span_attribute {
+    str key, text;  /* borrowed */
+    int64_t number; /* where it is no text */
+    bool is_text;
+};
+
+/* Takes the next one off; false: there is none. */
+bool span_next_attribute(str *rest, struct span_attribute *out);

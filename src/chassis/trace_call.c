@@ -106,11 +106,11 @@ void trace_tell_call(const struct trace_place *place, const char *service,
 {
     ASSERT(place && service && spec && request);
 
-    char room[NAME_BYTES];
-    struct span span;
     bool failed = error && err_http_status(error) >= 500;
     if (!span_is_kept(&place->here, request->received_us, failed))
         return;
+    char room[NAME_BYTES];
+    struct span span;
     bool is_http = !request->grpc && spec->path;
     str name = is_http ? http_name(room, request, spec->path) : str_of_z(spec->name);
     span_begin_late(&span, &place->here, place->parent_id, SPAN_SERVER, service, name,
@@ -131,8 +131,6 @@ void trace_tell_request(const char *service, const struct request *request)
 {
     ASSERT(service && request);
 
-    char room[NAME_BYTES];
-    struct span span;
     if (!trace_is_on())
         return;
     int status = request->response.status;
@@ -140,6 +138,8 @@ void trace_tell_request(const char *service, const struct request *request)
         trace_context_of(request->trace_id, request->span_id, request->sampled);
     if (!span_is_kept(&here, request->received_us, status >= 500))
         return;
+    char room[NAME_BYTES];
+    struct span span;
     struct trace_context parent =
         trace_context_of(request->trace_id, request->parent_id, request->sampled);
     const char *path = request->route_path ? request->route_path
@@ -206,8 +206,9 @@ void trace_tell_attempt(struct request *request, const struct trace_attempt *att
 void trace_tell_wait(const char *name, int64_t since_us)
 {
     ASSERT(name);
+    if (!trace_here())
+        return;
     struct span span;
-    span_begin_here(&span, SPAN_INTERNAL, str_of_z(name));
-    span_began_at(&span, since_us);
+    span_begin_here_since(&span, SPAN_INTERNAL, str_of_z(name), since_us);
     span_end(&span);
 }

@@ -24,7 +24,6 @@ enum {
     SPAN_KIND = 6,
     SPAN_START = 7,
     SPAN_END = 8,
-    SPAN_ATTRIBUTES = 9,
     SPAN_LINKS = 13,
     SPAN_DROPPED_LINKS = 14,
     SPAN_STATUS = 15,
@@ -94,27 +93,15 @@ void trace_otlp_resource(struct text *out, const struct trace_source *source, co
 
 static void add_links(struct text *out, const struct span *span)
 {
+    const struct trace_context *links = span_links(span);
     for (uint16_t i = 0; i < span->links_count; i++) {
         size_t link = protobuf_begin(out, SPAN_LINKS);
-        protobuf_add_bytes(out, LINK_TRACE_ID, bytes_of(span->links[i].trace_id, TRACE_ID_BYTES));
-        protobuf_add_bytes(out, LINK_SPAN_ID, bytes_of(span->links[i].span_id, SPAN_ID_BYTES));
+        protobuf_add_bytes(out, LINK_TRACE_ID, bytes_of(links[i].trace_id, TRACE_ID_BYTES));
+        protobuf_add_bytes(out, LINK_SPAN_ID, bytes_of(links[i].span_id, SPAN_ID_BYTES));
         protobuf_end(out, link);
     }
     if (span->links_left_out > 0)
         protobuf_add_number(out, SPAN_DROPPED_LINKS, span->links_left_out);
-}
-
-static void add_attributes(struct text *out, const struct span *span)
-{
-    for (uint8_t i = 0; i < span->attributes_count; i++) {
-        const struct span_attribute *attribute = &span->attributes[i];
-        str key = str_of_z(attribute->key);
-        if (attribute->is_text)
-            trace_otlp_text(out, SPAN_ATTRIBUTES, key,
-                            str_of(span->text + attribute->at, attribute->len));
-        else
-            trace_otlp_number(out, SPAN_ATTRIBUTES, key, attribute->number);
-    }
 }
 
 static bool has_parent(const struct span *span)
@@ -134,11 +121,11 @@ static void add_span(struct text *out, const struct span *span)
     protobuf_add_bytes(out, SPAN_SPAN_ID, bytes_of(span->context.span_id, SPAN_ID_BYTES));
     if (has_parent(span))
         protobuf_add_bytes(out, SPAN_PARENT_ID, bytes_of(span->parent_id, SPAN_ID_BYTES));
-    protobuf_add_bytes(out, SPAN_NAME, str_of(span->text, span->name_len));
+    protobuf_add_bytes(out, SPAN_NAME, span_name(span));
     protobuf_add_number(out, SPAN_KIND, span->kind);
     protobuf_add_fixed64(out, SPAN_START, start_ns);
     protobuf_add_fixed64(out, SPAN_END, start_ns + (uint64_t)span->took_us * 1000);
-    add_attributes(out, span);
+    text_add(out, span_attributes(span)); /* as they are */
     add_links(out, span);
     if (span->failed) {
         size_t status = protobuf_begin(out, SPAN_STATUS);
@@ -150,42 +137,74 @@ static void add_span(struct text *out, const struct span *span)
     protobuf_end(out, message);
 }
 
+enum { SERVICES_MAX = 16, SPAN_FRAME_BYTES = 64 };
+
+/* The services that a batch is of, each with its first span, and for each span the next of the same
+ * service. Who tells of itself does so by one and the same pointer nearly always. */
+struct by_service {
+    const char *names[SERVICES_MAX];
+    size_t first[SERVICES_MAX], last[SERVICES_MAX];
+    size_t count;
+    size_t *next; /* of each span; itself: it is the last */
+};
+
+static size_t service_at(struct by_service *services, const char *name)
+{
+    for (size_t i = 0; i < services->count; i++)
+        if (services->names[i] == name || strcmp(services->names[i], name) == 0)
+            return i;
+    return services->count;
+}
+
+static void sort_in(struct by_service *services, size_t at, const char *name)
+{
+    size_t service = service_at(services, name);
+    services->next[at] = at;
+    if (service < services->count) {
+        services->next[services->last[service]] = at;
+    } else {
+        ASSERT(service < SERVICES_MAX);
+        services->names[service] = name;
+        services->first[service] = at;
+        services->count++;
+    }
+    services->last[service] = at;
+}
+
 /* The spans of one service. */
-static void add_service(struct text *out, const struct trace_source *source, const char *service,
-                        const struct span *spans, size_t count)
+static void add_service(struct text *out, const struct trace_source *source,
+                        const struct by_service *services, size_t service,
+                        const struct export_record *records)
 {
     size_t resource_spans = protobuf_begin(out, REQUEST_RESOURCE_SPANS);
-    trace_otlp_resource(out, source, service);
+    trace_otlp_resource(out, source, services->names[service]);
     size_t scope_spans = protobuf_begin(out, RESOURCE_SPANS_SCOPE_SPANS);
     size_t scope = protobuf_begin(out, SCOPE_SPANS_SCOPE);
     protobuf_add_bytes(out, SCOPE_NAME, STR("duka"));
     protobuf_end(out, scope);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(spans[i].service, service) == 0)
-            add_span(out, &spans[i]);
+    for (size_t at = services->first[service], last = services->last[service];;
+         at = services->next[at]) {
+        add_span(out, span_of_record(records[at].bytes));
+        if (at == last)
+            break;
+    }
     protobuf_end(out, scope_spans);
     protobuf_end(out, resource_spans);
-}
-
-static bool is_first_of_service(const struct span *spans, size_t at)
-{
-    for (size_t i = 0; i < at; i++)
-        if (strcmp(spans[i].service, spans[at].service) == 0)
-            return false;
-    return true;
 }
 
 str trace_otlp(struct arena *arena, const void *source, const struct export_record *records,
                size_t count)
 {
     ASSERT(arena && source && records);
-    struct span *spans = arena_array(arena, struct span, count);
-    struct text out = text_init(arena, count * 512 + 64);
+    struct by_service services = { .next = arena_array(arena, size_t, count) };
+    size_t bytes = 0;
 
-    for (size_t i = 0; i < count; i++)
-        span_read(arena, records[i].bytes, &spans[i]);
-    for (size_t i = 0; i < count; i++)
-        if (is_first_of_service(spans, i))
-            add_service(&out, source, spans[i].service, spans, count);
+    for (size_t i = 0; i < count; i++) {
+        sort_in(&services, i, span_of_record(records[i].bytes)->service);
+        bytes += records[i].size + SPAN_FRAME_BYTES;
+    }
+    struct text out = text_init(arena, bytes);
+    for (size_t i = 0; i < services.count; i++)
+        add_service(&out, source, &services, i, records);
     return text_str(&out);
 }

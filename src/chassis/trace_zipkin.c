@@ -35,18 +35,18 @@ static void add_tags(struct text *out, const struct span *span)
     bool first = true;
     json_add_name(out, &(bool){ false }, STR("tags"));
     text_add_byte(out, '{');
-    for (uint8_t i = 0; i < span->attributes_count; i++) {
-        const struct span_attribute *attribute = &span->attributes[i];
-        str value = attribute->is_text
-                        ? str_of(span->text + attribute->at, attribute->len)
-                        : str_format(out->arena, "%lld", (long long)attribute->number);
-        member(out, &first, str_of_z(attribute->key), value);
-        if (span->failed && str_equal(str_of_z(attribute->key), STR("error.type")))
+    struct span_attribute attribute;
+    for (str rest = span_attributes(span); span_next_attribute(&rest, &attribute);) {
+        str value = attribute.is_text ? attribute.text
+                                      : str_format(out->arena, "%lld", (long long)attribute.number);
+        member(out, &first, attribute.key, value);
+        if (span->failed && str_equal(attribute.key, STR("error.type")))
             member(out, &first, STR("error"), value);
     }
+    const struct trace_context *links = span_links(span);
     for (uint16_t i = 0; i < span->links_count; i++) {
         char traceparent[TRACEPARENT_LEN + 1];
-        trace_context_write(&span->links[i], traceparent);
+        trace_context_write(&links[i], traceparent);
         member(out, &first, str_format(out->arena, "link.%u", (unsigned)i),
                str_of(traceparent, TRACEPARENT_LEN));
     }
@@ -71,7 +71,7 @@ static void add_span(struct text *out, const struct trace_source *source, const 
     member_hex(out, &first, STR("id"), span->context.span_id, SPAN_ID_BYTES);
     if (!is_zero(span->parent_id, SPAN_ID_BYTES))
         member_hex(out, &first, STR("parentId"), span->parent_id, SPAN_ID_BYTES);
-    member(out, &first, STR("name"), str_of(span->text, span->name_len));
+    member(out, &first, STR("name"), span_name(span));
     if (kind.ptr)
         member(out, &first, STR("kind"), kind);
     json_add_name(out, &first, STR("timestamp"));
@@ -95,11 +95,9 @@ str trace_zipkin(struct arena *arena, const void *source, const struct export_re
 
     text_add_byte(&out, '[');
     for (size_t i = 0; i < count; i++) {
-        struct span span;
-        span_read(arena, records[i].bytes, &span);
         if (i > 0)
             text_add_byte(&out, ',');
-        add_span(&out, source, &span);
+        add_span(&out, source, span_of_record(records[i].bytes));
     }
     text_add_byte(&out, ']');
     return text_str(&out);

@@ -430,11 +430,11 @@ static struct member *begin_spans(struct batch_room *room, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct member *member = &room->members[i];
         struct trace_place *place = &member->place;
-        str parent = trace_carried_parent(member->write->traceparent);
-        if (!trace_context_read(parent, &place->here) || !place->here.sampled) {
-            place->here.sampled = false;
+        str carried = member->write->traceparent;
+        if (!trace_may_be_sampled(carried) ||
+            !trace_context_read(trace_carried_parent(carried), &place->here))
             continue;
-        }
+        ASSERT(place->here.sampled);
         memcpy(place->parent_id, place->here.span_id, SPAN_ID_BYTES);
         span_new_id(&place->here);
         first = first ? first : member;
@@ -446,12 +446,12 @@ static struct member *begin_spans(struct batch_room *room, size_t count)
 static void tell_write(const struct batch_room *room, const struct member *member, err outcome)
 {
     const struct trace_place *place = &member->place;
-    struct span span;
     if (!place->here.sampled)
         return;
     const char *service = room->db->schema->service;
-    span_begin(&span, &place->here, SPAN_INTERNAL, service, STR("wait for the writer"));
-    span_began_at(&span, member->write->handed_us);
+    struct span span;
+    span_begin_since(&span, &place->here, SPAN_INTERNAL, service, STR("wait for the writer"),
+                     member->write->handed_us);
     span_ended_at(&span, room->began_us);
     span_end(&span);
     span_begin_late(&span, &place->here, place->parent_id, SPAN_INTERNAL, service, STR("write"),

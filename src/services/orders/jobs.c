@@ -39,9 +39,9 @@ static void tell_payment(const struct payment_run *run)
                                          [JOB_REFUND] = "payment refund" };
     const struct order *order = &run->save->order;
     bool failed = run->known == KNOWN_UNKNOWN;
-    struct span span;
     if (!span_is_kept(&run->place.here, run->place.since_us, failed))
         return;
+    struct span span;
     span_begin_late(&span, &run->place.here, run->place.parent_id, SPAN_CLIENT, "orders",
                     str_of_z(names[run->save->job_was]), run->place.since_us, failed);
     span_text(&span, "duka.order.id", uuid_text(run->call->arena, order->id));

@@ -265,9 +265,9 @@ static void tell_mail(const struct trace_place *place, const struct mail_job *jo
                       enum mailer_verdict verdict)
 {
     bool failed = verdict != MAILER_SENT;
-    struct span span;
     if (!span_is_kept(&place->here, place->since_us, failed))
         return;
+    struct span span;
     span_begin_late(&span, &place->here, place->parent_id, SPAN_CLIENT, "users", STR("send mail"),
                     place->since_us, failed);
     span_text(&span, "duka.mail.kind", str_of_z(mail_kind_word(job->kind)));

@@ -56,7 +56,7 @@ TEST(a_call_behind_the_gateway_is_a_part_of_the_request)
     trace_tell_call(&place, "orders", &CALL, request,
                     fail(t->arena, CALL_OVERLOADED, "too much at once"));
     trace_tell_request("gateway", request);
-    const struct span *part = &taken.spans[0], *whole = &taken.spans[1];
+    const struct span *part = taken.spans[0], *whole = taken.spans[1];
     CHECK_BYTES(part->parent_id, whole->context.span_id, SPAN_ID_BYTES);
     CHECK(part->failed && !whole->failed);
     CHECK_STR(span_word(part, "error.type"), err_word(CALL_OVERLOADED));
@@ -70,8 +70,8 @@ TEST(a_refusal_is_told_and_is_no_failure)
     spans_record(t, &taken, (struct trace_config){ .parent_based = true });
     (void)trace_begin_call(&place, request);
     trace_tell_call(&place, "orders", &CALL, request, fail(t->arena, NOT_FOUND, "none"));
-    CHECK_STR(span_word(&taken.spans[0], "error.type"), err_word(NOT_FOUND));
-    CHECK(!taken.spans[0].failed);
+    CHECK_STR(span_word(taken.spans[0], "error.type"), err_word(NOT_FOUND));
+    CHECK(!taken.spans[0]->failed);
 }
 
 TEST(of_what_is_not_sampled_only_a_fault_is_told)
@@ -87,7 +87,7 @@ TEST(of_what_is_not_sampled_only_a_fault_is_told)
     CHECK_INT(taken.count, 0);
     trace_tell_call(&place, "orders", &CALL, request, fail(t->arena, DB_FAILED, "disk"));
     CHECK_INT(taken.count, 1);
-    CHECK_STR(span_word(&taken.spans[0], "duka.kept"), "error");
+    CHECK_STR(span_word(taken.spans[0], "duka.kept"), "error");
 }
 
 TEST(a_call_of_grpc_has_the_names_of_grpc)
@@ -128,10 +128,10 @@ TEST(each_attempt_at_another_process_is_a_span_that_it_hears_of)
                                     .to = "orders", .since_us = clock_mono_us(), .number = 2 });
     trace_tell_attempt(request, &(struct trace_attempt){ .to = "orders", .number = 2 });
     CHECK_INT(taken.count, 2); /* an attempt is told once */
-    CHECK(taken.spans[0].failed && !taken.spans[1].failed);
-    CHECK_STR(span_word(&taken.spans[0], "duka.reason"), "nobody listens");
-    CHECK_INT(span_value(&taken.spans[1], "http.request.resend_count"), 1);
-    CHECK_INT(taken.spans[1].kind, SPAN_CLIENT);
+    CHECK(taken.spans[0]->failed && !taken.spans[1]->failed);
+    CHECK_STR(span_word(taken.spans[0], "duka.reason"), "nobody listens");
+    CHECK_INT(span_value(taken.spans[1], "http.request.resend_count"), 1);
+    CHECK_INT(taken.spans[1]->kind, SPAN_CLIENT);
 }
 
 TEST(what_follows_an_event_follows_its_own_span)

@@ -10,7 +10,7 @@ enum { SPANS_TAKEN_MAX = 32 };
 struct spans_taken {
     int count;
     struct arena *arena;
-    struct span spans[SPANS_TAKEN_MAX];
+    const struct span *spans[SPANS_TAKEN_MAX];
     const void *records[SPANS_TAKEN_MAX];
     size_t sizes[SPANS_TAKEN_MAX];
 };
@@ -20,13 +20,13 @@ static inline void spans_take(void *subject, const void *head, size_t head_size,
 {
     struct spans_taken *taken = subject;
     CHECK(taken->count < SPANS_TAKEN_MAX && head_size <= sizeof(struct span));
-    char *record = arena_array(taken->arena, char, head_size + links_size);
+    char *record = arena_alloc(taken->arena, head_size + links_size, alignof(max_align_t));
     memcpy(record, head, head_size);
     if (links_size > 0)
         memcpy(record + head_size, links, links_size);
     taken->records[taken->count] = record;
     taken->sizes[taken->count] = head_size + links_size;
-    span_read(taken->arena, record, &taken->spans[taken->count++]);
+    taken->spans[taken->count++] = span_of_record(record);
 }
 
 static inline void spans_forget(void *subject)
@@ -52,30 +52,42 @@ static inline struct trace_context context_of(const char *trace_id)
     return trace_context_of(trace_id, "b7ad6b7169203331", true);
 }
 
-static inline str span_name(const struct span *span) { return str_of(span->text, span->name_len); }
+/* How many attributes it has. */
+static inline int span_attributes_count(const struct span *span)
+{
+    struct span_attribute attribute;
+    int count = 0;
+    for (str rest = span_attributes(span); span_next_attribute(&rest, &attribute);)
+        count++;
+    return count;
+}
+
+static inline bool span_find(const struct span *span, const char *key, struct span_attribute *out)
+{
+    for (str rest = span_attributes(span); span_next_attribute(&rest, out);)
+        if (str_equal(out->key, str_of_z(key)))
+            return true;
+    return false;
+}
 
 /* An attribute; STR_NONE, or INT64_MIN, where there is none. */
 static inline str span_word(const struct span *span, const char *key)
 {
-    for (int i = 0; i < span->attributes_count; i++)
-        if (strcmp(span->attributes[i].key, key) == 0)
-            return str_of(span->text + span->attributes[i].at, span->attributes[i].len);
-    return STR_NONE;
+    struct span_attribute found;
+    return span_find(span, key, &found) && found.is_text ? found.text : STR_NONE;
 }
 
 static inline int64_t span_value(const struct span *span, const char *key)
 {
-    for (int i = 0; i < span->attributes_count; i++)
-        if (strcmp(span->attributes[i].key, key) == 0)
-            return span->attributes[i].number;
-    return INT64_MIN;
+    struct span_attribute found;
+    return span_find(span, key, &found) && !found.is_text ? found.number : INT64_MIN;
 }
 
 /* The span of that name, which must be there. */
 static inline const struct span *span_named(const struct spans_taken *taken, const char *name)
 {
     for (int i = 0; i < taken->count; i++)
-        if (str_equal(span_name(&taken->spans[i]), str_of_z(name)))
-            return &taken->spans[i];
+        if (str_equal(span_name(taken->spans[i]), str_of_z(name)))
+            return taken->spans[i];
     FAIL("no span %s", name);
 }

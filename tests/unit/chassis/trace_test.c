@@ -132,13 +132,13 @@ TEST(a_span_is_taken_with_all_that_was_said_of_it)
     span_end(&span);
 
     CHECK_INT(taken.count, 1);
-    const struct span *seen = &taken.spans[0];
-    CHECK_STR(str_of(seen->text, seen->name_len), "order_by_id");
+    const struct span *seen = taken.spans[0];
+    CHECK_STR(span_name(seen), "order_by_id");
     CHECK_STR(span_word(seen, "db.system.name"), "sqlite");
     CHECK_STR(span_word(seen, "error.type"), "db.failed");
     CHECK_INT(span_value(seen, "db.operation.batch.size"), 7);
     CHECK_INT(seen->links_count, 1);
-    CHECK_INT(seen->links[0].span_id[0], 9);
+    CHECK_INT(span_links(seen)[0].span_id[0], 9);
     CHECK(seen->failed && seen->kind == SPAN_CLIENT);
     CHECK_BYTES(seen->parent_id, parent.span_id, SPAN_ID_BYTES);
     CHECK_BYTES(seen->context.trace_id, parent.trace_id, TRACE_ID_BYTES);
@@ -152,22 +152,102 @@ TEST(what_finds_no_room_in_a_span_is_left_out_and_the_rest_stays)
     spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
     struct trace_context parent = context_of(TRACE);
     struct span span;
-    char long_text[2 * SPAN_TEXT_BYTES_MAX];
+    char long_text[2 * SPAN_BODY_BYTES_MAX];
     memset(long_text, 'x', sizeof long_text);
-    span_begin(&span, &parent, SPAN_INTERNAL, "orders", STR("n"));
+    span_begin(&span, &parent, SPAN_INTERNAL, "orders", str_of(long_text, sizeof long_text));
+    span_number(&span, "number", INT64_MIN);
+    span_text(&span, "short", STR("kept"));
     span_text(&span, "a", str_of(long_text, sizeof long_text));
     span_text(&span, "b", STR("none left"));
-    for (int i = 0; i < 2 * SPAN_ATTRIBUTES_MAX; i++)
-        span_number(&span, "c", i);
+    span_number(&span, "c", 1);
     struct trace_context *others = arena_array(t->arena, struct trace_context, SPAN_LINKS_MAX + 5);
     span_link(&span, others, SPAN_LINKS_MAX + 5);
     span_end(&span);
-    const struct span *seen = &taken.spans[0];
-    CHECK_INT(span_word(seen, "a").len, SPAN_TEXT_BYTES_MAX - 1);
-    CHECK_INT(span_word(seen, "b").len, 0);
-    CHECK_INT(seen->attributes_count, SPAN_ATTRIBUTES_MAX);
+    const struct span *seen = taken.spans[0];
+    CHECK_INT(span_name(seen).len, SPAN_NAME_BYTES_MAX);
+    CHECK_STR(span_word(seen, "short"), "kept");
+    CHECK(span_word(seen, "a").len > SPAN_BODY_BYTES_MAX / 2);
+    CHECK_INT(span_attributes_count(seen), 3);
+    CHECK(seen->body_len <= SPAN_BODY_BYTES_MAX && seen->body_len > SPAN_BODY_BYTES_MAX - 4);
     CHECK_INT(seen->links_count, SPAN_LINKS_MAX);
     CHECK_INT(seen->links_left_out, 5);
+}
+
+TEST(attributes_of_every_length_and_number_are_read_as_they_were_said)
+{
+    struct spans_taken taken = { .count = 0 };
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
+    struct trace_context parent = context_of(TRACE);
+    char text[SPAN_BODY_BYTES_MAX];
+    memset(text, 'x', sizeof text);
+    static const int64_t numbers[] = { 0, 1, 127, 128, INT64_MAX, -1, INT64_MIN };
+    static const size_t lengths[] = { 0,   1,   100, 119, 120, 121, 122, 123, 124,
+                                      125, 126, 127, 128, 129, 300, 511, 512, 700 };
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct span span;
+        taken.count = 0;
+        span_begin(&span, &parent, SPAN_INTERNAL, "orders", STR("n"));
+        span_text(&span, "text", str_of(text, lengths[i]));
+        span_number(&span, "number", numbers[i % (sizeof numbers / sizeof numbers[0])]);
+        span_end(&span);
+        CHECK_INT(span_attributes_count(taken.spans[0]), 2);
+        CHECK_INT(span_word(taken.spans[0], "text").len, lengths[i]);
+        CHECK(span_value(taken.spans[0], "number") ==
+              numbers[i % (sizeof numbers / sizeof numbers[0])]);
+    }
+}
+
+TEST(whether_a_trace_may_be_sampled_is_seen_by_its_flag)
+{
+    CHECK(trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-01")));
+    CHECK(trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-03")));
+    CHECK(trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-01 shop=1")));
+    CHECK(!trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-00")));
+    CHECK(!trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-02 shop=1")));
+    CHECK(!trace_may_be_sampled(STR("00-" TRACE "-" PARENT "-0")));
+    CHECK(!trace_may_be_sampled(STR_NONE));
+}
+
+static int64_t mono_of_test, wall_of_test;
+static int64_t told_mono(void) { return mono_of_test; }
+static time_us told_wall(void) { return wall_of_test; }
+
+static void use_machine(void *subject)
+{
+    (void)subject;
+    clock_use(&clock_machine);
+}
+
+/* The start, by the wall, of a span of two seconds that ended one second ago. */
+static int64_t start_of_span(struct spans_taken *taken)
+{
+    struct trace_context parent = context_of(TRACE);
+    struct span span;
+    taken->count = 0;
+    span_begin_since(&span, &parent, SPAN_INTERNAL, "orders", STR("n"),
+                     mono_of_test - 3 * TIME_SECOND);
+    span_ended_at(&span, mono_of_test - TIME_SECOND);
+    span_end(&span);
+    CHECK_INT(taken->spans[0]->took_us, 2 * TIME_SECOND);
+    return taken->spans[0]->start_us;
+}
+
+TEST(a_span_is_told_by_the_wall_clock_also_after_that_was_set)
+{
+    static const struct clock_ops clock = { told_mono, told_wall };
+    struct spans_taken taken = { .count = 0 };
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
+    arena_defer(t->arena, use_machine, NULL);
+    mono_of_test = clock_mono_us() + 3600 * TIME_SECOND;
+    wall_of_test = 1000000 * TIME_SECOND;
+    clock_use(&clock);
+    CHECK_INT(start_of_span(&taken), wall_of_test - 3 * TIME_SECOND);
+    mono_of_test += TIME_SECOND; /* time passes */
+    wall_of_test += TIME_SECOND;
+    CHECK_INT(start_of_span(&taken), wall_of_test - 3 * TIME_SECOND);
+    mono_of_test += TIME_SECOND; /* and somebody puts the clock back */
+    wall_of_test -= 7200 * TIME_SECOND;
+    CHECK_INT(start_of_span(&taken), wall_of_test - 3 * TIME_SECOND);
 }
 
 TEST(of_a_trace_that_is_not_sampled_nothing_is_taken_but_what_failed_or_was_slow)
@@ -190,9 +270,9 @@ TEST(of_a_trace_that_is_not_sampled_nothing_is_taken_but_what_failed_or_was_slow
                     now_us - 2 * TIME_SECOND, false);
     span_end(&span);
     CHECK_INT(taken.count, 2);
-    CHECK_STR(span_word(&taken.spans[0], "duka.kept"), "error");
-    CHECK_STR(span_word(&taken.spans[1], "duka.kept"), "slow");
-    CHECK(taken.spans[1].took_us >= 2 * TIME_SECOND);
+    CHECK_STR(span_word(taken.spans[0], "duka.kept"), "error");
+    CHECK_STR(span_word(taken.spans[1], "duka.kept"), "slow");
+    CHECK(taken.spans[1]->took_us >= 2 * TIME_SECOND);
 }
 
 TEST(a_span_that_has_no_id_yet_gets_one_when_it_is_kept)
@@ -205,7 +285,7 @@ TEST(a_span_that_has_no_id_yet_gets_one_when_it_is_kept)
     span_begin_late(&span, &here, NO_PARENT, SPAN_SERVER, "orders", STR("a"), clock_mono_us(),
                     false);
     span_end(&span);
-    CHECK(memcmp(taken.spans[0].context.span_id, NO_PARENT, SPAN_ID_BYTES) != 0);
+    CHECK(memcmp(taken.spans[0]->context.span_id, NO_PARENT, SPAN_ID_BYTES) != 0);
 }
 
 /* ---- where a thread is ---- */
@@ -230,8 +310,8 @@ TEST(what_a_thread_does_belongs_to_the_span_that_it_is_in)
     trace_leave(before);
     CHECK(!trace_here());
     CHECK_INT(taken.count, 1);
-    CHECK_BYTES(taken.spans[0].parent_id, outer.span_id, SPAN_ID_BYTES);
-    CHECK_STR(taken.spans[0].service, "orders");
+    CHECK_BYTES(taken.spans[0]->parent_id, outer.span_id, SPAN_ID_BYTES);
+    CHECK_STR(taken.spans[0]->service, "orders");
 }
 
 TEST(a_trace_that_begins_by_itself_is_sampled_as_the_sampler_decides)
@@ -247,7 +327,7 @@ TEST(a_trace_that_begins_by_itself_is_sampled_as_the_sampler_decides)
     span_end(&span);
     CHECK_INT(taken.count, 1);
     static const uint8_t no_parent[SPAN_ID_BYTES];
-    CHECK_BYTES(taken.spans[0].parent_id, no_parent, SPAN_ID_BYTES);
+    CHECK_BYTES(taken.spans[0]->parent_id, no_parent, SPAN_ID_BYTES);
     spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_NONE });
     CHECK(!trace_root().sampled);
 }
