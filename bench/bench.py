@@ -7,6 +7,7 @@ After each run the rows are counted, not the answers. What cannot be had is skip
 import argparse
 import base64
 import concurrent.futures
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 import uuid
@@ -303,24 +305,49 @@ def bench_batch(folder, options):
         single.stop()
 
 
+@contextlib.contextmanager
+def scraped(ops_port, every_s=1):
+    """Asks for /metrics as Prometheus would, but more often."""
+    over = threading.Event()
+
+    def scrape():
+        while not over.wait(every_s):
+            with urllib.request.urlopen(f"http://127.0.0.1:{ops_port}/metrics", timeout=10) as answer:
+                answer.read()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(scrape)
+        try:
+            yield
+        finally:
+            over.set()
+            done.result()
+
+
 def bench_tracing(folder, options):
-    """Orders with a tenth of them traced and sent to a collector, against the same untraced; a round of each in turn."""
+    """Orders with a tenth of them traced and sent to a collector, and /metrics asked for each second, against the same without
+    either; a round of each in turn."""
     sink = Listener()
     traced = Duka(Path(folder) / "traced", SERVER_CORE, port=PORT + 30, OTEL_TRACES_EXPORTER="otlp",
                   OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_TRACES_SAMPLER="parentbased_traceidratio",
-                  OTEL_TRACES_SAMPLER_ARG="0.1", OTEL_BSP_MAX_QUEUE_SIZE="65536", TRACE_SLOW="0ms")
+                  OTEL_TRACES_SAMPLER_ARG="0.1", OTEL_BSP_MAX_QUEUE_SIZE="65536")
     quiet = Duka(Path(folder) / "quiet", SERVER_CORE, port=PORT + 40)
     try:
         traced.start()
         quiet.start()
         tokens = [lua_file(folder, f"tokens-{i}", one.seed(1000, 50)) for i, one in enumerate((traced, quiet))]
-        ours, theirs = [], []
+        ours, theirs, before = [], [], traced.orders().get("confirmed", 0)
         for _ in range(options.rounds):
-            ours.append(measured(traced, lambda: order_load(traced, tokens[0], options, 64)))
+            with scraped(traced.ops_port):
+                ours.append(measured(traced, lambda: order_load(traced, tokens[0], options, 64)))
             theirs.append(measured(quiet, lambda: order_load(quiet, tokens[1], options, 64)))
-        sent = sum(len(body) for _, body in sink.bodies)
-        print(f"{len(sink.bodies)} requests to the collector, {sent / 1e6:.1f} MB", flush=True)
-        return report("order, a tenth traced / untraced", ours, theirs, 1.05) and sent > 0
+        outcomes = {outcome: traced.metric(f'duka_exported_total{{what="traces",outcome="{outcome}"}}')
+                    for outcome in ("sent", "dropped", "refused")}
+        orders = traced.orders()["confirmed"] - before
+        print(f"{len(sink.bodies)} requests to the collector, {sum(len(body) for _, body in sink.bodies) / 1e6:.1f} MB; spans "
+              f"{outcomes}, {outcomes['sent'] / orders:.1f} an order", flush=True)
+        holds = report("order, a tenth traced and metrics asked for / neither", ours, theirs, 1.05)
+        return holds and outcomes["sent"] > orders and not outcomes["dropped"] and not outcomes["refused"]
     finally:
         traced.stop()
         quiet.stop()

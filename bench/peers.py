@@ -218,6 +218,12 @@ class Duka(Peer):
         return {service: [int(re.search(rf'^{name}{{service="{service}"}} (\d+)', text, re.M).group(1)) for name in names]
                 for service in ("users", "products", "orders")}
 
+    def metric(self, series):
+        """What /metrics tells of one series."""
+        ops = http.client.HTTPConnection("127.0.0.1", self.ops_port, timeout=30)
+        ops.request("GET", "/metrics")
+        return int(re.search(rf"^{re.escape(series)} (\d+)", ops.getresponse().read().decode(), re.M).group(1))
+
     def orders(self):
         """Rows by status, straight from the database."""
         import sqlite3

@@ -13,6 +13,8 @@ class Listener:
         listener = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay, as a collector keeps them
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 time.sleep(listener.delay)
