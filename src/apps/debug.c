@@ -1,6 +1,7 @@
 #include "apps/debug.h"
 
 #include "apps/neighbours.h"
+#include "chassis/flights.h"
 #include "chassis/html.h"
 #include "chassis/service_state.h"
 #include "chassis/version.h"
@@ -12,6 +13,8 @@ enum { PAGES = 3, IN_FLIGHT_SHOWN = 100, PEERS_SHOWN = 64 };
 struct debug {
     struct shop *shop;
     struct admin *admin;
+    const struct front *front;
+    struct gateway *gateway; /* NULL: it is elsewhere */
     struct admin_page pages[PAGES];
 };
 
@@ -62,17 +65,27 @@ static void add_flights(const struct debug *debug, struct html *page, struct fli
     }
 }
 
+/* Of each service in this program, and of the gateway what it passes on to others; NULL: there are
+ * no more. */
+static struct flights *flights_at(const struct debug *debug, int nth)
+{
+    if (nth < debug->shop->places_count)
+        return service_flights(debug->shop->places[nth].service);
+    bool is_front = nth == debug->shop->places_count && debug->gateway;
+    return is_front ? debug->front->flights(debug->gateway) : NULL;
+}
+
 static void add_calls(const struct debug *debug, struct html *page)
 {
+    struct flights *flights;
     struct flight_seen *seen = arena_array(page->out.arena, struct flight_seen, IN_FLIGHT_SHOWN);
     int all = 0, shown = 0, count;
 
     html_section(page, "Calls in flight",
                  "The oldest first. Queued: for a thread. Writing: until its write is on disk. "
-                 "Waiting: until its order has settled.");
+                 "Waiting: until its order has settled. Passed on: to another program.");
     html_table(page, "Call|State|Since|Trace");
-    for (int i = 0; i < debug->shop->places_count; i++) {
-        struct flights *flights = service_flights(debug->shop->places[i].service);
+    for (int i = 0; (flights = flights_at(debug, i)); i++) {
         all += flights_list(flights, seen, IN_FLIGHT_SHOWN, &count);
         add_flights(debug, page, seen, count);
         shown += count;
@@ -88,12 +101,13 @@ static void add_slow(const struct debug *debug, struct html *page)
 {
     struct arena *arena = page->out.arena;
     struct flight_slow slow[FLIGHTS_SLOW_MAX];
+    struct flights *flights;
     int all = 0;
 
     html_section(page, "Slow calls", "The last ones that took as long as TRACE_SLOW or longer.");
     html_table(page, "When|Call|Took|Outcome|Trace");
-    for (int i = 0; i < debug->shop->places_count; i++) {
-        int count = flights_list_slow(service_flights(debug->shop->places[i].service), slow);
+    for (int i = 0; (flights = flights_at(debug, i)); i++) {
+        int count = flights_list_slow(flights, slow);
         for (int j = 0; j < count; j++, all++) {
             bool is_ok = str_equal(slow[j].outcome, STR("ok"));
             html_row(page);
@@ -211,6 +225,8 @@ static void add_stores(const struct debug *debug, struct html *page)
 {
     struct service_state states[SHOP_MEMBERS_MAX];
     int count = debug->shop->places_count;
+    if (count == 0)
+        return; /* a gateway alone */
     for (int i = 0; i < count; i++)
         service_state_of(debug->shop->places[i].service, &states[i]);
 
@@ -274,19 +290,33 @@ static void add_upstream(struct html *page, const struct upstream *upstream)
     }
 }
 
-static void add_upstreams(const struct debug *debug, struct html *page)
+static const struct upstream *way_at(const struct debug *debug, int nth)
+{
+    return debug->gateway ? debug->front->way(debug->gateway, nth) : NULL;
+}
+
+static void add_neighbours(const struct debug *debug, struct html *page)
 {
     static const enum shop_part parts[] = { SHOP_USERS, SHOP_PRODUCTS, SHOP_ORDERS };
-    if (!debug->shop->neighbours)
-        return;
-    html_section(page, "Other programs",
-                 "A breaker that is open leaves its address alone for a while, because it failed.");
-    html_table(page, "Service|Address|>Connections|Breaker|>Failures in a row|Requests");
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; debug->shop->neighbours && i < sizeof parts / sizeof parts[0]; i++) {
         struct upstream *upstream = neighbours_upstream(debug->shop->neighbours, parts[i]);
         if (upstream)
             add_upstream(page, upstream);
     }
+}
+
+static void add_upstreams(const struct debug *debug, struct html *page)
+{
+    const struct upstream *way;
+    if (!debug->shop->neighbours && !way_at(debug, 0))
+        return;
+    html_section(page, "Other programs",
+                 "The services, and what routes name by URL. A breaker that is open leaves its "
+                 "address alone for a while, because it failed.");
+    html_table(page, "To|Address|>Connections|Breaker|>Failures in a row|Requests");
+    add_neighbours(debug, page);
+    for (int i = 0; (way = way_at(debug, i)); i++)
+        add_upstream(page, way);
     html_table_end(page);
 }
 
@@ -339,6 +369,13 @@ void debug_pages(struct debug *debug, struct admin_config *config)
     ASSERT(debug && config);
     config->pages = debug->pages;
     config->pages_count = PAGES;
+}
+
+void debug_look_at_front(struct debug *debug, const struct front *front, struct gateway *gateway)
+{
+    ASSERT(debug && (front || !gateway));
+    debug->front = front;
+    debug->gateway = gateway;
 }
 
 void debug_look_at(struct debug *debug, struct admin *admin)

@@ -1,6 +1,7 @@
 /* The operators' pages: /debug, what this program does at this moment; /debug/orders/ID, one
  * order's life. */
 #pragma once
+#include "apps/front.h"
 #include "apps/shop.h"
 #include "chassis/admin.h"
 
@@ -14,6 +15,9 @@ void debug_pages(struct debug *debug, struct admin_config *config);
 
 /* The door itself, whose checks the first page tells; NULL: it is closed. */
 void debug_look_at(struct debug *debug, struct admin *admin);
+
+/* The gateway of this program; NULL, NULL: it has none, or no longer. */
+void debug_look_at_front(struct debug *debug, const struct front *front, struct gateway *gateway);
 
 /* ---- debug_order.c ---- */
 

@@ -248,8 +248,10 @@ err doors_open(struct doors *doors, struct arena *arena)
     err error = proxies_parse(doors->memory, trusted, &doors->proxies);
     if (error) /* it outlives the doors */
         return err_copy(arena, error);
-    if (doors->front)
+    if (doors->front) {
         TRY(doors->front->open(arena, doors->shop, doors->loop, &doors->gateway));
+        debug_look_at_front(doors->debug, doors->front, doors->gateway);
+    }
     for (int i = 0; i < SERVICES_COUNT; i++)
         TRY(open_door(doors, arena, &doors->doors[i]));
     TRY(use_tls(doors, arena));

@@ -48,4 +48,6 @@ const struct front front_gateway = {
     .drain = gateway_drain,
     .stop = gateway_stop,
     .close = gateway_close,
+    .flights = gateway_flights,
+    .way = gateway_way,
 };

@@ -4,8 +4,10 @@
 #pragma once
 #include "apps/shop.h"
 
+struct flights;
 struct gateway;
 struct http_server;
+struct upstream;
 
 struct front {
     /* Opens it for the services of the shop, here or elsewhere, at LISTEN_ADDR. Fails with
@@ -18,6 +20,8 @@ struct front {
     void (*stop)(struct gateway *self, uint32_t grace_ms, void (*closed)(void *subject),
                  void *subject);
     void (*close)(struct gateway *self);
+    struct flights *(*flights)(struct gateway *self);
+    const struct upstream *(*way)(const struct gateway *self, int nth);
 };
 
 /* The gateway: named by the programs that have it. */

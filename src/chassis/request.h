@@ -117,6 +117,7 @@ struct request {
     void (*taken)(struct request *request); /* the transport's: goes on with the next piece */
     void (*made)(struct request *request);  /* the transport's: sends the piece that was made */
     void *call;                             /* the dispatcher's */
+    struct flight *flight; /* the gateway's, of what it passes on to another process; or NULL */
 };
 
 /* A header's value by lower-case name; STR_NONE where it is absent. The first if it comes twice. */

@@ -3,13 +3,14 @@
 import base64
 import re
 import secrets
+import signal
 import threading
 import uuid
 
 import httpx
 import pytest
 from browser import CHROMIUM, Page
-from shop import ROOT, accepted, one_process, until
+from shop import ROOT, Shop, accepted, free_port, one_process, until
 
 SETTINGS = {"TRACE_URL": "http://traces.example/trace/{trace_id}", "OTEL_TRACES_EXPORTER": "otlp", "TRACE_SLOW": "800ms",
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "LOG_LEVEL": "error"}
@@ -124,6 +125,54 @@ def test_a_call_in_flight_is_seen(shop, staff):
     finally:
         thread.join()
     until(lambda: "orders.create_order waiting" not in text_of(page(shop, "/debug", orders_door(shop))), 5, "it to be gone")
+
+
+ROUTES = """
+- {path: /users, upstream: "service:users"}
+- {path: /products, upstream: "service:products"}
+- {path: /orders, upstream: "service:orders"}
+- {path: /by-url, rewrite: /orders, upstream: "%s", timeout: 9s}
+- {path: /nowhere, upstream: "%s", timeout: 2s}
+"""
+
+
+@pytest.mark.parametrize("is_apart", [True, False], ids=["apart", "one process"])
+def test_a_gateway_shows_where_its_routes_lead_by_url_and_what_it_has_passed_on(is_apart, tmp_path):
+    file, nobody = tmp_path / "routes.yaml", f"http://127.0.0.1:{free_port()}"
+    shop = Shop(tmp_path / "data", apart=is_apart, ROUTES_FILE=file, INNER_KEY="k" * 32, TRACE_SLOW="800ms")
+    there = shop.doors["orders"]
+    file.write_text(ROUTES % (there, nobody))
+    shop.start()
+
+    def now():
+        return text_of(page(shop, "/debug"))
+
+    try:
+        customer, sku = shop.customer(), shop.staff.new_sku()
+        assert f"{nobody} no address is known yet 0 closed 0 0, 0 wait" in now() and f"{there} no address" in now(), now()
+        assert ("Writers" in now()) == (not is_apart), "of a gateway alone there are none"
+        body = {"lines": [{"sku": sku, "quantity": 1}], "payment": {"provider": "simulator", "token": "timeout"}}
+        thread = threading.Thread(target=customer.post, args=("/by-url",),
+                                  kwargs={"json": body, "key": secrets.token_hex(8), "headers": {"Prefer": "wait=2"}})
+        thread.start()
+        try:
+            until(lambda: "gateway.url passed on" in now() and f"{there} 127.0.0.1 1 closed 0 1, 0 wait" in now(), 5, "it to be seen")
+        finally:
+            thread.join()
+        until(lambda: "gateway.url passed on" not in now(), 5, "it to be gone")
+        assert re.search(r"gateway\.url [12]\.\d+ s ok", now()), now()
+        for _ in range(8):
+            assert shop.http.get(shop.url + "/nowhere").status_code in (502, 503, 504)
+        broken = re.escape(f"{nobody} 127.0.0.1 0 open for ")
+        assert re.search(broken + r"[\d.]+ \w+ \d+ 0, 0 wait", now()), now()
+        accepted(customer.get("/orders"))
+        names = [name for name in ("users", "products", "orders") if re.search(rf" {name} 127\.0\.0\.1 \d+ closed", now())]
+        assert names == (["users", "products", "orders"] if is_apart else []), now()
+        file.write_text((ROUTES % (there, nobody)).split("- {path: /nowhere")[0])
+        shop.process.send_signal(signal.SIGHUP)
+        until(lambda: nobody not in now() and there in now(), 10, "the way that no route names any more to be gone")
+    finally:
+        shop.close()
 
 
 # ---- who may look ----

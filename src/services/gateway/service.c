@@ -54,6 +54,7 @@ struct gateway {
     str limit_policy[LIMITS_COUNT]; /* the value of RateLimit-Policy */
     struct series *limited[LIMITS_COUNT];
     struct traffic traffic;
+    struct flights flights;       /* passed on to other processes */
     struct log_lines *access_log; /* written at the end of the loop's turn */
     struct loop_task log_flush;
     bool log_flush_posted;
@@ -292,7 +293,37 @@ struct lead {
 struct passed {
     struct identity who; /* first: it is what the upstream vouches for */
     struct upstream *upstream;
+    struct gateway *gateway;
+    struct flight flight;
 };
+
+static void forget_flight(void *subject)
+{
+    struct passed *passed = subject;
+    flights_drop(&passed->gateway->flights, &passed->flight, STR("left"));
+}
+
+/* Until it is served, or its memory is given back without. */
+static void begin_flight(struct passed *passed, struct request *request)
+{
+    passed->flight = (struct flight){ .call = request->route,
+                                      .trace_id = request->trace_id,
+                                      .state = "passed on",
+                                      .since_us = clock_mono_us() };
+    request->flight = &passed->flight;
+    flights_add(&passed->gateway->flights, &passed->flight);
+    arena_defer(request->arena, forget_flight, passed);
+}
+
+static void end_flight(struct gateway *self, const struct request *request)
+{
+    int status = request->response.status;
+    if (request->flight)
+        flights_drop(&self->flights, request->flight,
+                     status >= 500   ? STR("failed")
+                     : status >= 400 ? STR("refused")
+                                     : STR("ok"));
+}
 
 /* Always the same for a caller, at every gateway. */
 static uint32_t caller_number(const struct request *request, const struct identity *who)
@@ -342,8 +373,9 @@ static struct lead direct(struct gateway *self, struct request *request, const s
         request->deadline_us = request->received_us + route->timeout_ms * TIME_MS;
     }
     struct passed *passed = arena_new(request->arena, struct passed);
-    *passed = (struct passed){ .who = *who, .upstream = lead.upstream };
+    *passed = (struct passed){ .who = *who, .upstream = lead.upstream, .gateway = self };
     request->call = passed;
+    begin_flight(passed, request);
     if (lead.target && who->known && auth_vouches(self->house->auth))
         request_header_drop(request, STR("authorization")); /* the service need not read it */
     return lead;
@@ -522,6 +554,7 @@ static void on_served(void *subject, const struct request *request, int64_t took
     traffic_note(&self->traffic, route, response->status, took_us,
                  request->sampled ? str_of_z(request->trace_id) : STR_NONE);
     trace_tell_request("gateway", request);
+    end_flight(self, request);
 }
 
 /* ---- Opening and closing ---- */
@@ -603,6 +636,7 @@ err gateway_open(struct arena *arena, const struct house *house, struct loop *lo
     self->targets_count = targets_count;
     self->ways = ways_open(house, loop);
     self->access_log = arena_new(memory, struct log_lines);
+    flights_init(&self->flights, conf_int(house->conf, CONF_TRACE_SLOW) * TIME_MS);
 
     str trusted = str_copy(memory, conf_text(house->conf, CONF_TRUSTED_PROXIES));
     err error = proxies_parse(memory, trusted, &self->proxies);
@@ -716,6 +750,18 @@ void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *
         http_close(self->server, grace_ms, &on_closed, self);
     else
         on_closed(self);
+}
+
+struct flights *gateway_flights(struct gateway *self)
+{
+    ASSERT(self);
+    return &self->flights;
+}
+
+const struct upstream *gateway_way(const struct gateway *self, int nth)
+{
+    ASSERT(self);
+    return ways_at(self->ways, nth);
 }
 
 void gateway_close(struct gateway *self)

@@ -4,6 +4,7 @@
  *
  * All on the loop's thread. */
 #pragma once
+#include "chassis/flights.h"
 #include "chassis/http.h"
 #include "chassis/service.h"
 #include "chassis/upstream.h"
@@ -45,6 +46,12 @@ void gateway_stop(struct gateway *self, uint32_t grace_ms, void (*closed)(void *
 
 /* The handler of the public door, for tests without a socket. */
 void gateway_handle(struct gateway *self, struct request *request);
+
+/* For the operators' pages: what it has passed on to other processes and has no answer to yet (what
+ * stays in this one is told by its services), and the nth of the ways that its routes name by URL,
+ * NULL where there are no more. */
+struct flights *gateway_flights(struct gateway *self);
+const struct upstream *gateway_way(const struct gateway *self, int nth);
 
 /* Frees it, after gateway_stop. Accepts NULL. */
 void gateway_close(struct gateway *self);

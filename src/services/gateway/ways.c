@@ -192,3 +192,12 @@ err ways_load(struct ways *ways, struct arena *arena, const struct routes *route
     tls_close(tls);
     return error;
 }
+
+const struct upstream *ways_at(const struct ways *ways, int nth)
+{
+    ASSERT(ways && nth >= 0);
+    for (int i = 0; i < WAYS_MAX; i++)
+        if (ways->each[i].memory && nth-- == 0)
+            return ways->each[i].upstream;
+    return NULL;
+}

@@ -21,3 +21,6 @@ void ways_close(struct ways *ways); /* accepts NULL */
  * https://. Fails with SETTING_INVALID; then all is as it was. */
 err ways_load(struct ways *ways, struct arena *arena, const struct routes *routes,
               const str *services);
+
+/* The nth of them, for pages; NULL: there are no more. */
+const struct upstream *ways_at(const struct ways *ways, int nth);
