@@ -43,8 +43,8 @@ affected:   ## services that a change touches; BASE=commit, or since each was sh
 	@/usr/bin/python3 -B tools/affected/affected.py $(if $(BASE),--base '$(BASE)',--shipped) $(if $(IS),--is '$(IS)') $(if $(TEST),--test) $(if $(FORM),--form '$(FORM)')
 pipe-%:     ## a stage of a service's pipeline (docs/pipelines.md), or all of them: make pipe-lint SERVICE=orders
 	@SERVICE='$(SERVICE)' scripts/pipeline/$*
-test-pipelines: ## the pipelines by their judges: actionlint, GitLab's jobs by gitlab-ci-local, the Jenkinsfiles by Groovy, Argo CD's schemas
-	@scripts/bootstrap test && scripts/pipeline-tools && PIPELINES=whole scripts/test --stage pipelines
+test-pipelines: ## the pipelines by their judges, GitLab's jobs by gitlab-ci-local, and one change from lint to a cluster; T=word for one
+	@scripts/bootstrap test && scripts/pipeline-tools && scripts/build release && PIPELINES=whole scripts/test --word '$(T)' --stage pipelines
 bench:      ## measure the release build
 	@scripts/bench
 conformance: ## the outside judges whole: schemathesis, JSONTestSuite, smuggling, slow peers; SEED=n repeats

@@ -293,7 +293,7 @@ STAGES = {
     "crash": (900, ["asan", "release"], lambda word: suite_programs("asan", "crash", word)
               + pytest_programs("crash", word, "release")),
     # The pipelines by the judges that scripts/pipeline-tools has put there; `make test-pipelines` runs the jobs of one service, too.
-    "pipelines": (5400 if os.environ.get("PIPELINES") == "whole" else 600, [], lambda word: pytest_programs("pipelines", word, "release")),
+    "pipelines": (10800 if os.environ.get("PIPELINES") == "whole" else 600, [], lambda word: pytest_programs("pipelines", word, "release")),
     # Real brokers and databases, bounded; `make test-wire` runs all of it.
     "wire": (10800 if os.environ.get("WIRE") == "whole" else 300, ["asan", "release"], lambda word: wire_programs(word)),
 }

@@ -51,7 +51,7 @@ def lay_out(binary, context):
         copy(root, path)
     shutil.copy(binary, root / binary.name)
     (root / "etc/passwd").write_text("duka:x:65532:65532::/data:/none\n")
-    (context / "data").mkdir()
+    (context / "user/data").mkdir(mode=0o700, parents=True)
 
 
 def program(service, version):
