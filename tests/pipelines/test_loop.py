@@ -1,6 +1,7 @@
 """GitOps for real: a controller's stand-in follows a real git branch onto a real cluster (that of tests/cluster). A digest that the stages
 write rolls its service alone; one that does not work is taken back by the pipeline itself; and one change goes through all stages, from lint
 to promote, with a real registry between. By `make test-pipelines` only."""
+import contextlib
 import json
 import os
 import pathlib
@@ -39,10 +40,18 @@ def kube():
         pytest.skip(str(missing))
     if not (pathlib.Path(taken.kubeconfig).parents[1] / "run/init.pid").exists():
         pytest.skip("the cluster of KUBECONFIG is somebody's own: this test gives images and volumes to its node")
-    taken.run("delete", "namespace", NAMESPACE, WAVES, "--ignore-not-found", "--wait", seconds=180)
-    yield taken
-    taken.run("delete", "namespace", NAMESPACE, WAVES, "--ignore-not-found", "--wait", seconds=180)
-    taken.run("delete", "persistentvolume", "-l", "duka.dev/test=loop", "--ignore-not-found", seconds=60)
+    return taken
+
+
+@contextlib.contextmanager
+def emptied(kube, namespace):
+    """Neither before nor after is anything there."""
+    words = "delete", "namespace", namespace, "--ignore-not-found", "--wait"
+    kube.run(*words, seconds=180)
+    try:
+        yield
+    finally:
+        kube.run(*words, seconds=180)
 
 
 def inside(kube, *words):
@@ -82,6 +91,8 @@ def digests(kube):
 @pytest.fixture(scope="module")
 def volumes(kube):
     """Room for the databases of dev: volumes of the node, for the cluster of the tests makes none by itself."""
+    gone = "delete", "persistentvolume", "-l", "duka.dev/test=loop", "--ignore-not-found"
+    kube.run(*gone)
     folder = pathlib.Path(kube.kubeconfig).parents[1] / "run" / "loop-volumes"
     shutil.rmtree(folder, ignore_errors=True)
     node = kube.get("nodes", namespace="default")["items"][0]["metadata"]["name"]
@@ -94,6 +105,8 @@ def volumes(kube):
                              "local": {"path": str(place)}, "claimRef": {"namespace": NAMESPACE, "name": f"{name}-data"},
                              "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
                                  {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}}})
+    yield
+    kube.run(*gone)
 
 
 def make_secrets(kube, namespace=NAMESPACE, **urls):
@@ -208,11 +221,12 @@ def dev(kube, digests, volumes, tmp_path_factory):
         path.write_text(path.read_text(encoding="utf-8") + rest, encoding="utf-8")
     git(tree, "commit", "-q", "-a", "-m", "dev: the first")
     git(tree, "push", "-q", "origin", "main")
-    here = Dev(kube, tree, folder)
-    try:
-        yield here.start()
-    finally:
-        here.end()
+    with emptied(kube, NAMESPACE):
+        here = Dev(kube, tree, folder)
+        try:
+            yield here.start()
+        finally:
+            here.end()
 
 
 def others(found):
@@ -293,7 +307,7 @@ def test_one_change_goes_through_all_stages_in_one_go(kube, dev, engine, alone, 
 
 @pytest.fixture(scope="module")
 def production(kube, digests, tmp_path_factory):
-    """Users as production has it, alone, on a PostgreSQL; `write` puts a digest into git, `sync` is what the controller does then."""
+    """Users as production has it, alone, on a PostgreSQL; what it gives puts a digest into git, lets the controller follow, and tells what failed."""
     import images
     from controller import Controller
     from kube import Missing
@@ -305,9 +319,6 @@ def production(kube, digests, tmp_path_factory):
     kube.rolled_out("postgresql", namespace="data")
     psql(kube, "drop database if exists waves with (force); drop role if exists waves;", "create role waves login password 'waves';",
          "create database waves owner waves template template0 encoding 'UTF8' locale 'C';")
-    kube.run("create", "namespace", WAVES)
-    kube.run("-n", WAVES, "create", "configmap", "duka-environment")
-    make_secrets(kube, WAVES, users="postgresql://waves:waves@postgresql.data/waves")
     folder = tmp_path_factory.mktemp("production")
     tree = make_tree(folder)
     path = tree / "deploy/gitops/production/users/kustomization.yaml"
@@ -326,7 +337,11 @@ def production(kube, digests, tmp_path_factory):
         controller.sync()
         return controller.failures
 
-    return sync
+    with emptied(kube, WAVES):
+        kube.run("create", "namespace", WAVES)
+        kube.run("-n", WAVES, "create", "configmap", "duka-environment")
+        make_secrets(kube, WAVES, users="postgresql://waves:waves@postgresql.data/waves")
+        yield sync
 
 
 def psql(kube, *lines, database="postgres"):
@@ -337,16 +352,24 @@ def psql(kube, *lines, database="postgres"):
 
 def test_a_migration_runs_before_its_version_and_where_it_fails_the_old_one_goes_on(kube, digests, production, tmp_path):
     import images
+    from kube import why
 
     def running():
         return pods(kube, ("users",), WAVES)["users"]
+
+    def rolled_out():
+        try:
+            kube.rolled_out("users-service", namespace=WAVES)
+        except AssertionError as error:
+            told = [f"{one['metadata']['name']} at {one['status'].get('podIP')}: {why(one)}" for one in kube.pods("users-service", WAVES)]
+            raise AssertionError(f"{error}\n" + "\n".join(told)) from error
 
     def job():
         return kube.get("job", "users-migration", namespace=WAVES)
 
     name = "docker.io/library/users-service"
     assert production(digests["users", "loop1"]) == []
-    kube.rolled_out("users-service", namespace=WAVES)
+    rolled_out()
     made = kube.get("deployment", "users-service", namespace=WAVES)["metadata"]["creationTimestamp"]
     assert job()["status"]["succeeded"] == 1 and job()["status"]["completionTime"] <= made
     assert int(psql(kube, "select count(*) from users", database="waves")[0]) == 1  # the first admin, in a table that the migration made
@@ -366,6 +389,6 @@ def test_a_migration_runs_before_its_version_and_where_it_fails_the_old_one_goes
 
     # The next one, whose migration works, is rolled out.
     assert production(digests["users", "loop2"]) == []
-    kube.rolled_out("users-service", namespace=WAVES)
+    rolled_out()
     assert job()["status"]["succeeded"] == 1
     until(lambda: running()[1] == {f"{name}@{digests['users', 'loop2']}"}, 60, "the old pods to end")
