@@ -22,6 +22,7 @@ struct writer {
     int64_t queue;
     size_t batch_max;
     bool idle, closing;
+    int waking; /* who hand over and have not woken the thread yet; atomic: they hold no lock */
 
     struct lock told_lock; /* of those who wait for their write, each on a condition of its own */
 
@@ -133,6 +134,11 @@ void writer_close(struct writer *writer)
     thread_join(writer->thread);
 
     ASSERT(!writer->first);
+    /* The thread found its last write by itself, perhaps, before whoever handed it over woke it. */
+    while (__atomic_load_n(&writer->waking, __ATOMIC_ACQUIRE)) {
+        lock_take(&writer->lock);
+        lock_drop(&writer->lock);
+    }
     cond_done(&writer->work_came);
     lock_done(&writer->told_lock);
     lock_done(&writer->lock);
@@ -161,9 +167,13 @@ void writer_submit_many(struct writer *writer, struct write **writes, size_t cou
     writer->tail = &writes[count - 1]->next;
     writer->queue += (int64_t)count;
     bool is_idle = writer->idle;
+    if (is_idle)
+        __atomic_fetch_add(&writer->waking, 1, __ATOMIC_RELAXED);
     lock_drop(&writer->lock);
-    if (is_idle) /* after the drop, or it would only run into the lock */
+    if (is_idle) { /* after the drop, or it would only run into the lock */
         cond_wake_one(&writer->work_came);
+        __atomic_fetch_sub(&writer->waking, 1, __ATOMIC_RELEASE);
+    }
 }
 
 void writer_submit(struct writer *writer, struct write *write)

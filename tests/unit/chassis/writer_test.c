@@ -162,6 +162,32 @@ TEST(closing_runs_what_was_handed_over)
     writer_close(NULL);
 }
 
+struct handing {
+    struct shelf *shelf;
+    struct write *write;
+};
+
+static void hand_over(void *subject)
+{
+    struct handing *handing = subject;
+    writer_submit(handing->shelf->writer, handing->write);
+}
+
+TEST(a_writer_is_closed_only_when_nobody_wakes_it_any_more)
+{
+    struct shelf *shelf = shelf_open(t);
+    for (int i = 1; i <= 100; i++) {
+        struct told told;
+        shelf_start(shelf);
+        struct handing handing = { shelf, shelf_write(shelf, shelf_add, &ONE_CUP, &told) };
+        struct thread *thread = thread_start("client", hand_over, &handing);
+        shelf_wait_told(shelf, i);
+        shelf_stop(shelf);
+        thread_join(thread);
+    }
+    CHECK_INT(shelf_counter(shelf, "cup"), 100);
+}
+
 TEST(statistics_count_batches_and_writes)
 {
     struct shelf *shelf = shelf_open(t);
