@@ -61,6 +61,7 @@ def shop(tmp_path_factory):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("secrets"))
     subprocess.run([project / "scripts" / "compose-secrets"], check=True, capture_output=True)
     folder = project / "deploy" / "docker"
+    compose(folder, "down", "--volumes", check=False)  # of a run that was killed: its databases have other passwords
     try:
         start(folder)
         yield folder
