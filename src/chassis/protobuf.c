@@ -75,11 +75,14 @@ bool protobuf_find(str message, uint32_t number, str *out)
 
 /* ---- Writing ---- */
 
-static void varint_add(struct text *out, uint64_t number)
+static inline void varint_add(struct text *out, uint64_t number)
 {
+    text_reserve(out, VARINT_BYTES_MAX);
+    char *at = out->ptr + out->len;
     for (; number >= 0x80; number >>= 7)
-        text_add_byte(out, (char)(number | 0x80));
-    text_add_byte(out, (char)number);
+        *at++ = (char)(number | 0x80);
+    *at++ = (char)number;
+    out->len = (size_t)(at - out->ptr);
 }
 
 void protobuf_add_number(struct text *out, uint32_t field, uint64_t number)

@@ -148,7 +148,8 @@ void span_number(struct span *span, const char *key, int64_t value);
 /* It failed: the word of the error ("stock.insufficient") as error.type. */
 void span_fail(struct span *span, str type);
 
-/* Other spans that have to do with it, the first SPAN_LINKS_MAX of them: borrowed until it ends. */
+/* Other spans that have to do with it: `others` holds the first SPAN_LINKS_MAX of `count`, borrowed
+ * until it ends. */
 void span_link(struct span *span, const struct trace_context *others, size_t count);
 
 /* Ends it and hands it to the exporter. Once. */

@@ -473,11 +473,16 @@ static void tell_batch(const struct batch_room *room, const struct member *first
     span_number(&span, "db.operation.batch.size", (int64_t)count);
     if (runs > 1) /* it failed as a whole, and was run again in parts */
         span_number(&span, "duka.run", (int64_t)runs);
-    struct trace_context others[WRITES_BATCH_MAX];
+    struct trace_context others[SPAN_LINKS_MAX]; /* of more it is told how many there are */
     size_t others_count = 0;
-    for (size_t i = 0; i < count; i++)
-        if (room->members[i].place.here.sampled && &room->members[i] != first)
-            others[others_count++] = room->members[i].place.here;
+    for (size_t i = 0; i < count; i++) {
+        const struct member *member = &room->members[i];
+        if (!member->place.here.sampled || member == first)
+            continue;
+        if (others_count < SPAN_LINKS_MAX)
+            others[others_count] = member->place.here;
+        others_count++;
+    }
     span_link(&span, others, others_count);
     span_end(&span);
 }
