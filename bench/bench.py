@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import hashlib
+import http.client
 import json
 import math
 import os
@@ -322,6 +323,22 @@ def scraped(ops_port, every_s=1):
             done.result()
 
 
+def time_of_metrics(duka, count=100):
+    """How long /metrics takes with all series of a shop that has sold, in both forms, on a connection that is kept."""
+    good = []
+    ops = http.client.HTTPConnection("127.0.0.1", duka.ops_port, timeout=10)
+    for form in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+        took = []
+        for _ in range(count):
+            began = time.perf_counter()
+            ops.request("GET", "/metrics", headers={"Accept": form})
+            text = ops.getresponse().read()
+            took.append((time.perf_counter() - began) * 1000)
+        series = sum(1 for line in text.splitlines() if not line.startswith(b"#"))
+        good.append(at_most(f"/metrics, {series} lines of values, {form.split(';')[0]} (median of {count})", statistics.median(took), 5, "ms"))
+    return all(good)
+
+
 def bench_tracing(folder, options):
     """Orders with a tenth of them traced and sent to a collector, and /metrics asked for each second, against the same without
     either; a round of each in turn. nginx stands for the collector: it takes and forgets, and leaves its core to the load (one in
@@ -346,6 +363,7 @@ def bench_tracing(folder, options):
         orders = traced.orders()["confirmed"]
         print(f"{orders} orders traced to a tenth; spans {outcomes}, {outcomes['sent'] / orders:.1f} an order", flush=True)
         holds = report("order, a tenth traced and metrics asked for / neither", ours, theirs, 1.05)
+        holds &= time_of_metrics(traced)
         return holds and outcomes["sent"] > orders and not outcomes["dropped"] and not outcomes["refused"]
     finally:
         traced.stop()
