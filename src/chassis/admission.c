@@ -4,53 +4,82 @@
 
 enum {
     WINDOW_US = 100 * 1000,
-    WORKS_MIN = 20,             /* in a window: fewer say nothing about a queue */
-    TARGET_US_MIN = 250 * 1000, /* as workers.c has it */
-    BASE_US_MAX = 500 * 1000,   /* as slow as a broker may be by nature */
+    WINDOW_US_MAX = 1000 * 1000,
+    WORKS_MIN =
+        20, /* in a window, which is longer where fewer come: fewer say nothing about a queue */
+    BASE_US_MAX = 500 * 1000, /* as slow as a broker may be by nature */
     TARGETS_A_BASE = 4,
     BASE_DRIFT = 6000, /* by one in so many each window: what was fast once may be slow for good */
     CALM_WINDOWS = 10,
+    SETTLING_US = 2000 * 1000,
     BURST_MS = 20
 };
+
+#define THROUGH_DECAY 0.98 /* by a fiftieth each window */
 
 static int64_t target_of(const struct admission *admission)
 {
     int64_t target_us = TARGETS_A_BASE * admission->base_us;
-    return target_us > TARGET_US_MIN ? target_us : TARGET_US_MIN;
+    return target_us > admission->target_us ? target_us : admission->target_us;
 }
 
-static void learn_base(struct admission *admission)
+/* Long beyond the target, and not much shorter than ever since it was, though less has been let in
+ * than comes through: what is reached now was let in as long ago as it is old, and four times that
+ * is time enough for a queue to become a good part shorter. */
+static bool is_slow_by_nature(struct admission *admission, int64_t now_us)
+{
+    int64_t age_us = admission->youngest_us;
+    if (!admission->limited || 2 * age_us <= 3 * target_of(admission)) {
+        admission->longest_us = 0;
+        return false;
+    }
+    if (admission->longest_us == 0)
+        admission->long_since_us = now_us;
+    if (admission->longest_us < age_us)
+        admission->longest_us = age_us;
+    return 4 * age_us >= 3 * admission->longest_us &&
+           now_us - admission->long_since_us >= 4 * age_us + SETTLING_US;
+}
+
+static void learn_base(struct admission *admission, int64_t now_us)
 {
     int64_t base_us = admission->base_us + admission->base_us / BASE_DRIFT;
     if (base_us == 0 || admission->youngest_us < base_us)
         base_us = admission->youngest_us;
+    if (is_slow_by_nature(admission, now_us))
+        base_us = admission->youngest_us / 2;
     admission->base_us = base_us < BASE_US_MAX ? base_us : BASE_US_MAX;
 }
 
-/* The longer the queue, the less of what comes through is let in; where it is short, a little more.
- */
+/* The longer the queue, the less of what comes through is let in, but a quarter of what has come
+ * through of late: less than what was let in cannot come, and so it would end with nothing. Where
+ * the queue is short, a little more. */
 static void judge(struct admission *admission, int64_t took_us)
 {
     double rate = (double)admission->reached * 1e6 / (double)took_us;
     double share = (double)target_of(admission) / (double)(admission->youngest_us + 1);
+    double of_late = admission->through * THROUGH_DECAY;
+    admission->through = rate > of_late ? rate : of_late;
     if (share < 1) {
         admission->calm = admission->limited ? admission->calm : 0;
         admission->limited = true;
-        admission->rate = rate * (share < 0.1 ? 0.1 : share);
+        admission->rate = rate * share;
+        if (admission->rate < admission->through / 4)
+            admission->rate = admission->through / 4;
     } else if (share > 2) { /* little stands any more */
         admission->rate = (rate > admission->rate ? rate : admission->rate) * 1.1;
     } else {
-        admission->rate = rate;
+        admission->rate = rate * 1.05; /* a busy machine may be this slow without a queue */
     }
 }
 
 static void end_window(struct admission *admission, int64_t now_us)
 {
     int64_t took_us = now_us - admission->window_us;
-    if (took_us < WINDOW_US)
+    if (took_us < WINDOW_US || (admission->reached < WORKS_MIN && took_us < WINDOW_US_MAX))
         return;
     if (admission->reached >= WORKS_MIN) {
-        learn_base(admission);
+        learn_base(admission, now_us);
         judge(admission, took_us);
     } else if (admission->limited) {
         admission->rate *= 2;
@@ -80,7 +109,7 @@ bool admission_take(struct admission *admission, int64_t now_us)
     admission->tokens += admission->rate * (double)(now_us - admission->filled_us) / 1e6;
     admission->tokens = admission->tokens < room ? admission->tokens : room;
     admission->filled_us = now_us;
-    if (!admission->limited)
+    if (!admission->limited || admission->target_us == 0)
         return true;
     if (admission->tokens < 1) {
         admission->refused++;

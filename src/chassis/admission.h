@@ -1,9 +1,10 @@
 /* How much of what settles later is let in: as much as settles. A call that begins a long way (an
  * order: to Products and back) costs little where it begins, so that more could be accepted than
  * comes through, and each would wait longer than the one before. Whoever moves such work on tells
- * how old it was; where even the youngest of a tenth of a second had waited long, a queue stands,
- * and only a part of what comes through is let in until it is short again. Pure: the caller tells
- * the time.
+ * how old it was; where even the youngest of twenty had waited long, a queue stands, and only a
+ * part of what comes through is let in until it is short again. What is as slow though less is let
+ * in than comes through is no queue but a slow machine, and is the usual from then on. Pure: the
+ * caller tells the time.
  *
  * Where little comes through (a few, or none: the neighbour is away) nothing is refused: it waits
  * on disk and is lost to nobody. */
@@ -11,16 +12,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of one service; all zero to begin with. The caller keeps threads apart. */
+/* Of one service; the caller keeps threads apart. All but the target is zero to begin with. */
 struct admission {
+    int64_t target_us;            /* who waits longer, waits long; 0: all are let in */
     int64_t window_us;            /* since when what follows is counted */
     int64_t reached, youngest_us; /* works, and the age of the youngest */
     int64_t refused;              /* in this window */
     int64_t base_us;              /* how young works have been; 0: not known */
     bool limited;
-    int calm;            /* windows without a refusal, while limited */
-    double rate, tokens; /* a second, while limited */
-    int64_t filled_us;   /* the tokens */
+    int calm;                          /* windows without a refusal, while limited */
+    int64_t longest_us, long_since_us; /* while works are older than they should be; 0: not */
+    double through;                    /* the most that came through of late, a second */
+    double rate, tokens;               /* a second, while limited */
+    int64_t filled_us;                 /* the tokens */
 };
 
 /* A work was reached that began `age_us` ago, by the wall clock: less than nothing counts as new.

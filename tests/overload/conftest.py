@@ -125,7 +125,7 @@ def overloaded(tmp_path):
     made = []
 
     def make(**settings):
-        shop = Shop(tmp_path / "data", **{"LOG_LEVEL": "error", "CONNECTIONS_MAX": "10000", **settings}).start()
+        shop = Shop(tmp_path / "data", **{"LOG_LEVEL": "error", "CONNECTIONS_MAX": "10000", "SETTLE_TARGET": "100ms", **settings}).start()
         made.append(shop)
         pin(shop.process.pid, PROCESSORS[0])
         return shop

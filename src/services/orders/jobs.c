@@ -143,6 +143,15 @@ static bool make_ready(struct payment_run *run)
     return run->ready != NULL;
 }
 
+/* How long an order took until its money was asked for tells whether more can be let in: it was
+ * with Products, and in the line before the lanes. What comes later is the provider's time. */
+static void tell_reached(const struct payment_run *run)
+{
+    const struct order *order = &run->save->order;
+    if (run->save->job_was == JOB_AUTHORIZE && order->payment == PAYMENT_PENDING)
+        service_reached(run->self->service, run->asked_at - order->created_at);
+}
+
 err orders_run_payment(void *subject, struct call *call, struct uuid id)
 {
     struct orders *self = subject;
@@ -158,6 +167,7 @@ err orders_run_payment(void *subject, struct call *call, struct uuid id)
                                  .provider = orders_provider(self, save->order.provider) };
     ASSERT(run->provider);
     run->asked_at = call_time(call);
+    tell_reached(run);
     call->traceparent = trace_begin_part(&run->place, call->arena, save->order.traceparent);
     if (make_ready(run)) {
         lanes_leave(call, send, learn, run);

@@ -138,11 +138,13 @@ static void keep_recent(struct orders *self, const struct order_save *save)
     recent_put(self->recent, now.id, flat, order_flatten(&now, flat, sizeof flat));
 }
 
-/* Products has answered for an order: how long that took tells whether more can be let in. What
- * comes later is the provider's time. */
+/* Products has answered for an order, and nobody is to be asked for money: how long that took tells
+ * whether more can be let in. Of others a payment lane tells it. */
 static void tell_reached(struct orders *self, const struct order_save *save)
 {
     bool is_refused = save->shorts_count > 0;
+    if (save->job != JOB_NONE)
+        return;
     for (int i = 0; i < save->order.steps_count; i++)
         if (is_refused || order_status_of(str_of_z(save->order.steps[i].what)) == ORDER_RESERVED) {
             service_reached(self->service, save->at - save->order.created_at);

@@ -4,7 +4,7 @@
 #include "tests/lib/test.h"
 #include <string.h>
 
-enum { STEP_US = 100, QUEUE_MAX = 200000 };
+enum { STEP_US = 100, QUEUE_MAX = 200000, TARGET_US = 100000 };
 
 /* A line before one who serves `serves` a second, each `way_us` after it came at the soonest. */
 struct line {
@@ -19,6 +19,7 @@ struct line {
 static struct line *line_open(struct test *t, double serves, int64_t way_us)
 {
     struct line *line = arena_new(t->arena, struct line);
+    line->admission.target_us = TARGET_US;
     line->serves = serves;
     line->way_us = way_us;
     line->now_us = 1000000;
@@ -84,6 +85,30 @@ TEST(of_ten_times_as_much_as_much_is_let_in_as_is_served_and_waits_little)
     CHECK(line->oldest_us <= 400000);
 }
 
+TEST(a_slow_shop_serves_as_much_as_it_can_too)
+{
+    struct line *line = line_open(t, 40, 10000);
+    go_on(line, 30, 5000000);
+    CHECK_INT(line->refused, 0);
+    go_on(line, 400, 20000000); /* the first wave */
+    go_on(line, 400, 20000000);
+    CHECK(line->done >= 720);
+    CHECK(line->refused > 6000);
+    CHECK(line->oldest_us <= 2500000);
+    go_on(line, 20, 10000000);
+    go_on(line, 30, 10000000);
+    CHECK_INT(line->refused, 0);
+    CHECK(line->oldest_us < 500000);
+}
+
+TEST(without_a_target_all_are_let_in)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    line->admission.target_us = 0;
+    go_on(line, 10000, 5000000);
+    CHECK_INT(line->refused, 0);
+}
+
 TEST(when_they_have_gone_nobody_is_refused_any_more)
 {
     struct line *line = line_open(t, 1000, 2000);
@@ -114,6 +139,31 @@ TEST(when_they_have_gone_nobody_is_refused_by_one_who_serves_in_bursts_either)
     CHECK_INT(go_on_in_bursts(line, 50), 0);
 }
 
+TEST(when_they_have_gone_nobody_is_refused_on_a_way_that_has_become_slow_either)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 10000, 5000000);
+    line->way_us = 70000;
+    go_on(line, 900, 5000000);
+    go_on(line, 900, 5000000);
+    CHECK_INT(line->refused, 0);
+}
+
+TEST(a_machine_that_has_become_slow_has_no_queue_and_one_that_has_is_still_seen)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    go_on(line, 500, 2000000);
+    line->way_us = 300000;
+    go_on(line, 500, 10000000);
+    go_on(line, 500, 5000000);
+    CHECK_INT(line->refused, 0);
+    go_on(line, 10000, 12000000); /* the first wave */
+    go_on(line, 10000, 10000000);
+    CHECK(line->refused > 80000);
+    CHECK(line->done >= 9000);
+    CHECK(line->oldest_us <= 800000);
+}
+
 TEST(a_way_that_is_slow_by_nature_is_no_queue)
 {
     struct line *line = line_open(t, 1000, 240000); /* a broker far away */
@@ -124,9 +174,9 @@ TEST(a_way_that_is_slow_by_nature_is_no_queue)
 
 TEST(single_works_that_are_late_refuse_nobody)
 {
-    struct admission admission = { 0 };
+    struct admission admission = { .target_us = TARGET_US };
     int64_t now_us = 1000000;
-    for (int i = 0; i < 1000; i++, now_us += 20000) {
+    for (int i = 0; i < 1000; i++, now_us += 60000) {
         admission_reached(&admission, 30000000, now_us);
         CHECK(admission_take(&admission, now_us));
     }
