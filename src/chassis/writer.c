@@ -22,7 +22,6 @@ struct writer {
     int64_t queue;
     size_t batch_max;
     bool idle, closing;
-    int waking; /* who hand over and have not woken the thread yet; atomic: they hold no lock */
 
     struct lock told_lock; /* of those who wait for their write, each on a condition of its own */
 
@@ -134,11 +133,6 @@ void writer_close(struct writer *writer)
     thread_join(writer->thread);
 
     ASSERT(!writer->first);
-    /* The thread found its last write by itself, perhaps, before whoever handed it over woke it. */
-    while (__atomic_load_n(&writer->waking, __ATOMIC_ACQUIRE)) {
-        lock_take(&writer->lock);
-        lock_drop(&writer->lock);
-    }
     cond_done(&writer->work_came);
     lock_done(&writer->told_lock);
     lock_done(&writer->lock);
@@ -166,14 +160,10 @@ void writer_submit_many(struct writer *writer, struct write **writes, size_t cou
     *writer->tail = writes[0];
     writer->tail = &writes[count - 1]->next;
     writer->queue += (int64_t)count;
-    bool is_idle = writer->idle;
-    if (is_idle)
-        __atomic_fetch_add(&writer->waking, 1, __ATOMIC_RELAXED);
-    lock_drop(&writer->lock);
-    if (is_idle) { /* after the drop, or it would only run into the lock */
+    /* Under the lock: the write may be done, and the writer closed, as soon as it is dropped. */
+    if (writer->idle)
         cond_wake_one(&writer->work_came);
-        __atomic_fetch_sub(&writer->waking, 1, __ATOMIC_RELEASE);
-    }
+    lock_drop(&writer->lock);
 }
 
 void writer_submit(struct writer *writer, struct write *write)
