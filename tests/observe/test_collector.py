@@ -55,7 +55,7 @@ def test_an_order_is_one_trace_in_zipkin(zipkin, tmp_path):
 
 def test_while_the_collector_is_away_orders_go_on_and_memory_stays(tmp_path, tell):
     away = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
-            "OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_MAX_QUEUE_SIZE": "512"}
+            "OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_MAX_QUEUE_SIZE": "512", "ACCESS_TOKEN_TTL": "1h"}  # it lasts for twelve minutes
     shop = Shop(tmp_path / "data", apart=False, **away)
     shop.apps = ROOT / "build" / "release" / "src" / "apps"  # sanitizers keep what was freed
     if not (shop.apps / "duka").exists():
