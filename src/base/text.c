@@ -77,6 +77,17 @@ str utf8_repair(struct arena *arena, str s)
     return text_str(&out);
 }
 
+str utf8_head(str s, size_t bytes_max)
+{
+    if (s.len <= bytes_max)
+        return s;
+
+    size_t len = bytes_max;
+    while (len > 0 && ((uint8_t)s.ptr[len] & 0xC0) == 0x80) /* inside a code point */
+        len--;
+    return str_slice(s, 0, len);
+}
+
 size_t utf8_length(str s)
 {
     size_t points = 0;

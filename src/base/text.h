@@ -12,6 +12,9 @@ str utf8_repair(struct arena *arena, str s);
 /* How many code points a valid text has. */
 size_t utf8_length(str s);
 
+/* Its beginning of `bytes_max` bytes at most, no character of it cut in two. */
+str utf8_head(str s, size_t bytes_max);
+
 /* Normal form C, as a copy. False if `s` is not well-formed. */
 bool text_nfc(struct arena *arena, str s, str *out);
 

@@ -1,5 +1,6 @@
 #include "chassis/message_faults.h"
 #include "base/arena.h"
+#include "base/text.h"
 #include "chassis/message_values.h"
 
 enum { NAME_BYTES_MAX = 100 }; /* of a member's name, as far as an answer repeats it */
@@ -9,10 +10,7 @@ static void add_name(struct text *out, str name)
 {
     bool is_cut = name.len > NAME_BYTES_MAX;
 
-    if (is_cut)
-        for (name.len = NAME_BYTES_MAX;
-             name.len > 0 && ((uint8_t)name.ptr[name.len] & 0xC0) == 0x80;)
-            name.len--;
+    name = utf8_head(name, NAME_BYTES_MAX);
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] == '~')
             text_add(out, STR("~0"));

@@ -2,6 +2,7 @@
 #include "chassis/obs.h"
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -118,15 +119,6 @@ struct labels {
     uint64_t hash;
 };
 
-/* Not in the middle of a character. */
-static str cut(str value)
-{
-    size_t len = value.len < METRIC_LABEL_BYTES_MAX ? value.len : METRIC_LABEL_BYTES_MAX;
-    while (len > 0 && len < value.len && ((unsigned char)value.ptr[len] & 0xc0) == 0x80)
-        len--;
-    return str_slice(value, 0, len);
-}
-
 static struct labels labels_of(const struct metric_spec *spec, const char *const given[LABELS_MAX])
 {
     struct labels labels = { .hash = 0 };
@@ -134,7 +126,7 @@ static struct labels labels_of(const struct metric_spec *spec, const char *const
 
     for (int i = 0; i < LABELS_MAX; i++) {
         ASSERT((i < count) == (given[i] != NULL));
-        labels.values[i] = cut(str_of_z(given[i]));
+        labels.values[i] = utf8_head(str_of_z(given[i]), METRIC_LABEL_BYTES_MAX);
         labels.hash = labels.hash * 31 + str_hash(labels.values[i]);
     }
     return labels;

@@ -1,5 +1,6 @@
 #include "chassis/trace.h"
 
+#include "base/text.h"
 #include "chassis/protobuf.h"
 #include "os/clock.h"
 #include "os/random.h"
@@ -229,10 +230,10 @@ static void begin(struct span *span, enum span_kind kind, const char *service, s
     span->links_count = span->links_left_out = 0;
     span->links = NULL;
     span->service = service;
-    size_t len = name.len < SPAN_NAME_BYTES_MAX ? name.len : SPAN_NAME_BYTES_MAX;
-    if (len > 0)
-        memcpy(span->body, name.ptr, len);
-    span->name_len = span->body_len = (uint16_t)len;
+    name = utf8_head(name, SPAN_NAME_BYTES_MAX);
+    if (name.len > 0)
+        memcpy(span->body, name.ptr, name.len);
+    span->name_len = span->body_len = (uint16_t)name.len;
 }
 
 void span_begin_since(struct span *span, const struct trace_context *parent, enum span_kind kind,
@@ -380,9 +381,9 @@ void span_text(struct span *span, const char *key_z, str value)
     size_t room = room_for(span, key);
     if (room == 0)
         return;
-    size_t len = value.len < room ? value.len : room;
-    char *end = put_key(span->body + span->body_len, key, framed(len));
-    end = put_bytes(end, VALUE_STRING, value.ptr, len);
+    value = utf8_head(value, room); /* collectors refuse a whole batch for half a character */
+    char *end = put_key(span->body + span->body_len, key, framed(value.len));
+    end = put_bytes(end, VALUE_STRING, value.ptr, value.len);
     span->body_len = (uint16_t)(end - span->body);
 }
 

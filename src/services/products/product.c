@@ -6,14 +6,6 @@ enum { KEY_BYTES_MAX = 200, SKU_SUFFIX_POINTS = 9 /* "-" and eight digits */ };
 
 /* ---- small things ---- */
 
-/* Where a code point begins at or before `len`. */
-static size_t whole_points(str s, size_t len)
-{
-    while (len > 0 && len < s.len && ((uint8_t)s.ptr[len] & 0xC0) == 0x80)
-        len--;
-    return len;
-}
-
 static str first_points(str s, size_t points_max)
 {
     size_t at = 0;
@@ -38,8 +30,7 @@ str product_key(struct arena *arena, str text)
 
     if (!text_fold(arena, text, &folded))
         folded = text;
-    return folded.len <= KEY_BYTES_MAX ? folded
-                                       : str_slice(folded, 0, whole_points(folded, KEY_BYTES_MAX));
+    return utf8_head(folded, KEY_BYTES_MAX);
 }
 
 str product_facet(struct arena *arena, const char *kind, str word)

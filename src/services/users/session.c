@@ -5,13 +5,7 @@ str session_agent_of(str header)
 {
     if (!header.ptr || !utf8_valid(header) || text_has_control(header, false))
         return STR("");
-    size_t len = header.len;
-    if (len > SESSION_AGENT_BYTES_MAX) {
-        len = SESSION_AGENT_BYTES_MAX;
-        while (len > 0 && ((uint8_t)header.ptr[len] & 0xC0) == 0x80) /* inside a code point */
-            len--;
-    }
-    return str_slice(header, 0, len);
+    return utf8_head(header, SESSION_AGENT_BYTES_MAX);
 }
 
 struct session session_begin(struct uuid id, struct uuid user, time_us now, time_us ttl)

@@ -105,6 +105,17 @@ TEST(what_is_no_character_becomes_a_sign_that_it_was)
     CHECK(utf8_repair(t->arena, whole).ptr == whole.ptr);
 }
 
+TEST(a_head_has_no_half_of_a_character)
+{
+    CHECK_STR(utf8_head(STR("tea"), 3), "tea");
+    CHECK_STR(utf8_head(STR("tea"), 2), "te");
+    CHECK_STR(utf8_head(STR("a\xe2\x82\xac"), 4), "a\xe2\x82\xac");
+    CHECK_STR(utf8_head(STR("a\xe2\x82\xac"), 3), "a");
+    CHECK_STR(utf8_head(STR("a\xe2\x82\xac"), 2), "a");
+    CHECK_INT(utf8_head(STR("\xe2\x82\xac"), 2).len, 0);
+    CHECK_INT(utf8_head(STR("\x80\x80\x80"), 2).len, 0); /* none at all */
+}
+
 TEST(length_counts_code_points)
 {
     CHECK_INT(utf8_length(STR("")), 0);

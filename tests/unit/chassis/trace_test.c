@@ -1,5 +1,6 @@
 #include "chassis/trace.h"
 
+#include "base/text.h"
 #include "os/clock.h"
 #include "tests/lib/test.h"
 #include "tests/unit/chassis/trace_fixture.h"
@@ -171,6 +172,26 @@ TEST(what_finds_no_room_in_a_span_is_left_out_and_the_rest_stays)
     CHECK(seen->body_len <= SPAN_BODY_BYTES_MAX && seen->body_len > SPAN_BODY_BYTES_MAX - 4);
     CHECK_INT(seen->links_count, SPAN_LINKS_MAX);
     CHECK_INT(seen->links_left_out, 5);
+}
+
+TEST(a_text_that_is_cut_has_no_half_of_a_character)
+{
+    struct spans_taken taken = { .count = 0 };
+    spans_record(t, &taken, (struct trace_config){ .sampler = SAMPLE_ALL });
+    struct trace_context parent = context_of(TRACE);
+    char euros[3 * SPAN_BODY_BYTES_MAX];
+    for (size_t i = 0; i < sizeof euros; i++)
+        euros[i] = "\xe2\x82\xac"[i % 3];
+    for (size_t shift = 0; shift < 3; shift++) {
+        struct span span;
+        span_begin(&span, &parent, SPAN_INTERNAL, "orders", str_of(euros, sizeof euros));
+        span_text(&span, "shift", str_of("xx", shift));
+        span_text(&span, "a", str_of(euros, sizeof euros));
+        span_end(&span);
+        const struct span *seen = taken.spans[shift];
+        CHECK(utf8_valid(span_name(seen)) && utf8_valid(span_word(seen, "a")));
+        CHECK(span_word(seen, "a").len > SPAN_BODY_BYTES_MAX / 2);
+    }
 }
 
 TEST(attributes_of_every_length_and_number_are_read_as_they_were_said)
