@@ -89,8 +89,7 @@ str recent_look(struct recent *recent, struct arena *arena, struct uuid id)
     return find(recent, arena, id, true);
 }
 
-/* Two texts may share an id; the text itself stands before its value. */
-static struct uuid id_of_text(str key)
+struct uuid recent_id_of_text(str key)
 {
     struct uuid id = { { 0 } };
     uint64_t hash = str_hash(key), len = key.len;
@@ -99,17 +98,18 @@ static struct uuid id_of_text(str key)
     return id;
 }
 
+/* The text itself stands before its value. */
 void recent_put_text(struct recent *recent, struct arena *arena, str key, str value)
 {
     ASSERT(recent && arena);
     struct text both = text_init(arena, key.len + value.len);
     text_add(&both, key);
     text_add(&both, value);
-    recent_put(recent, id_of_text(key), both.ptr, both.len);
+    recent_put(recent, recent_id_of_text(key), both.ptr, both.len);
 }
 
 str recent_look_text(struct recent *recent, struct arena *arena, str key)
 {
-    str both = recent_look(recent, arena, id_of_text(key));
+    str both = recent_look(recent, arena, recent_id_of_text(key));
     return both.ptr && str_starts(both, key) ? str_slice(both, key.len, both.len) : STR_NONE;
 }

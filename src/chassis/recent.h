@@ -36,6 +36,10 @@ str recent_take(struct recent *recent, struct arena *arena, struct uuid id);
 /* The same, and it stays. */
 str recent_look(struct recent *recent, struct arena *arena, struct uuid id);
 
-/* The same by a text: `value` for `key`, both of which count towards `bytes_max`. */
+/* An id to keep something by its name. Two names may have the same: whoever looks compares. */
+struct uuid recent_id_of_text(str text);
+
+/* The same by a text, which is compared: `value` for `key`, both of which count towards
+ * `bytes_max`. */
 void recent_put_text(struct recent *recent, struct arena *arena, str key, str value);
 str recent_look_text(struct recent *recent, struct arena *arena, str key);

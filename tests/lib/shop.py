@@ -44,8 +44,7 @@ ADDRESS = {
 # The public door's alone; between the services of a test nobody listens, and the service manager has one main program.
 PUBLIC_DOOR = ("NOTIFY_SOCKET", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "TLS_CLIENT_NAMES")
 
-# No test waits for a limit that it does not ask for.
-# No limits, and no order is refused for being late: a build with sanitizers is slow.
+# No test waits for a limit that it does not ask for, nor is an order refused for being late: a build with sanitizers is slow.
 FAST = {"RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "SETTLE_TARGET": "0", "DRAIN_TIME": "0", "LOG_FORMAT": "json"}
 
 

@@ -80,7 +80,7 @@ static bool recall_prices(struct orders *self, struct call *call, const str *sku
                           struct price *prices)
 {
     for (size_t i = 0; i < count; i++) {
-        str flat = recent_look(self->prices, call->arena, store_price_id(skus[i]));
+        str flat = recent_look(self->prices, call->arena, recent_id_of_text(skus[i]));
         if (flat.len == 0)
             return false;
         prices[i] = price_unflatten(flat);
@@ -95,7 +95,7 @@ static void keep_prices(struct orders *self, const struct price *prices, size_t 
     alignas(max_align_t) char flat[PRICE_BYTES_MAX];
     for (size_t i = 0; i < count; i++)
         if (prices[i].known)
-            recent_put(self->prices, store_price_id(prices[i].sku), flat,
+            recent_put(self->prices, recent_id_of_text(prices[i].sku), flat,
                        price_flatten(&prices[i], flat, sizeof flat));
 }
 

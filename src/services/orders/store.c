@@ -321,15 +321,6 @@ static struct sql_order_insert order_row_of(const struct order *order)
                                       .created_at = order->created_at };
 }
 
-struct uuid store_price_id(str sku)
-{
-    struct uuid id = { { 0 } };
-    uint64_t hash = str_hash(sku), len = sku.len;
-    memcpy(id.bytes, &hash, sizeof hash);
-    memcpy(id.bytes + sizeof hash, &len, sizeof len);
-    return id;
-}
-
 /* The numbers that the prices of all these orders have now, one after the other; 0: none. */
 static err find_numbers(struct tx *tx, struct write *const *writes, size_t writes_count,
                         int64_t **numbers)
@@ -365,7 +356,7 @@ static err check_prices(struct tx *tx, struct write *const *writes, size_t write
         for (size_t j = 0; j < save->prices_count; j++, number++) {
             if (*number == save->prices[j].number)
                 continue;
-            recent_put(save->prices_kept, store_price_id(save->prices[j].sku), NULL, 0);
+            recent_put(save->prices_kept, recent_id_of_text(save->prices[j].sku), NULL, 0);
             outcomes[i] = fail(writes[i]->arena, VERSION_CONFLICT, "a price has changed");
         }
     }

@@ -32,11 +32,8 @@ struct order_save {
      * have changed are dropped from there. */
     const struct price *prices;
     size_t prices_count;
-    struct recent *prices_kept;
+    struct recent *prices_kept; /* by recent_id_of_text of the SKU */
 };
-
-/* Under which a price is kept; another SKU may have the same. */
-struct uuid store_price_id(str sku);
 
 /* Fails with NOT_FOUND. */
 err store_find_order(struct db_reader *reader, struct arena *arena, struct uuid id,

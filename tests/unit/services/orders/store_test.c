@@ -522,7 +522,7 @@ static err place_with(struct shelf *shelf, struct recent *kept, int64_t number, 
     struct order *order = new_order(shelf->t, (struct uuid){ { 9 } }, 1000);
     struct order_save *save = save_of(shelf->t, order);
     *price = (struct price){ .sku = STR("mug"), .number = number, .known = true };
-    recent_put(kept, store_price_id(price->sku), "a price", 7);
+    recent_put(kept, recent_id_of_text(price->sku), "a price", 7);
     save->prices = price;
     save->prices_count = 1;
     save->prices_kept = kept;
@@ -538,10 +538,10 @@ TEST(an_order_priced_from_memory_stands_only_where_that_is_the_price_still)
     bool found;
     save_price(shelf, "mug", 5, 500);
     CHECK_OK(place_with(shelf, kept, 5, &good));
-    CHECK(recent_look(kept, t->arena, store_price_id(STR("mug"))).len > 0);
+    CHECK(recent_look(kept, t->arena, recent_id_of_text(STR("mug"))).len > 0);
     save_price(shelf, "mug", 6, 600);
     CHECK_ERR(place_with(shelf, kept, 5, &old), VERSION_CONFLICT);
-    CHECK_INT(recent_look(kept, t->arena, store_price_id(STR("mug"))).len, 0);
+    CHECK_INT(recent_look(kept, t->arena, recent_id_of_text(STR("mug"))).len, 0);
     READ(shelf, store_has_order(reader, t->arena, good, &found));
     CHECK(found);
     READ(shelf, store_has_order(reader, t->arena, old, &found));
