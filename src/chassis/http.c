@@ -42,6 +42,7 @@ static uint32_t timeout_ms(const struct http_server *server, enum http_wait wait
     case HTTP_WAIT_LINGER: return HTTP_LINGER_MS;
     case HTTP_WAIT_HALF: return HTTP_HALF_MS;
     case HTTP_WAIT_REST: return HTTP_REST_MS;
+    case HTTP_WAIT_TURN: return HTTP_TURN_MS;
     case HTTP_WAIT_WORK:
     case HTTP_WAITS_COUNT: break;
     }
@@ -95,7 +96,8 @@ void http_wait_set(struct http_connection *connection, enum http_wait wait)
     if (wait == HTTP_WAIT_WORK)
         return;
     connection->deadline_ms = loop_now_ms(server->loop) + timeout_ms(server, wait);
-    timer_set(server, connection->deadline_ms);
+    if (wait != HTTP_WAIT_TURN)
+        timer_set(server, connection->deadline_ms);
 }
 
 /* A list holds one kind of wait, so its oldest is due first: nobody else is looked at. */
@@ -106,7 +108,7 @@ static void on_timer(void *subject)
 
     server->timer_at_ms = 0;
     for (int wait = 0; wait < HTTP_WAITS_COUNT; wait++) {
-        if (wait == HTTP_WAIT_WORK)
+        if (wait == HTTP_WAIT_WORK || wait == HTTP_WAIT_TURN)
             continue;
         struct http_list *list = &server->lists[wait];
         while (list->oldest && list->oldest->deadline_ms <= now_ms)
@@ -136,12 +138,11 @@ static void on_accepted(void *subject, struct net_connection *net)
     http_connection_open(subject, net);
 }
 
-/* What is told above connections_max: made once, for it is the answer when there is no time. */
-static str full_make(struct arena *arena)
+/* A refusal that closes: made once, for it is the answer when there is no time. */
+static str refusal_make(struct arena *arena, const char *why)
 {
     struct request request = { .arena = arena };
-    response_problem(&request,
-                     fail(arena, CALL_OVERLOADED, "There are as many connections as allowed."));
+    response_problem(&request, fail(arena, CALL_OVERLOADED, "%s", why));
 
     struct text out = text_init(arena, 1024);
     char date[30];
@@ -172,7 +173,9 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
     server->config.address = STR_NONE; /* borrowed from the caller */
     server->limits = (struct http_parse_limits){ .head_bytes_max = config->head_bytes_max,
                                                  .target_bytes_max = config->target_bytes_max };
-    server->full = full_make(memory);
+    server->full = refusal_make(memory, "There are as many connections as allowed.");
+    server->late = refusal_make(memory, "More is asked than can be refused one by one.");
+    server->gate.refusals_max = config->refusals_max ? (int)config->refusals_max : HTTP_REFUSALS_MAX;
     server->end.run = &on_end;
 
     err error = net_listen(arena, loop, config->address, config->setting,
@@ -184,6 +187,7 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
     server->scratch = http_arena_take(server);
     server->timer = loop_timer_open(loop, &on_timer, server);
     server->grace = loop_timer_open(loop, &on_grace, server);
+    server->turns = loop_timer_open(loop, &http_turns_give, server);
     *out = server;
     return OK;
 }
@@ -259,6 +263,7 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     server->listener = NULL;
     close_all(server, HTTP_WAIT_HANDSHAKE);
     close_all(server, HTTP_WAIT_IDLE);
+    close_all(server, HTTP_WAIT_TURN);
     close_all(server, HTTP_WAIT_REST);
     close_all(server, HTTP_WAIT_LINGER);
     drain_all(server);
@@ -290,6 +295,7 @@ static void on_end(struct loop_task *task)
         server->ended = true;
         loop_timer_close(server->timer);
         loop_timer_close(server->grace);
+        loop_timer_close(server->turns);
         http_arena_drop(server, server->scratch);
         while (server->arenas_count > 0)
             arena_close(server->arenas[--server->arenas_count]);

@@ -29,8 +29,12 @@ struct http_config {
     uint32_t idle_timeout_ms;  /* between requests, and before the first */
     uint32_t write_timeout_ms; /* for a peer to take an answer */
     uint32_t connections_max;  /* above it: 503 and closed */
+    uint32_t refusals_max;     /* answers of 503 a second, above which peers wait unread for their
+                                  turn (http_gate.h); 0: HTTP_REFUSALS_MAX */
     size_t arena_bytes_max;    /* of one request, besides its head and body */
 };
+
+enum { HTTP_REFUSALS_MAX = 2000 }; /* some 5 % of a processor */
 
 struct http_handler {
     void *self;

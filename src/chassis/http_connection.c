@@ -312,6 +312,7 @@ static const struct http_version VERSION = { .answer = &answer,
 
 static void exchange_begin(struct http_connection *connection)
 {
+    connection->has_turn = false;
     connection->exchange = http_exchange_open(connection, &VERSION);
     http_parse_begin(&connection->parse, &connection->exchange->request);
 }
@@ -499,10 +500,40 @@ static void on_opened(void *subject)
         http2_open(connection);
 }
 
+/* In turn while the gate is shut, but for what has begun. What speaks HTTP/2 refuses streams. */
+static bool may_read(void *subject)
+{
+    struct http_connection *connection = subject;
+
+    if (!connection->server->gate.shut || connection->wait != HTTP_WAIT_IDLE ||
+        connection->has_turn || connection->http2.session)
+        return true;
+    http_wait_set(connection, HTTP_WAIT_TURN);
+    return false;
+}
+
+void http_connection_turn(struct http_connection *connection)
+{
+    connection->has_turn = true;
+    http_wait_set(connection, HTTP_WAIT_IDLE);
+    net_resume(connection->net);
+}
+
+void http_connection_refuse_unread(struct http_connection *connection)
+{
+    http_count(&connection->server->stats.refused, 1);
+    connection->unread = true;
+    if (net_write(connection->net, connection->server->late, STR_NONE) == NET_WRITTEN)
+        http_connection_end(connection);
+    else
+        http_connection_close(connection);
+}
+
 static const struct net_events EVENTS = { .bytes = &on_bytes,
                                           .ended = &on_ended,
                                           .written = &on_written,
-                                          .opened = &on_opened };
+                                          .opened = &on_opened,
+                                          .may_read = &may_read };
 
 /* Whoever has its request is told that nobody waits; an answer that comes is written all the same.
  */

@@ -44,6 +44,8 @@ void http_exchange_close(struct http_exchange *exchange)
 
     if (exchange->connection)
         exchange->connection->exchange = NULL;
+    if (exchange->answered)
+        http_turns_answered(server, request->response.status);
     if (exchange->answered && server->handler.served && !server->ended) {
         int64_t from_us = request->received_us ? request->received_us : exchange->began_us;
         server->handler.served(server->handler.self, request, clock_mono_us() - from_us);

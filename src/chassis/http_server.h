@@ -5,6 +5,7 @@
 #pragma once
 #include "chassis/http.h"
 #include "chassis/http2_guard.h"
+#include "chassis/http_gate.h"
 #include "chassis/http_parse.h"
 #include "os/net.h"
 
@@ -16,7 +17,9 @@ enum {
                             them still listens, and what waits for long would be held for nobody */
     HTTP_LINGER_BYTES_MAX = 1024 * 1024,
     HTTP_SHED_IN_A_ROW = 2, /* answers of 503, after which a connection rests */
-    HTTP_REST_MS = 100
+    HTTP_REST_MS = 100,
+    HTTP_TURN_MS = 1000, /* a request waits unread, then it is refused so */
+    HTTP_TICK_MS = 5     /* turns are given in */
 };
 
 /* What a connection waits for; each wait has a list in the order of its deadlines. */
@@ -29,6 +32,7 @@ enum http_wait {
     HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
+    HTTP_WAIT_TURN, /* until it is read: too much is refused; no deadline, turns look at it */
     HTTP_WAIT_REST, /* until it is read again: it was told to come back later, and came at once */
     HTTP_WAITS_COUNT
 };
@@ -97,6 +101,7 @@ struct http_connection {
     bool unread;     /* the peer may still be sending what nobody will read */
     bool read_ended; /* the peer will send no more, but may be listening */
     bool turned_away;
+    bool has_turn;      /* to be read while the gate is shut */
     int shed_in_a_row;  /* answers of 503 */
     bool is_known;      /* which version of HTTP it speaks */
     size_t preface_len; /* until then: how many bytes came, all like HTTP/2's preface */
@@ -126,6 +131,9 @@ struct http_server {
     char date[30];
     int64_t date_s;
     str full; /* the answer to who is turned away */
+    str late; /* and to who had no turn */
+    struct http_gate gate;
+    struct loop_timer *turns; /* runs while it is shut */
     bool draining, closing, ended;
     struct loop_timer *grace;
     struct loop_task end;
@@ -142,6 +150,16 @@ void http_connection_close(struct http_connection *connection);
 
 /* Nothing more will be said: lets the peer read what was, then closes it. */
 void http_connection_end(struct http_connection *connection);
+
+/* It is read now, whatever else waits. */
+void http_connection_turn(struct http_connection *connection);
+
+/* Refuses what it has not read. */
+void http_connection_refuse_unread(struct http_connection *connection);
+
+/* The gate (http_turns.c): an answer was given; gives turns, by the timer, while it is shut. */
+void http_turns_answered(struct http_server *server, int status);
+void http_turns_give(void *server);
 
 /* Its deadline has come. */
 void http_connection_expire(struct http_connection *connection);

@@ -4,6 +4,7 @@
 #include "os/net_inside.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -28,6 +29,8 @@ struct net_listener {
     size_t room_bytes;
     bool is_unix;
     int port;
+    int left;     /* how many are still accepted; NET_UNLIMITED */
+    bool one_waits; /* libuv has accepted it, and goes on when we take it */
     struct tls_context *tls; /* NULL: none */
 };
 
@@ -88,15 +91,11 @@ static void peer_write(struct net_connection *connection)
     }
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void accept_one(struct net_listener *listener)
 {
-    struct net_listener *listener = stream->data;
-    if (status < 0)
-        return; /* out of descriptors: libuv has turned it away */
-
     struct net_connection *connection =
         net_connection_new(listener->loop, listener->is_unix, listener->room_bytes);
-    if (uv_accept(stream, &connection->uv.stream) != 0) {
+    if (uv_accept(&listener->uv.stream, &connection->uv.stream) != 0) {
         uv_close(&connection->uv.handle, &on_closed);
         return;
     }
@@ -110,6 +109,36 @@ static void on_connection(uv_stream_t *stream, int status)
     if (listener->tls)
         connection->tls = tls_accept(listener->tls);
     listener->accepted(listener->subject, connection);
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct net_listener *listener = stream->data;
+    if (status < 0)
+        return; /* out of descriptors: libuv has turned it away */
+
+    if (listener->left == 0) {
+        listener->one_waits = true;
+        return;
+    }
+    if (listener->left > 0)
+        listener->left--;
+    accept_one(listener);
+}
+
+void net_listener_limit(struct net_listener *listener, int count)
+{
+    ASSERT(listener && count >= NET_UNLIMITED);
+
+    uv_os_fd_t fd;
+    bool was_limited = listener->left != NET_UNLIMITED, is_limited = count != NET_UNLIMITED;
+    if (was_limited != is_limited && uv_fileno(&listener->uv.handle, &fd) == 0)
+        (void)listen(fd, is_limited ? NET_BACKLOG_LIMITED : NET_BACKLOG);
+    listener->left = count;
+    if (listener->one_waits && count != 0) {
+        listener->one_waits = false;
+        on_connection(&listener->uv.stream, 0);
+    }
 }
 
 /* ---- Listening ---- */
@@ -222,6 +251,7 @@ err net_listen(struct arena *arena, struct loop *loop, str address, const char *
     listener->room_bytes = room_bytes;
     listener->accepted = accepted;
     listener->subject = subject;
+    listener->left = NET_UNLIMITED;
     stream_init(&listener->uv, loop, is_unix, listener);
 
     int rc = is_unix ? unix_listen(listener, path) : tcp_listen(listener, &tcp);
@@ -341,8 +371,10 @@ void *net_room(struct net_connection *connection)
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     struct net_connection *connection = handle->data;
+    const struct net_events *events = connection->events;
     (void)suggested;
-    *out = uv_buf_init(connection->loop->read_buffer, LOOP_READ_BYTES);
+    bool reads = !events || !events->may_read || events->may_read(connection->subject);
+    *out = uv_buf_init(connection->loop->read_buffer, reads ? LOOP_READ_BYTES : 0);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
@@ -351,7 +383,9 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
     if (!connection->events || count == 0)
         return;
-    if (count < 0)
+    if (count == UV_ENOBUFS) /* it was not to be read */
+        net_pause(connection);
+    else if (count < 0)
         end_reading(connection,
                     count != UV_EOF || (connection->tls && !tls_is_open(connection->tls)));
     else if (connection->tls)
@@ -475,6 +509,14 @@ static void say_end(struct net_connection *connection)
     uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)out.ptr, (unsigned)out.len);
     if (out.len > 0)
         (void)uv_try_write(&connection->uv.stream, &buffer, 1);
+}
+
+bool net_is_left(const struct net_connection *connection)
+{
+    ASSERT(connection);
+
+    struct pollfd look = { .events = POLLRDHUP };
+    return uv_fileno(&connection->uv.handle, &look.fd) != 0 || poll(&look, 1, 0) > 0;
 }
 
 void net_shutdown(struct net_connection *connection)

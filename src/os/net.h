@@ -10,7 +10,8 @@
 
 enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
-    NET_BACKLOG = 1024
+    NET_BACKLOG = 1024,
+    NET_BACKLOG_LIMITED = 64 /* what waits longer has been given up when it is taken */
 };
 
 struct net_listener;
@@ -33,6 +34,11 @@ void net_listener_use_tls(struct net_listener *listener, struct tls_context *con
 /* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
 int net_listener_port(const struct net_listener *listener);
 
+/* Accepts so many more, and from then on none: the kernel keeps a few of the others, and drops what
+ * the rest sends, who try again by themselves. NET_UNLIMITED: all that come, as at first. */
+enum { NET_UNLIMITED = -1 };
+void net_listener_limit(struct net_listener *listener, int count);
+
 /* Stops listening, removes the Unix socket's name. Accepts NULL. */
 void net_listener_close(struct net_listener *listener);
 
@@ -51,6 +57,8 @@ struct net_events {
     /* Nothing may be written before: the TLS handshake is done (not told without TLS of one that
      * was accepted), or the connection that was asked for stands. May be NULL. */
     void (*opened)(void *subject);
+    /* There is something to read: is it to be read now? False: it is paused. May be NULL. */
+    bool (*may_read)(void *subject);
 };
 
 /* Becomes the owner, and starts to read. */
@@ -66,6 +74,9 @@ enum net_written { NET_WRITTEN, NET_WAITING, NET_BROKEN };
  * whole: NET_WRITTEN. NET_WAITING: the rest is written when the peer has read; both stay where they
  * are until `written` is told, and nothing else is written before. NET_BROKEN: the peer is gone. */
 enum net_written net_write(struct net_connection *connection, str head, str body);
+
+/* The peer has closed its side, or is gone, whether or not what it sent before was read. */
+bool net_is_left(const struct net_connection *connection);
 
 /* Tells the peer that nothing more will be written. No write waits. */
 void net_shutdown(struct net_connection *connection);

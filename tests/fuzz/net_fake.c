@@ -438,3 +438,15 @@ void net_fake_drop(struct net_connection *connection)
     connection->dropped = true;
     release(connection);
 }
+
+bool net_is_left(const struct net_connection *connection)
+{
+    (void)connection;
+    return false;
+}
+
+void net_listener_limit(struct net_listener *listener, int count)
+{
+    (void)listener;
+    (void)count;
+}

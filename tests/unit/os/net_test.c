@@ -28,7 +28,10 @@ struct house {
     bool is_unix;
     /* Atomic: */
     int accepted, bytes, ended, broken, wrote, wrote_whole, opened;
+    int asked_to_read, reads_later;
     struct tls_context *tls; /* for act_use_tls */
+    int limit; /* for act_limit */
+    bool is_left;
 };
 
 static void add(int *counter, int n) { __atomic_fetch_add(counter, n, __ATOMIC_SEQ_CST); }
@@ -70,7 +73,14 @@ static void on_written(void *subject, bool whole)
 
 static void on_opened(void *subject) { add(&((struct house *)subject)->opened, 1); }
 
-static const struct net_events EVENTS = { on_bytes, on_ended, on_written, on_opened };
+static bool on_may_read(void *subject)
+{
+    struct house *house = subject;
+    add(&house->asked_to_read, 1);
+    return !read_of(&house->reads_later);
+}
+
+static const struct net_events EVENTS = { on_bytes, on_ended, on_written, on_opened, on_may_read };
 
 static void on_accepted(void *subject, struct net_connection *connection)
 {
@@ -125,6 +135,8 @@ static void act_close(struct house *house)
 
 static void act_pause(struct house *house) { net_pause(house->connection); }
 static void act_resume(struct house *house) { net_resume(house->connection); }
+static void act_limit(struct house *house) { net_listener_limit(house->listener, house->limit); }
+static void act_look(struct house *house) { house->is_left = net_is_left(house->connection); }
 static void act_shutdown(struct house *house) { net_shutdown(house->connection); }
 static void act_write(struct house *house)
 {
@@ -438,6 +450,89 @@ TEST(a_paused_connection_tells_nothing_until_it_is_resumed)
     wait_for(&house->bytes, 3);
     close(fd);
     house_close(house);
+}
+
+TEST(what_is_not_to_be_read_yet_waits_until_the_connection_is_resumed)
+{
+    struct house *house = house_open(t, "127.0.0.1:0");
+    int fd = client_connect(net_listener_port(house->listener));
+
+    add(&house->reads_later, 1);
+    client_send(fd, STR("later"));
+    wait_for(&house->asked_to_read, 1);
+    client_send(fd, STR(", and more"));
+    sleep_until(clock_mono_us() + 20000);
+    CHECK_INT(read_of(&house->bytes), 0);
+    CHECK_INT(read_of(&house->asked_to_read), 1); /* it is paused, and nothing turns round */
+
+    add(&house->reads_later, -1);
+    do_there(house, act_resume);
+    wait_for(&house->bytes, 15);
+    close(fd);
+    wait_for(&house->ended, 1);
+    house_close(house);
+}
+
+TEST(a_peer_that_has_left_shows_though_what_it_sent_is_not_read)
+{
+    struct house *house = house_open(t, "127.0.0.1:0");
+    int fd = client_connect(net_listener_port(house->listener));
+
+    wait_for(&house->accepted, 1);
+    do_there(house, act_pause);
+    client_send(fd, STR("still there"));
+    do_there(house, act_look);
+    CHECK(!house->is_left);
+    close(fd);
+    for (int i = 0; i < 1000 && !house->is_left; i++) {
+        sleep_until(clock_mono_us() + 1000);
+        do_there(house, act_look);
+    }
+    CHECK(house->is_left);
+    CHECK_INT(read_of(&house->bytes), 0);
+    house_close(house);
+}
+
+TEST(a_listener_takes_as_many_as_it_is_allowed_and_the_others_later)
+{
+    struct house *house = house_open(t, "127.0.0.1:0");
+    int port = net_listener_port(house->listener), fds[5];
+
+    house->limit = 0;
+    do_there(house, act_limit);
+    for (int i = 0; i < 5; i++)
+        fds[i] = client_connect(port);
+    sleep_until(clock_mono_us() + 20000);
+    CHECK_INT(read_of(&house->accepted), 0);
+
+    house->limit = 2;
+    do_there(house, act_limit);
+    wait_for(&house->accepted, 2);
+    sleep_until(clock_mono_us() + 20000);
+    CHECK_INT(read_of(&house->accepted), 2);
+
+    house->limit = NET_UNLIMITED;
+    do_there(house, act_limit);
+    wait_for(&house->accepted, 5);
+    int more = client_connect(port);
+    wait_for(&house->accepted, 6);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    close(more);
+    house_close(house);
+}
+
+TEST(a_listener_closes_with_a_connection_that_it_has_not_taken)
+{
+    struct house *house = house_open(t, "127.0.0.1:0");
+
+    house->limit = 0;
+    do_there(house, act_limit);
+    int fd = client_connect(net_listener_port(house->listener));
+    sleep_until(clock_mono_us() + 10000);
+    house_close(house);
+    CHECK_INT(client_read_all(t->arena, fd).len, 0);
+    close(fd);
 }
 
 TEST(a_peer_that_closes_its_half_still_hears_us)

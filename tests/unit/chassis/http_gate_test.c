@@ -1,0 +1,118 @@
+#include "chassis/http_gate.h"
+
+#include "tests/lib/test.h"
+
+enum { REFUSALS_MAX = 100, WINDOW_MS = 100, TICK_MS = 5 };
+
+static void answer(struct http_gate *gate, int served, int refused, int64_t now_ms)
+{
+    for (int i = 0; i < served; i++)
+        http_gate_answered(gate, false, now_ms);
+    for (int i = 0; i < refused; i++)
+        http_gate_answered(gate, true, now_ms);
+}
+
+static void check_about(int actual, int expected)
+{
+    CHECK(actual >= expected - expected / 20 - 1 && actual <= expected + expected / 20 + 1);
+}
+
+/* Ticks for as long, with so many answers in each; gives how many turns there were. */
+static int tick(struct http_gate *gate, int64_t *now_ms, int ms, int served, bool anybody_waits)
+{
+    int turns = 0;
+    for (int64_t end_ms = *now_ms + ms; *now_ms < end_ms && gate->shut;) {
+        *now_ms += TICK_MS;
+        answer(gate, served, 0, *now_ms);
+        turns += http_gate_turns(gate, anybody_waits, *now_ms);
+    }
+    return turns;
+}
+
+static struct http_gate shut_gate(int64_t *now_ms)
+{
+    struct http_gate gate = { .refusals_max = REFUSALS_MAX, .since_ms = *now_ms };
+    *now_ms += WINDOW_MS;
+    answer(&gate, 1, REFUSALS_MAX, *now_ms);
+    *now_ms += WINDOW_MS;
+    answer(&gate, 1, 1, *now_ms);
+    return gate;
+}
+
+TEST(what_there_is_time_to_refuse_leaves_it_open)
+{
+    struct http_gate gate = { .refusals_max = REFUSALS_MAX };
+    for (int64_t ms = 0; ms < 60000; ms += 1000 / REFUSALS_MAX) {
+        answer(&gate, 50, 1, ms);
+        CHECK(!gate.shut);
+    }
+}
+
+TEST(what_is_served_never_shuts_it)
+{
+    struct http_gate gate = { .refusals_max = REFUSALS_MAX };
+    for (int64_t ms = 0; ms < 10000; ms++) {
+        answer(&gate, 100, 0, ms);
+        CHECK(!gate.shut);
+    }
+}
+
+TEST(a_gate_without_a_bound_stays_open)
+{
+    struct http_gate gate = { 0 };
+    for (int64_t ms = 0; ms < 1000; ms++)
+        answer(&gate, 0, 100, ms);
+    CHECK(!gate.shut);
+}
+
+TEST(above_that_as_many_are_read_as_are_served_and_so_many_more)
+{
+    int64_t now_ms = 1000;
+    struct http_gate gate = shut_gate(&now_ms);
+    CHECK(gate.shut);
+
+    (void)tick(&gate, &now_ms, WINDOW_MS, 2, true); /* its first window knows of none served */
+    int turns = tick(&gate, &now_ms, 1000, 2, true);
+    CHECK(gate.shut);
+    check_about(turns, 500); /* 2 in 5 ms, and 100 */
+    (void)tick(&gate, &now_ms, WINDOW_MS, 4, true);
+    turns = tick(&gate, &now_ms, 1000, 4, true);
+    check_about(turns, 900);
+}
+
+TEST(where_nothing_is_served_it_still_tries)
+{
+    int64_t now_ms = 0;
+    struct http_gate gate = shut_gate(&now_ms);
+    (void)tick(&gate, &now_ms, WINDOW_MS, 0, true);
+    int turns = tick(&gate, &now_ms, 1000, 0, true);
+    check_about(turns, 100);
+}
+
+TEST(it_opens_when_nobody_waits_and_few_are_refused)
+{
+    int64_t now_ms = 0;
+    struct http_gate gate = shut_gate(&now_ms);
+
+    (void)tick(&gate, &now_ms, 2 * WINDOW_MS, 1, true);
+    CHECK(gate.shut);
+    for (int i = 0; i < 50; i++) { /* many are refused, though nobody waits at the moment */
+        now_ms += TICK_MS;
+        answer(&gate, 0, 1, now_ms);
+        (void)http_gate_turns(&gate, false, now_ms);
+        CHECK(gate.shut);
+    }
+    (void)tick(&gate, &now_ms, 2 * WINDOW_MS + TICK_MS, 1, false);
+    CHECK(!gate.shut);
+    answer(&gate, 1000, 0, now_ms + WINDOW_MS);
+    CHECK(!gate.shut);
+}
+
+TEST(a_tick_that_comes_late_gives_no_more_than_a_burst)
+{
+    int64_t now_ms = 0;
+    struct http_gate gate = shut_gate(&now_ms);
+    (void)tick(&gate, &now_ms, WINDOW_MS, 10, true); /* 2 100 a second from now on */
+    now_ms += 60000;
+    check_about(http_gate_turns(&gate, true, now_ms), 2100 / 50); /* of 20 ms */
+}
