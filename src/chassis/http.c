@@ -175,7 +175,8 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
                                                  .target_bytes_max = config->target_bytes_max };
     server->full = refusal_make(memory, "There are as many connections as allowed.");
     server->late = refusal_make(memory, "More is asked than can be refused one by one.");
-    server->gate.refusals_max = config->refusals_max ? (int)config->refusals_max : HTTP_REFUSALS_MAX;
+    server->gate.refusals_max =
+        config->refusals_max ? (int)config->refusals_max : HTTP_REFUSALS_MAX;
     server->end.run = &on_end;
 
     err error = net_listen(arena, loop, config->address, config->setting,

@@ -5,7 +5,7 @@
 
 enum {
     OF_NEW_CONNECTIONS = 4, /* one turn in so many */
-    REFUSED_AT_ONCE = 64
+    REFUSED_AT_ONCE = 16
 };
 
 static bool is_late(const struct http_connection *connection, int64_t now_ms)
@@ -14,10 +14,9 @@ static bool is_late(const struct http_connection *connection, int64_t now_ms)
 }
 
 /* Who has waited for long hardly waits still. */
-static void refuse_late(struct http_server *server)
+static void refuse_late(struct http_server *server, int64_t now_ms)
 {
     struct http_list *waiting = &server->lists[HTTP_WAIT_TURN];
-    int64_t now_ms = loop_now_ms(server->loop);
 
     for (int i = 0; i < REFUSED_AT_ONCE && is_late(waiting->oldest, now_ms); i++)
         if (net_is_left(waiting->oldest->net))
@@ -38,11 +37,11 @@ void http_turns_give(void *subject)
 {
     struct http_server *server = subject;
     struct http_list *waiting = &server->lists[HTTP_WAIT_TURN];
-    int turns =
-        http_gate_turns(&server->gate, waiting->oldest != NULL, loop_now_ms(server->loop));
+    int64_t now_ms = loop_now_ms(server->loop);
+    int turns = http_gate_turns(&server->gate, waiting->oldest != NULL, now_ms);
 
-    refuse_late(server);
-    for (int i = 0; i < turns && waiting->newest; i++)
+    refuse_late(server, now_ms);
+    for (int i = 0; i < turns && waiting->newest && !is_late(waiting->newest, now_ms); i++)
         http_connection_turn(waiting->newest);
     if (!server->gate.shut)
         open_gate(server);

@@ -29,8 +29,8 @@ struct net_listener {
     size_t room_bytes;
     bool is_unix;
     int port;
-    int left;     /* how many are still accepted; NET_UNLIMITED */
-    bool one_waits; /* libuv has accepted it, and goes on when we take it */
+    int left;                /* how many are still accepted; NET_UNLIMITED */
+    bool one_waits;          /* libuv has accepted it, and goes on when we take it */
     struct tls_context *tls; /* NULL: none */
 };
 

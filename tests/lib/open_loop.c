@@ -48,15 +48,15 @@ struct person {
     bool closes;
 };
 
-/* A connection that is open and waits for its next person. */
+/* A connection that is open and waits for its next person, of the same address. */
 struct idle {
-    int fd;
-    uint32_t address;
+    int fd, next;
 };
 
 static struct person people[PEOPLE_MAX];
 static struct idle *idle;
-static int idle_count, free_first, poller, port, addresses, tries_max;
+static int *idle_first; /* by address; -1: none */
+static int idle_free, free_first, poller, port, addresses, tries_max;
 static int64_t patience_us;
 static char request[REQUEST_MAX];
 static size_t request_len;
@@ -72,10 +72,35 @@ static int64_t now_us(void)
     return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
+static uint32_t turn_of(uint32_t number) { return number % (uint32_t)addresses; }
+
 static uint32_t address_of(uint32_t number)
 {
-    uint32_t turn = number % (uint32_t)addresses;
-    return addresses == 1 ? INADDR_LOOPBACK : 0x7f010000u + 1 + turn;
+    return addresses == 1 ? INADDR_LOOPBACK : 0x7f010000u + 1 + turn_of(number);
+}
+
+/* An open connection from there, or -1. */
+static int idle_take(uint32_t turn)
+{
+    int at = idle_first[turn];
+    if (at < 0)
+        return -1;
+    idle_first[turn] = idle[at].next;
+    idle[at].next = idle_free;
+    idle_free = at;
+    return idle[at].fd;
+}
+
+static void idle_put(uint32_t turn, int fd)
+{
+    int at = idle_free;
+    if (at < 0) {
+        close(fd);
+        return;
+    }
+    idle_free = idle[at].next;
+    idle[at] = (struct idle){ fd, idle_first[turn] };
+    idle_first[turn] = at;
 }
 
 static void watch(struct person *person, uint32_t events, int how)
@@ -158,24 +183,21 @@ static int dial(uint32_t address)
 
 static void try(struct person *person)
 {
-    uint32_t address = address_of(person->number);
-
     person->tried_us = now_us();
     person->due_us = person->tried_us + patience_us;
     person->sent = person->head_len = 0;
     person->body_left = -1;
     person->status = 0;
     person->closes = false;
-    person->fd = -1;
     int how = EPOLL_CTL_MOD;
-    if (idle_count > 0 && (addresses == 1 || idle[idle_count - 1].address == address))
-        person->fd = idle[--idle_count].fd;
-    else {
-        person->fd = dial(address);
+    person->fd = idle_take(turn_of(person->number));
+    if (person->fd < 0) {
+        person->fd = dial(address_of(person->number));
         how = EPOLL_CTL_ADD;
     }
     if (person->fd < 0) {
-        refused_connects++;
+        if (refused_connects++ == 0)
+            perror("dial");
         fail(person, false);
         return;
     }
@@ -218,7 +240,7 @@ static void answered(struct person *person)
         close(person->fd);
     else {
         watch(person, EPOLLET, EPOLL_CTL_MOD); /* its end is told once, to nobody */
-        idle[idle_count++] = (struct idle){ person->fd, address_of(person->number) };
+        idle_put(turn_of(person->number), person->fd);
     }
     person->fd = -1;
     if (good)
@@ -337,15 +359,18 @@ static void open_all(int argc, char **argv)
     request_len = fread(request, 1, sizeof request - 1, file);
     fclose(file);
     mark = strstr(request, "@@@@@@@@");
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max = 2 * PEOPLE_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) { /* not everybody may */
+        getrlimit(RLIMIT_NOFILE, &files);
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     idle = calloc(PEOPLE_MAX, sizeof *idle);
     whole_us = calloc(KEPT_MAX, sizeof *whole_us);
     alone_us = calloc(KEPT_MAX, sizeof *alone_us);
     for (int i = 0; i < PEOPLE_MAX; i++) {
         people[i].fd = -1;
-        people[i].next = i + 1 < PEOPLE_MAX ? i + 1 : -1;
+        people[i].next = idle[i].next = i + 1 < PEOPLE_MAX ? i + 1 : -1;
     }
     poller = epoll_create1(EPOLL_CLOEXEC);
 }
@@ -374,6 +399,8 @@ int main(int argc, char **argv)
     patience_us = strtol(argv[4], NULL, 10) * 1000LL;
     tries_max = (int)strtol(argv[5], NULL, 10);
     addresses = (int)strtol(argv[6], NULL, 10);
+    idle_first = malloc((size_t)addresses * sizeof *idle_first);
+    memset(idle_first, -1, (size_t)addresses * sizeof *idle_first);
 
     int64_t begin = now_us(), end = begin + (int64_t)(seconds * 1e6), looked = begin;
     uint32_t first = (uint32_t)begin, arrived = 0;

@@ -27,6 +27,7 @@ PROCESSORS = sorted(os.sched_getaffinity(0))
 OPEN_LOOP = pathlib.Path(os.environ.get("DUKA_BUILD", ROOT / "build/asan")) / "tests/open-loop"
 GROWTH_MIB_MAX = 48
 NORMAL_AGAIN_S = 5.0
+ADDRESSES = 16  # from one a client has 28 000 ports, and looks for a free one the longer the more are taken
 
 
 def pin(pid, processor):
@@ -47,7 +48,7 @@ class Load:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         self.file.write_text("\r\n".join(lines) + "\r\n\r\n" + body)
 
-    def begin(self, rate, seconds, patience_ms=1000, tries=1, addresses=1):
+    def begin(self, rate, seconds, patience_ms=1000, tries=1, addresses=ADDRESSES):
         """Comes at that rate; gives a function that waits for the end and gives what came of it."""
         words = [OPEN_LOOP, self.port, rate, seconds, patience_ms, tries, addresses, self.file]
         process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True,

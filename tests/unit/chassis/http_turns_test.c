@@ -56,7 +56,7 @@ static bool has_answer(int fd) { return !client_is_quiet(fd, 0); }
 
 TEST(while_too_much_is_refused_requests_wait_for_their_turn_and_are_served)
 {
-    struct fixture *fixture = server_of(t, 50);
+    struct fixture *fixture = server_of(t, 200);
     int fds[WAITING];
     for (int i = 0; i < WAITING; i++)
         fds[i] = client_connect(fixture->port);
@@ -78,7 +78,7 @@ TEST(while_too_much_is_refused_requests_wait_for_their_turn_and_are_served)
 
 TEST(the_newest_has_the_next_turn)
 {
-    struct fixture *fixture = server_of(t, 2);
+    struct fixture *fixture = server_of(t, 20);
     int old, new, newest_went_first = 0;
 
     for (int i = 0; i < 3 && newest_went_first == 0; i++) { /* a turn may fall between the two */

@@ -30,7 +30,7 @@ struct house {
     int accepted, bytes, ended, broken, wrote, wrote_whole, opened;
     int asked_to_read, reads_later;
     struct tls_context *tls; /* for act_use_tls */
-    int limit; /* for act_limit */
+    int limit;               /* for act_limit */
     bool is_left;
 };
 
