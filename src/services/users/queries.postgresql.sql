@@ -11,12 +11,3 @@ select $1, $2, $3, $4 from pg_advisory_xact_lock(7202);
 insert into revocations (user_id, session_id, version_min, at)
 select user_id, id, 0, $3 from pg_advisory_xact_lock(7202), sessions
 where user_id = $1 and id <> $2 and (ended_at is null or ended_at > $4);
-
--- sessions_revoke_beyond: run
--- user_id uuid, at time, keep int32
--- Who has fewer sessions waits for no lock: it is taken for the first row that there is.
-insert into revocations (user_id, session_id, version_min, at)
-select beyond.user_id, beyond.id, 0, $2
-from (select user_id, id from sessions where user_id = $1 and ended_at is null
-        order by created_at desc, id desc limit 100 offset $3) beyond
-    cross join lateral pg_advisory_xact_lock(7202 + 0 * length(beyond.id::text));

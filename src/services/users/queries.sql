@@ -103,19 +103,10 @@ where user_id = $1 and ended_at is null and expires_at > $2 order by created_at 
 -- id uuid, user_id uuid, now time -> id uuid
 select id from sessions where id = $1 and user_id = $2 and ended_at is null and expires_at > $3;
 
--- sessions_trim: run
--- user_id uuid, ended_at time, keep int32
--- Ends those beyond the newest that have not ended.
-update sessions set ended_at = $2
-where id in (select id from sessions where user_id = $1 and ended_at is null
-    order by created_at desc, id desc limit 100 offset $3);
-
--- sessions_revoke_beyond: run
--- user_id uuid, at time, keep int32
--- The access tokens of those that sessions_trim ends.
-insert into revocations (user_id, session_id, version_min, at)
-select user_id, id, 0, $2 from sessions where user_id = $1 and ended_at is null
-    order by created_at desc, id desc limit 100 offset $3;
+-- sessions_beyond: many each
+-- user_id uuid, keep int32 -> id uuid
+-- Those beyond the newest that have not ended.
+select id from sessions where user_id = $1 and ended_at is null order by created_at desc, id desc limit 100 offset $2;
 
 -- session_extend: run
 -- id uuid, used_at time, expires_at time

@@ -352,32 +352,69 @@ err store_save_users(struct tx *tx, struct write *const *writes, size_t count, e
 
 /* ---- writing sessions ---- */
 
+/* Ends sessions and revokes their access tokens; not of those that have ended before. */
+static err end_sessions(struct tx *tx, const struct sql_session_end *ends, size_t count)
+{
+    struct sql_revocation_insert *revocations =
+        arena_array(tx->arena, struct sql_revocation_insert, count);
+    int64_t *ended = arena_array(tx->arena, int64_t, count);
+    size_t revocations_count = 0;
+
+    TRY(sql_session_end_many(tx, ends, count, ended));
+    for (size_t i = 0; i < count; i++)
+        if (ended[i] > 0)
+            revocations[revocations_count++] = (struct sql_revocation_insert){
+                .user_id = ends[i].user_id, .session_id = ends[i].id, .at = ends[i].ended_at
+            };
+    return sql_revocation_insert_many(tx, revocations, revocations_count, NULL);
+}
+
+/* Ends the oldest of those accounts that have more than they may. */
+static err end_beyond(struct tx *tx, const struct sql_sessions_beyond *accounts, size_t count)
+{
+    struct sql_sessions_beyond_row *rows;
+    size_t *counts = arena_array(tx->arena, size_t, count), total = 0, at = 0;
+
+    TRY(sql_tx_sessions_beyond_each(tx, accounts, count, &rows, counts));
+    for (size_t i = 0; i < count; i++)
+        total += counts[i];
+    struct sql_session_end *ends = arena_array(tx->arena, struct sql_session_end, total);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < counts[i]; j++, at++)
+            ends[at] = (struct sql_session_end){ rows[at].id, accounts[i].user_id, tx->now };
+    return end_sessions(tx, ends, total);
+}
+
 err store_add_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_session_insert *rows = arena_array(tx->arena, struct sql_session_insert, count);
+    struct sql_refresh_insert *tokens = arena_array(tx->arena, struct sql_refresh_insert, count);
+    struct sql_sessions_beyond *accounts =
+        arena_array(tx->arena, struct sql_sessions_beyond, count);
+    int64_t *added = arena_array(tx->arena, int64_t, count);
+    size_t added_count = 0;
+
     for (size_t i = 0; i < count; i++) {
         const struct session_adding *adding = writes[i]->subject;
         const struct session *session = &adding->session;
-        struct sql_session_insert row = { session->id,         session->user,
-                                          session->user_agent, session->created_at,
-                                          session->expires_at, adding->user_version };
-        struct sql_refresh_insert token = { hash_bytes(&adding->refresh), session->id,
-                                            session->expires_at };
-        int64_t added;
-        TRY(sql_session_insert(tx, &row, &added));
-        outcomes[i] = OK;
-        if (added == 0) {
-            outcomes[i] =
-                fail(writes[i]->arena, VERSION_CONFLICT, "the account has changed meanwhile");
-            continue;
-        }
-        TRY(sql_refresh_insert(tx, &token, NULL));
-        TRY(sql_sessions_revoke_beyond(
-            tx, &(struct sql_sessions_revoke_beyond){ session->user, tx->now, SESSIONS_MAX },
-            NULL));
-        TRY(sql_sessions_trim(
-            tx, &(struct sql_sessions_trim){ session->user, tx->now, SESSIONS_MAX }, NULL));
+        rows[i] = (struct sql_session_insert){ session->id,         session->user,
+                                               session->user_agent, session->created_at,
+                                               session->expires_at, adding->user_version };
     }
-    return OK;
+    TRY(sql_session_insert_many(tx, rows, count, added));
+    for (size_t i = 0; i < count; i++) {
+        const struct session_adding *adding = writes[i]->subject;
+        outcomes[i] = added[i] ? OK
+                               : fail(writes[i]->arena, VERSION_CONFLICT,
+                                      "the account has changed meanwhile");
+        if (!added[i])
+            continue;
+        tokens[added_count] = (struct sql_refresh_insert){ hash_bytes(&adding->refresh), rows[i].id,
+                                                           rows[i].expires_at };
+        accounts[added_count++] = (struct sql_sessions_beyond){ rows[i].user_id, SESSIONS_MAX };
+    }
+    TRY(sql_refresh_insert_many(tx, tokens, added_count, NULL));
+    return end_beyond(tx, accounts, added_count);
 }
 
 err store_refresh_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
@@ -407,21 +444,13 @@ err store_refresh_sessions(struct tx *tx, struct write *const *writes, size_t co
 
 err store_end_sessions(struct tx *tx, struct write *const *writes, size_t count, err *outcomes)
 {
+    struct sql_session_end *ends = arena_array(tx->arena, struct sql_session_end, count);
     for (size_t i = 0; i < count; i++) {
         const struct session_ending *ending = writes[i]->subject;
-        int64_t ended;
+        ends[i] = (struct sql_session_end){ ending->session, ending->user, tx->now };
         outcomes[i] = OK;
-        TRY(sql_session_end(tx, &(struct sql_session_end){ ending->session, ending->user, tx->now },
-                            &ended));
-        if (ended == 0)
-            continue;
-        TRY(sql_revocation_insert(tx,
-                                  &(struct sql_revocation_insert){ .user_id = ending->user,
-                                                                   .session_id = ending->session,
-                                                                   .at = tx->now },
-                                  NULL));
     }
-    return OK;
+    return end_sessions(tx, ends, count);
 }
 
 /* ---- writing addresses ---- */

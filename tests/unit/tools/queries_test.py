@@ -313,6 +313,11 @@ class Plans(unittest.TestCase):
         self.assertTrue(any("import_lines_by_handle (import=? AND handle=?)" in step for step in plan), plan)
         self.assertFalse([step for step in plan if step.endswith("PRIMARY KEY (import=?)")], plan)
 
+    def test_sessions_beyond_the_newest_hundred_are_found_among_those_that_live(self):
+        plan = self.plan_of("users", "sessions_beyond")
+        self.assertTrue(any("sessions_by_user (user_id=? AND ended_at=?)" in step for step in plan), plan)
+        self.assertFalse([step for step in plan if "TEMP B-TREE" in step], plan)
+
 
 if __name__ == "__main__":
     counted.main(sys.modules[__name__])
