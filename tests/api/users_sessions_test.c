@@ -1,5 +1,4 @@
 /* A change of password, and sessions seen and ended one by one. */
-#include "services/users/session.h"
 #include "tests/api/users_shop.h"
 
 #define PASSWORD_NEW "incorrect zebra battery"
@@ -118,26 +117,6 @@ TEST(sessions_are_listed_newest_first_with_what_they_are_known_by)
     CHECK(str_compare(inline_text(t, &list, "/items/1/used_at"),
                       inline_text(t, &list, "/items/1/created_at")) > 0);
     CHECK_PROBLEM(inline_get(&shop->anyone, "/users/me/sessions"), 401, "auth.token_missing");
-}
-
-TEST(a_session_beyond_a_hundred_ends_the_oldest_and_no_other)
-{
-    struct users_shop *shop = users_shop_open(t, NULL);
-    users_shop_register(shop, "amina@example.com");
-    users_shop_register(shop, "sipho@example.com");
-    struct tokens other = users_shop_login(shop, "sipho@example.com");
-    struct tokens oldest = users_shop_login(shop, "amina@example.com");
-    struct tokens second = users_shop_login(shop, "amina@example.com");
-    for (int i = 2; i < SESSIONS_MAX; i++)
-        users_shop_login(shop, "amina@example.com");
-    oldest = users_shop_refresh(shop, oldest.refresh); /* there are a hundred: it lives */
-
-    struct tokens newest = users_shop_login(shop, "amina@example.com");
-    CHECK_PROBLEM(users_shop_try_refresh(shop, oldest.refresh), 401, "auth.refresh_invalid");
-    users_shop_wait_revoked(shop, oldest.access);
-    users_shop_refresh(shop, second.refresh);
-    users_shop_refresh(shop, newest.refresh);
-    users_shop_refresh(shop, other.refresh);
 }
 
 TEST(a_session_of_mine_ends_and_the_others_go_on)

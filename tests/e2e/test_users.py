@@ -176,6 +176,21 @@ def test_logging_out_ends_this_session_everywhere_within_five_seconds_and_no_oth
     accepted(other.get("/users/me"))
 
 
+def test_a_session_beyond_a_hundred_ends_the_oldest_and_no_other(shop):
+    oldest = shop.customer()
+    second = oldest.at(oldest.door).log_in()
+    newest = [oldest.at(oldest.door).log_in() for _ in range(98)][-1]
+    assert len(accepted(second.get("/users/me/sessions"))["items"]) == 100
+    accepted(oldest.get("/users/me"))
+
+    accepted(newest.at(newest.door).log_in().get("/users/me"))
+    assert len(accepted(second.get("/users/me/sessions"))["items"]) == 100
+    refused(oldest.post("/users/refresh", json={"refresh_token": oldest.refresh_token}), 401, "auth.refresh_invalid")
+    stops_working(oldest)
+    accepted(second.get("/users/me"))
+    accepted(newest.get("/users/me"))
+
+
 @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.", "Bearer", "a b"])
 def test_what_is_no_token_is_refused(anonymous, customer, token):
     answer = anonymous.get("/users/me", headers={"Authorization": f"Bearer {token}"})
