@@ -104,9 +104,10 @@ static void tell_api_keys(struct follower *self, const Users__Changes *changes)
     if (changes->api_keys_mark.len == 0 || /* a Users of before there were any */
         (api_keys_mark(keys, &known_mark) && uuid_equal(mark, known_mark)))
         return;
-    struct api_key_known known[API_KEYS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < changes->n_api_keys && count < API_KEYS_MAX; i++)
+    size_t count = 0,
+           given = changes->n_api_keys < API_KEYS_MAX ? changes->n_api_keys : API_KEYS_MAX;
+    struct api_key_known *known = arena_array(self->arena, struct api_key_known, given);
+    for (size_t i = 0; i < given; i++)
         count += api_key_read(self->arena, changes->api_keys[i], &known[count]);
     api_keys_set(keys, known, count, mark);
 }

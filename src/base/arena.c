@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ARENA_ASAN 1
@@ -31,11 +32,12 @@ enum { CHUNK_BYTES_MAX = 1024 * 1024 };
 
 /* What is as large as this has a chunk of its own, which is zero as it comes from the kernel: a
  * table of which little is used yet takes no memory for the rest. */
-enum { LARGE_BYTES = 128 * 1024 };
+enum { LARGE_BYTES = 64 * 1024 };
 
 struct chunk {
     struct chunk *older;
     size_t cap;
+    bool mapped;
     alignas(max_align_t) char bytes[];
 };
 
@@ -56,11 +58,29 @@ struct arena {
     int64_t fail_in; /* 1: at the next; 0: not */
 };
 
+/* Pages that nobody had before. calloc writes zeros over what comes from its heap, and so takes all
+ * of it at once; but leaks are looked for in what malloc gave. */
+static struct chunk *chunk_from_kernel(size_t cap)
+{
+#ifdef ARENA_ASAN
+    return calloc(1, sizeof(struct chunk) + cap);
+#else
+    void *pages = mmap(NULL, sizeof(struct chunk) + cap, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    ((struct chunk *)pages)->mapped = true;
+    return pages;
+#endif
+}
+
 static void chunk_push(struct arena *arena, size_t cap, bool zeroed)
 {
-    struct chunk *chunk = zeroed ? calloc(1, sizeof *chunk + cap) : malloc(sizeof *chunk + cap);
+    struct chunk *chunk = zeroed ? chunk_from_kernel(cap) : malloc(sizeof *chunk + cap);
     ASSERT(chunk);
 
+    if (!zeroed)
+        chunk->mapped = false;
     chunk->older = arena->newest;
     chunk->cap = cap;
     poison(chunk->bytes, cap);
@@ -75,7 +95,11 @@ static void chunk_pop(struct arena *arena)
 
     arena->newest = chunk->older;
     unpoison(chunk->bytes, chunk->cap);
-    free(chunk);
+    if (chunk->mapped) {
+        int rc = munmap(chunk, sizeof *chunk + chunk->cap);
+        ASSERT(rc == 0);
+    } else
+        free(chunk);
 }
 
 struct arena *arena_open(size_t bytes_max)

@@ -95,7 +95,8 @@ void api_keys_set(struct api_keys *keys, const struct api_key_known *known, size
     ASSERT(keys && (known || count == 0));
     ASSERT(count <= API_KEYS_MAX);
 
-    struct slot slots[API_KEYS_MAX];
+    struct arena *scratch = arena_open(API_KEYS_MAX * sizeof(struct slot));
+    struct slot *slots = arena_array(scratch, struct slot, count);
     lock_take(&keys->lock);
     for (size_t i = 0; i < count; i++) {
         const struct slot *before = slot_of(keys->slots, keys->count, known[i].id);
@@ -108,6 +109,7 @@ void api_keys_set(struct api_keys *keys, const struct api_key_known *known, size
     keys->mark = mark;
     keys->is_heard = true;
     lock_drop(&keys->lock);
+    arena_close(scratch);
 }
 
 bool api_keys_mark(struct api_keys *keys, struct uuid *mark)

@@ -1,4 +1,5 @@
 #include "chassis/cache.h"
+#include "base/arena.h"
 #include "base/err.h"
 #include "os/sync.h"
 
@@ -21,6 +22,7 @@ struct entry {
 };
 
 struct cache {
+    struct arena *own; /* of the tables: what no bucket was needed of takes no memory */
     struct lock lock;
     struct entry *by_path[BUCKETS], *by_subject[BUCKETS];
     int64_t changed[BUCKETS]; /* by subject: the mark of the last change in the bucket */
@@ -38,8 +40,9 @@ static size_t subject_bucket(struct uuid subject)
 
 struct cache *cache_open(size_t bytes_max)
 {
-    struct cache *cache = calloc(1, sizeof *cache);
-    ASSERT(cache);
+    struct arena *own = arena_open(sizeof(struct cache));
+    struct cache *cache = arena_new(own, struct cache);
+    cache->own = own;
     cache->bytes_max = bytes_max;
     lock_init(&cache->lock);
     return cache;
@@ -84,7 +87,7 @@ void cache_close(struct cache *cache)
     while (cache->oldest)
         take_out(cache, cache->oldest);
     lock_done(&cache->lock);
-    free(cache);
+    arena_close(cache->own);
 }
 
 /* ---- finding ---- */

@@ -47,19 +47,27 @@ struct series {
     char labels[LABELS_MAX][METRIC_LABEL_BYTES_MAX + 1];
     atomic_int_fast64_t value; /* microseconds of SECONDS and AGE; of TIME their sum */
     atomic_int_fast64_t buckets[BUCKETS_COUNT + 1];
-    struct exemplar *exemplars;    /* of its registry, one a bucket */
+    struct exemplar *exemplars;    /* one a bucket */
     int64_t (*ask)(void *subject); /* under asks_lock, with subject */
     void *subject;
 };
 
-/* Zeroed pages cost nothing until a series is in them. Readers look at what `count` has published;
- * only who adds needs the lock, which is held for some comparisons and never across a wait. */
-static struct registry {
-    atomic_int count;
-    uint64_t hashes[METRIC_SERIES_MAX];
-    struct series series[METRIC_SERIES_MAX];
-    struct exemplar exemplars[METRIC_SERIES_MAX][BUCKETS_COUNT + 1];
-} registries[METRICS_COUNT];
+/* Readers look at what is `published`; only who adds needs the lock, which is held for some
+ * comparisons and never across a wait. */
+static atomic_int published[METRICS_COUNT];
+
+/* The series of all metrics lie one behind the other, as they came, and first places beside first
+ * places: zeroed pages cost nothing until something is in them, and most metrics have few series.
+ */
+enum { POOL_SERIES = METRICS_COUNT * METRIC_SERIES_MAX };
+static struct series pool[POOL_SERIES];
+static struct exemplar pool_exemplars[POOL_SERIES][BUCKETS_COUNT + 1];
+static size_t pool_count; /* under the lock */
+
+static struct place {
+    uint64_t hash;
+    struct series *series;
+} places[METRIC_SERIES_MAX][METRICS_COUNT];
 
 static atomic_flag registry_lock = ATOMIC_FLAG_INIT;
 
@@ -149,38 +157,39 @@ static bool has_labels(const struct series *series, const struct labels *labels)
     return true;
 }
 
-static struct series *find(struct registry *registry, const struct labels *labels)
+static struct series *find(enum metric metric, const struct labels *labels)
 {
-    int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+    int count = atomic_load_explicit(&published[metric], memory_order_acquire);
 
-    for (int i = 0; i < count; i++)
-        if (registry->hashes[i] == labels->hash && has_labels(&registry->series[i], labels))
-            return &registry->series[i];
+    for (int i = 0; i < count; i++) {
+        const struct place *place = &places[i][metric];
+        if (place->hash == labels->hash && has_labels(place->series, labels))
+            return place->series;
+    }
     return NULL;
 }
 
 /* Under the lock. The last place is kept for "other". */
-static struct series *find_or_add(struct registry *registry, const struct metric_spec *spec,
-                                  struct labels labels)
+static struct series *find_or_add(enum metric metric, struct labels labels)
 {
-    int count = atomic_load_explicit(&registry->count, memory_order_relaxed);
-    struct series *found = find(registry, &labels);
+    int count = atomic_load_explicit(&published[metric], memory_order_relaxed);
+    struct series *found = find(metric, &labels);
 
     if (!found && count >= METRIC_SERIES_MAX - 1) {
-        labels = labels_other(spec);
-        found = find(registry, &labels);
+        labels = labels_other(spec_of(metric));
+        found = find(metric, &labels);
     }
     if (found)
         return found;
 
     ASSERT(count < METRIC_SERIES_MAX);
-    struct series *series = &registry->series[count];
+    struct series *series = &pool[pool_count];
     for (int i = 0; i < LABELS_MAX; i++)
         if (labels.values[i].len > 0)
             memcpy(series->labels[i], labels.values[i].ptr, labels.values[i].len);
-    series->exemplars = registry->exemplars[count];
-    registry->hashes[count] = labels.hash;
-    atomic_store_explicit(&registry->count, count + 1, memory_order_release);
+    series->exemplars = pool_exemplars[pool_count++];
+    places[count][metric] = (struct place){ .hash = labels.hash, .series = series };
+    atomic_store_explicit(&published[metric], count + 1, memory_order_release);
     return series;
 }
 
@@ -189,13 +198,11 @@ struct series *metric_series(enum metric metric, const char *label1, const char 
 {
     struct labels labels =
         labels_of(spec_of(metric), (const char *const[LABELS_MAX]){ label1, label2, label3 });
-    struct registry *registry = &registries[metric];
-
-    struct series *series = find(registry, &labels);
+    struct series *series = find(metric, &labels);
     if (series)
         return series;
     registry_take();
-    series = find_or_add(registry, spec_of(metric), labels);
+    series = find_or_add(metric, labels);
     registry_drop();
     return series;
 }
@@ -454,12 +461,11 @@ static void add_head(struct text *out, const struct metric_spec *spec, enum metr
 static void add_metric(struct text *out, enum metric metric, enum metrics_form form)
 {
     const struct metric_spec *spec = spec_of(metric);
-    struct registry *registry = &registries[metric];
-    int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+    int count = atomic_load_explicit(&published[metric], memory_order_acquire);
 
     add_head(out, spec, form);
     for (int i = 0; i < count; i++) {
-        struct series *series = &registry->series[i];
+        struct series *series = places[i][metric].series;
         if (is_histogram(spec)) {
             add_histogram(out, spec, series, form);
             continue;
@@ -509,8 +515,7 @@ void metrics_walk(void (*see)(void *subject, const struct metric_seen *seen), vo
     ask_process();
     for (int metric = 0; metric < METRICS_COUNT; metric++) {
         const struct metric_spec *spec = &specs[metric];
-        struct registry *registry = &registries[metric];
-        int count = atomic_load_explicit(&registry->count, memory_order_acquire);
+        int count = atomic_load_explicit(&published[metric], memory_order_acquire);
         struct metric_seen seen = {
             .name = spec->name,
             .words = spec->words,
@@ -522,7 +527,7 @@ void metrics_walk(void (*see)(void *subject, const struct metric_seen *seen), vo
             .series_count = count,
         };
         for (seen.series = 0; seen.series < count; seen.series++) {
-            see_series(spec, &registry->series[seen.series], &seen);
+            see_series(spec, places[seen.series][metric].series, &seen);
             see(subject, &seen);
         }
     }

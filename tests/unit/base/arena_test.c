@@ -1,6 +1,10 @@
 #include "base/arena.h"
 #include "tests/lib/test.h"
 
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 enum { SMALL_MAX = 1000 };
 
 TEST(allocations_are_zeroed_also_after_a_reset)
@@ -380,3 +384,36 @@ TEST(a_raised_ceiling_holds_until_the_next_reset)
     CHECK_INT(jumps, 1);
     arena_close(arena);
 }
+
+#if !defined(__SANITIZE_ADDRESS__)
+static size_t pages_present(char *first, size_t bytes)
+{
+    enum { PAGES_MAX = 1024 };
+    unsigned char present[PAGES_MAX];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page, count = 0;
+    ASSERT(pages <= PAGES_MAX && mincore(first, bytes, present) == 0);
+    for (size_t i = 0; i < pages; i++)
+        count += present[i] & 1;
+    return count;
+}
+
+TEST(a_large_table_takes_memory_only_where_something_was_written)
+{
+    enum { TABLE_BYTES = 96 * 1024 };
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int round = 0; round < 3; round++) { /* the heap has grown and shrunk meanwhile */
+        struct arena *arena = arena_open(SIZE_MAX);
+        arena_alloc(arena, TABLE_BYTES / 2, 1);
+        char *table = arena_alloc(arena, TABLE_BYTES, 1);
+        char *first = table + (-(uintptr_t)table & (page - 1));
+        CHECK_INT(pages_present(first, TABLE_BYTES - page), 0);
+        table[TABLE_BYTES / 2] = 1;
+        CHECK_INT(pages_present(first, TABLE_BYTES - page), 1);
+        for (size_t i = 0; i < TABLE_BYTES; i++)
+            CHECK_INT(table[i], i == TABLE_BYTES / 2);
+        memset(table, 0xff, TABLE_BYTES);
+        free(malloc(TABLE_BYTES));
+        arena_close(arena);
+    }
+}
+#endif
