@@ -8,7 +8,7 @@ enum {
     WORKS_MIN =
         20, /* in a window, which is longer where fewer come: fewer say nothing about a queue */
     BASE_US_MAX = 500 * 1000, /* as slow as a broker may be by nature */
-    TARGETS_A_BASE = 4,
+    TARGETS_A_BASE = 3,
     BASE_DRIFT = 6000, /* by one in so many each window: what was fast once may be slow for good */
     CALM_WINDOWS = 10,
     SETTLING_US = 2000 * 1000,
@@ -47,7 +47,7 @@ static void learn_base(struct admission *admission, int64_t now_us)
     if (base_us == 0 || admission->youngest_us < base_us)
         base_us = admission->youngest_us;
     if (is_slow_by_nature(admission, now_us))
-        base_us = admission->youngest_us / 2;
+        base_us = admission->youngest_us * 3 / 4;
     admission->base_us = base_us < BASE_US_MAX ? base_us : BASE_US_MAX;
 }
 

@@ -12,7 +12,7 @@ static double a_millisecond(int64_t count, int64_t ms) { return (double)count / 
 /* A window has ended: judges it and begins the next. */
 static void look(struct http_gate *gate, bool anybody_waits, int64_t now_ms)
 {
-    int64_t took_ms = now_ms - gate->since_ms;
+    int64_t took_ms = now_ms > gate->since_ms ? now_ms - gate->since_ms : 1;
     double most = a_millisecond(gate->refusals_max, 1000);
     double refused = a_millisecond(gate->refused, took_ms);
 
@@ -35,7 +35,8 @@ void http_gate_answered(struct http_gate *gate, bool refused, int64_t now_ms)
         gate->refused++;
     else
         gate->served++;
-    if (gate->shut || now_ms - gate->since_ms < WINDOW_MS)
+    bool too_many = gate->refused * 1000 > (int64_t)gate->refusals_max * WINDOW_MS;
+    if (gate->shut || (now_ms - gate->since_ms < WINDOW_MS && !too_many))
         return;
     look(gate, false, now_ms);
     gate->turns = 0;

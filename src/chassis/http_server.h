@@ -18,8 +18,8 @@ enum {
     HTTP_LINGER_BYTES_MAX = 1024 * 1024,
     HTTP_SHED_IN_A_ROW = 2, /* answers of 503, after which a connection rests */
     HTTP_REST_MS = 100,
-    HTTP_TURN_MS = 150, /* a request waits unread, then it is refused so: no slower than served */
-    HTTP_TICK_MS = 5    /* turns are given in */
+    HTTP_TURN_MS = 50, /* a request waits unread, then it is refused so: no slower than served */
+    HTTP_TICK_MS = 5   /* turns are given in */
 };
 
 /* What a connection waits for; each wait has a list in the order of its deadlines. */

@@ -11,7 +11,8 @@
 enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
     NET_BACKLOG = 1024,
-    NET_BACKLOG_LIMITED = 64 /* what waits longer has been given up when it is taken */
+    NET_BACKLOG_LIMITED =
+        8 /* what comes beyond is dropped before its peer takes it for connected */
 };
 
 struct net_listener;

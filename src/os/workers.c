@@ -9,6 +9,7 @@
 enum {
     WORKERS_THREADS_MAX = 1024,
     WORKERS_DRAIN_MAX_US = 250 * 1000,
+    WORKERS_DRAIN_STANDING_US = 100 * 1000,
     WORKERS_URGENT_IN_A_ROW = 15, /* then one that is normal, if one waits */
     WORKERS_PACE_WEIGHT = 16,     /* the latest work counts for a 16th of the pace */
     /* What one work may say about the pace: a straggler must not close the door to all. */
@@ -27,10 +28,11 @@ struct workers {
     struct queue queues[WORK_URGENCIES];
     int queue_max;
     int urgent_in_a_row;
-    int idle;     /* threads that wait for work */
-    int woken;    /* of these, how many a wake-up is on its way to */
-    int living;   /* threads that have not left for good */
-    bool closing; /* no new work; threads leave when the queues are empty */
+    int idle;      /* threads that wait for work */
+    int woken;     /* of these, how many a wake-up is on its way to */
+    int living;    /* threads that have not left for good */
+    bool closing;  /* no new work; threads leave when the queues are empty */
+    bool standing; /* work was refused, and has waited ever since */
     int64_t refused;
     int64_t pace_sixteenths; /* moving average of how long a work runs, in 16ths of a microsecond */
     int threads_count;
@@ -105,16 +107,19 @@ static void pace_note(struct workers *self, int64_t took_us)
     self->pace_sixteenths += took_us - self->pace_sixteenths / WORKERS_PACE_WEIGHT;
 }
 
-/* Tells whether normal work that came now would be reached in time. The pace alone would not see
- * threads that hang, for it moves when a work ends; the age of the first in the queue does. */
+/* Tells whether normal work that came now would be reached in time: a burst may take long to work
+ * off, but where more comes than can be done for good, a long queue only makes all wait. The pace
+ * alone would not see threads that hang, for it moves when a work ends; the age of the first in the
+ * queue does. */
 static bool drains_in_time(const struct workers *self, int64_t now_us)
 {
     const struct work *oldest = self->queues[WORK_NORMAL].first;
-    if (oldest && now_us - oldest->submitted_us > WORKERS_DRAIN_MAX_US)
+    int64_t drain_max_us = self->standing ? WORKERS_DRAIN_STANDING_US : WORKERS_DRAIN_MAX_US;
+    if (oldest && now_us - oldest->submitted_us > drain_max_us)
         return false;
 
     int64_t pace_us = self->pace_sixteenths / WORKERS_PACE_WEIGHT;
-    return length_of(self) * pace_us <= (int64_t)WORKERS_DRAIN_MAX_US * self->threads_count;
+    return length_of(self) * pace_us <= drain_max_us * self->threads_count;
 }
 
 static void thread_run(void *subject)
@@ -197,8 +202,9 @@ bool workers_submit(struct workers *self, struct work *work, enum work_urgency u
 
     int64_t now_us = clock_mono_us();
     lock_take(&self->lock);
-    if (self->closing || length_of(self) >= self->queue_max ||
-        (urgency == WORK_NORMAL && !drains_in_time(self, now_us))) {
+    bool is_late = urgency == WORK_NORMAL && !drains_in_time(self, now_us);
+    self->standing = is_late || (self->standing && self->queues[WORK_NORMAL].count > 0);
+    if (self->closing || length_of(self) >= self->queue_max || is_late) {
         self->refused++;
         lock_drop(&self->lock);
         return false;

@@ -34,8 +34,6 @@ static struct http_gate shut_gate(int64_t *now_ms)
     struct http_gate gate = { .refusals_max = REFUSALS_MAX, .since_ms = *now_ms };
     *now_ms += WINDOW_MS;
     answer(&gate, 1, REFUSALS_MAX, *now_ms);
-    *now_ms += WINDOW_MS;
-    answer(&gate, 1, 1, *now_ms);
     return gate;
 }
 
@@ -46,6 +44,15 @@ TEST(what_there_is_time_to_refuse_leaves_it_open)
         answer(&gate, 50, 1, ms);
         CHECK(!gate.shut);
     }
+}
+
+TEST(a_flood_shuts_it_at_once)
+{
+    struct http_gate gate = { .refusals_max = REFUSALS_MAX, .since_ms = 1000 };
+    answer(&gate, 1, REFUSALS_MAX / 10, 1000);
+    CHECK(!gate.shut);
+    answer(&gate, 0, 1, 1000);
+    CHECK(gate.shut);
 }
 
 TEST(what_is_served_never_shuts_it)
@@ -99,7 +106,7 @@ TEST(it_opens_when_nobody_waits_and_few_are_refused)
     for (int i = 0; i < 50; i++) { /* many are refused, though nobody waits at the moment */
         now_ms += TICK_MS;
         answer(&gate, 0, 1, now_ms);
-        (void)http_gate_turns(&gate, false, now_ms);
+        (void)http_gate_turns(&gate, i < WINDOW_MS / TICK_MS, now_ms); /* a whole window has them */
         CHECK(gate.shut);
     }
     (void)tick(&gate, &now_ms, 2 * WINDOW_MS + TICK_MS, 1, false);
@@ -112,7 +119,7 @@ TEST(a_tick_that_comes_late_gives_no_more_than_a_burst)
 {
     int64_t now_ms = 0;
     struct http_gate gate = shut_gate(&now_ms);
-    (void)tick(&gate, &now_ms, WINDOW_MS, 10, true); /* 2 100 a second from now on */
+    (void)tick(&gate, &now_ms, 2 * WINDOW_MS, 10, true); /* 2 100 a second from now on */
     now_ms += 60000;
     check_about(http_gate_turns(&gate, true, now_ms), 2100 / 50); /* of 20 ms */
 }

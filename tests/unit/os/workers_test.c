@@ -135,10 +135,46 @@ TEST(normal_work_is_refused_when_the_pace_says_it_would_wait_too_long)
     CHECK(accepted >= 23 && accepted <= 30);
     CHECK(workers_submit(pool, &jobs[95].work, WORK_URGENT));
     sleep_until(clock_mono_us() + 100 * MS);
+    CHECK(!workers_submit(pool, &jobs[96].work, WORK_NORMAL)); /* a queue that stands */
+    sleep_until(clock_mono_us() + 180 * MS);
     CHECK(workers_submit(pool, &jobs[96].work, WORK_NORMAL)); /* room again */
     workers_close(pool);
     for (int i = 60; i < next; i++)
         CHECK(jobs[i].began_us - jobs[i].work.submitted_us < 320 * MS);
+    baton_stop();
+}
+
+static int submit_all(struct workers *pool, struct job *jobs, int count)
+{
+    int taken = 0;
+    while (taken < count && workers_submit(pool, &jobs[taken].work, WORK_NORMAL))
+        taken++;
+    return taken;
+}
+
+TEST(a_burst_may_wait_longer_than_a_queue_that_stands)
+{
+    baton_start(8);
+    enum { COUNT = 60 };
+    struct job *jobs = jobs_make(t, 4 * COUNT, 20 * MS);
+    struct workers *pool = workers_open("test", 2, COUNT);
+    int next = 0;
+    for (; next < COUNT; next++) { /* teaches it the pace: 20 ms */
+        CHECK(workers_submit(pool, &jobs[next].work, WORK_NORMAL));
+        wait_until_taken(pool);
+    }
+    int burst = submit_all(pool, jobs + next, COUNT);
+    CHECK(burst >= 23 && burst <= 30); /* 250 ms */
+    next += burst;
+    for (int i = 0; i < 50; i++) { /* more comes than is done */
+        sleep_until(clock_mono_us() + 20 * MS);
+        next += submit_all(pool, jobs + next, 4 * COUNT - next < 3 ? 0 : 3);
+    }
+    CHECK(workers_queue_age_us(pool) <= 120 * MS);
+    wait_until_taken(pool);
+    int again = submit_all(pool, jobs + next, 4 * COUNT - next);
+    CHECK(again >= 23 && again <= 30); /* nothing waited: a burst may again */
+    workers_close(pool);
     baton_stop();
 }
 
