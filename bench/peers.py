@@ -154,7 +154,7 @@ class Duka(Peer):
     def start(self, poll_s=0.02):
         env = dict(os.environ, MAIL_URL="none", DATA_DIR=str(self.folder / "data"), LISTEN_ADDR=f"127.0.0.1:{self.port}",
                    OPS_ADDR=f"127.0.0.1:{self.ops_port}", RATE_LIMIT="0", RATE_LIMIT_SIGN_IN="0", DRAIN_TIME="0",
-                   LOG_LEVEL="warn", **self.settings)
+                   LOG_LEVEL="warn", CONNECTIONS_PER_ADDRESS_MAX="0", **self.settings)
         self.spawn([APPS / "duka"], env=env)
         wait_for(self.ops_port, "/readyz", self.process, poll_s=poll_s)
         self.env = env

@@ -4,6 +4,7 @@
 #include "chassis/http2.h"
 #include "chassis/http_write.h"
 #include "os/clock.h"
+#include "os/random.h"
 
 enum { SERVER_ARENA_BYTES_MAX = 1024 * 1024, REQUEST_SPARE_BYTES = 128 * 1024 };
 
@@ -42,6 +43,7 @@ static uint32_t timeout_ms(const struct http_server *server, enum http_wait wait
     case HTTP_WAIT_LINGER: return HTTP_LINGER_MS;
     case HTTP_WAIT_HALF: return HTTP_HALF_MS;
     case HTTP_WAIT_REST: return HTTP_REST_MS;
+    case HTTP_WAIT_LIMITED: return HTTP_LIMITED_MS;
     case HTTP_WAIT_TURN: return HTTP_TURN_MS;
     case HTTP_WAIT_WORK:
     case HTTP_WAITS_COUNT: break;
@@ -139,10 +141,14 @@ static void on_accepted(void *subject, struct net_connection *net)
 }
 
 /* A refusal that closes: made once, for it is the answer when there is no time. */
-static str refusal_make(struct arena *arena, const char *why)
+static str refusal_make(struct arena *arena, enum err_code code, const char *why)
 {
     struct request request = { .arena = arena };
-    response_problem(&request, fail(arena, CALL_OVERLOADED, "%s", why));
+    struct err_value *error = arena_new(arena, struct err_value);
+    *error = (struct err_value){
+        .code = code, .detail = str_of_z(why), .place = ERR_PLACE, .retry_after_s = 1
+    };
+    response_problem(&request, error);
 
     struct text out = text_init(arena, 1024);
     char date[30];
@@ -173,8 +179,15 @@ err http_open(struct arena *arena, struct loop *loop, const struct http_config *
     server->config.address = STR_NONE; /* borrowed from the caller */
     server->limits = (struct http_parse_limits){ .head_bytes_max = config->head_bytes_max,
                                                  .target_bytes_max = config->target_bytes_max };
-    server->full = refusal_make(memory, "There are as many connections as allowed.");
-    server->late = refusal_make(memory, "More is asked than can be refused one by one.");
+    server->full =
+        refusal_make(memory, CALL_OVERLOADED, "There are as many connections as allowed.");
+    server->late =
+        refusal_make(memory, CALL_OVERLOADED, "More is asked than can be refused one by one.");
+    server->crowd = refusal_make(memory, RATE_LIMIT_EXCEEDED,
+                                 "There are as many connections from this address as allowed.");
+    if (config->connections_per_address_max > 0)
+        server->addresses =
+            http_addresses_new(memory, config->connections_per_address_max, random_u64());
     server->gate.refusals_max =
         config->refusals_max ? (int)config->refusals_max : HTTP_REFUSALS_MAX;
     server->end.run = &on_end;
@@ -266,6 +279,7 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     close_all(server, HTTP_WAIT_IDLE);
     close_all(server, HTTP_WAIT_TURN);
     close_all(server, HTTP_WAIT_REST);
+    close_all(server, HTTP_WAIT_LIMITED);
     close_all(server, HTTP_WAIT_LINGER);
     drain_all(server);
     loop_timer_start(server->grace, grace_ms, 0);

@@ -29,9 +29,10 @@ struct http_config {
     uint32_t idle_timeout_ms;  /* between requests, and before the first */
     uint32_t write_timeout_ms; /* for a peer to take an answer */
     uint32_t connections_max;  /* above it: 503 and closed */
-    uint32_t refusals_max;     /* answers of 503 a second, above which peers wait unread for their
-                                  turn (http_gate.h); 0: HTTP_REFUSALS_MAX */
-    size_t arena_bytes_max;    /* of one request, besides its head and body */
+    uint32_t connections_per_address_max; /* above it: 429 and closed; 0: as many as all */
+    uint32_t refusals_max;  /* answers of 503 a second, above which peers wait unread for their
+                               turn (http_gate.h); 0: HTTP_REFUSALS_MAX */
+    size_t arena_bytes_max; /* of one request, besides its head and body */
 };
 
 enum { HTTP_REFUSALS_MAX = 2000 }; /* some 5 % of a processor */
@@ -43,6 +44,9 @@ struct http_handler {
      * nothing of the body is read and the connection closes after the answer. NULL: the config's.
      */
     uint32_t (*body_bytes_max)(void *self, struct request *request, bool *refused);
+    /* Tells whether many stand behind that address: its connections are not counted by it, and it
+     * does not rest for what one of them did. NULL: of none. */
+    bool (*is_proxy)(void *self, str peer);
     /* Given each complete request, on the loop thread. Must answer by request_respond, now or
      * later. */
     void (*handle)(void *self, struct request *request);

@@ -46,6 +46,8 @@ void http_connection_close(struct http_connection *connection)
         http_exchange_close(exchange);
     http2_close(connection);
 
+    if (connection->place != HTTP_ADDRESS_NONE)
+        http_addresses_leave(server->addresses, connection->place);
     if (connection->turned_away) {
         server->turned_away_count--;
     } else {
@@ -83,30 +85,35 @@ static void resume(struct http_connection *connection);
 
 static bool answer_goes_on(struct http_connection *connection);
 
-/* A peer that repeats at once what was refused because there is no time takes the time of all: it
- * is read again a little later. Once is nothing, for others may share the connection (a proxy). */
-static bool is_to_rest(struct http_connection *connection, int status)
+/* A peer that repeats at once what was refused because there is no time, or because it asks too
+ * much, takes the time of all: it is read again a little later. Once is nothing, for others may
+ * share the connection (a proxy). HTTP_WAIT_IDLE: it is not to rest. */
+static enum http_wait rest_of(struct http_connection *connection, int status)
 {
     connection->shed_in_a_row = status == 503 ? connection->shed_in_a_row + 1 : 0;
-    return connection->shed_in_a_row >= HTTP_SHED_IN_A_ROW && !connection->server->closing;
+    connection->limited_in_a_row = status == 429 ? connection->limited_in_a_row + 1 : 0;
+    if (connection->server->closing)
+        return HTTP_WAIT_IDLE;
+    if (connection->limited_in_a_row >= HTTP_LIMITED_IN_A_ROW && !connection->is_proxy)
+        return HTTP_WAIT_LIMITED;
+    return connection->shed_in_a_row >= HTTP_SHED_IN_A_ROW ? HTTP_WAIT_REST : HTTP_WAIT_IDLE;
 }
 
 static void answer_written(struct http_connection *connection)
 {
     if (answer_goes_on(connection))
         return;
-    bool rests = is_to_rest(connection, connection->exchange->request.response.status);
+    enum http_wait rest = rest_of(connection, connection->exchange->request.response.status);
     http_exchange_close(connection->exchange);
     if (connection->ends) {
         http_connection_end(connection);
         return;
     }
-    if (rests) {
+    http_wait_set(connection, rest);
+    if (rest != HTTP_WAIT_IDLE) {
         net_pause(connection->net);
-        http_wait_set(connection, HTTP_WAIT_REST);
         return;
     }
-    http_wait_set(connection, HTTP_WAIT_IDLE);
     if (!connection->feeding)
         resume(connection);
 }
@@ -402,7 +409,7 @@ static void read_on(struct http_connection *connection, const char *bytes, size_
     if (!connection->net || used == len)
         return;
     if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE ||
-        connection->wait == HTTP_WAIT_REST)
+        connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED)
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -559,7 +566,7 @@ void http_connection_expire(struct http_connection *connection)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_HALF)
         hurry(connection);
-    else if (connection->wait == HTTP_WAIT_REST)
+    else if (connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED)
         rested(connection);
     else
         http_connection_close(connection);
@@ -567,8 +574,8 @@ void http_connection_expire(struct http_connection *connection)
 
 /* ---- Opening ---- */
 
-/* Above connections_max: a ready answer, no parsing. */
-static void turn_away(struct http_connection *connection)
+/* Above what is allowed: a ready answer, no parsing. */
+static void turn_away(struct http_connection *connection, str answer)
 {
     struct http_server *server = connection->server;
 
@@ -580,10 +587,24 @@ static void turn_away(struct http_connection *connection)
     server->turned_away_count++;
     connection->turned_away = true;
     http_wait_set(connection, HTTP_WAIT_LINGER);
-    if (net_write(connection->net, server->full, STR_NONE) == NET_WRITTEN)
+    if (net_write(connection->net, answer, STR_NONE) == NET_WRITTEN)
         net_shutdown(connection->net);
     else
         http_connection_close(connection);
+}
+
+/* Tells whether its address may have one more; counts it. */
+static bool finds_place(struct http_connection *connection)
+{
+    struct http_server *server = connection->server;
+    const struct http_handler *handler = &server->handler;
+    str peer = net_peer(connection->net);
+
+    connection->is_proxy = handler->is_proxy && handler->is_proxy(handler->self, peer);
+    if (!server->addresses || connection->is_proxy || net_is_unix(connection->net))
+        return true;
+    connection->place = http_addresses_enter(server->addresses, peer);
+    return connection->place != HTTP_ADDRESS_NONE;
 }
 
 void http_connection_open(struct http_server *server, struct net_connection *net)
@@ -591,19 +612,21 @@ void http_connection_open(struct http_server *server, struct net_connection *net
     ASSERT(server && net);
 
     http_count(&server->stats.accepted, 1);
-    bool is_full = server->connections_count >= server->config.connections_max;
-    if (is_full && server->turned_away_count >= HTTP_TURNED_AWAY_MAX) {
-        net_close(net);
-        return;
-    }
-
     struct http_connection *connection = net_room(net);
     connection->server = server;
     connection->net = net;
     connection->wait = HTTP_WAITS_COUNT;
+    connection->place = HTTP_ADDRESS_NONE;
+    bool is_full = server->connections_count >= server->config.connections_max;
+    bool is_crowd = !is_full && !finds_place(connection);
+    if ((is_full || is_crowd) && server->turned_away_count >= HTTP_TURNED_AWAY_MAX) {
+        net_close(net);
+        return;
+    }
+
     net_own(net, &EVENTS, connection);
-    if (is_full) {
-        turn_away(connection);
+    if (is_full || is_crowd) {
+        turn_away(connection, is_full ? server->full : server->crowd);
         return;
     }
     server->connections_count++;

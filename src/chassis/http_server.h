@@ -5,6 +5,7 @@
 #pragma once
 #include "chassis/http.h"
 #include "chassis/http2_guard.h"
+#include "chassis/http_addresses.h"
 #include "chassis/http_gate.h"
 #include "chassis/http_parse.h"
 #include "os/net.h"
@@ -18,6 +19,8 @@ enum {
     HTTP_LINGER_BYTES_MAX = 1024 * 1024,
     HTTP_SHED_IN_A_ROW = 2, /* answers of 503, after which a connection rests */
     HTTP_REST_MS = 100,
+    HTTP_LIMITED_IN_A_ROW = 2, /* answers of 429, after which it rests for longer */
+    HTTP_LIMITED_MS = 1000,
     HTTP_TURN_MS = 50, /* a request waits unread, then it is refused so: no slower than served */
     HTTP_TICK_MS = 5   /* turns are given in */
 };
@@ -32,7 +35,8 @@ enum http_wait {
     HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
-    HTTP_WAIT_TURN, /* until it is read: too much is refused; no deadline, turns look at it */
+    HTTP_WAIT_TURN,    /* until it is read: too much is refused; no deadline, turns look at it */
+    HTTP_WAIT_LIMITED, /* the same, of who asks more than one may */
     HTTP_WAIT_REST, /* until it is read again: it was told to come back later, and came at once */
     HTTP_WAITS_COUNT
 };
@@ -101,8 +105,11 @@ struct http_connection {
     bool unread;     /* the peer may still be sending what nobody will read */
     bool read_ended; /* the peer will send no more, but may be listening */
     bool turned_away;
-    bool has_turn;      /* to be read while the gate is shut */
-    int shed_in_a_row;  /* answers of 503 */
+    bool has_turn;        /* to be read while the gate is shut */
+    int shed_in_a_row;    /* answers of 503 */
+    int limited_in_a_row; /* of 429 */
+    int place;            /* among the addresses; HTTP_ADDRESS_NONE: not counted */
+    bool is_proxy;
     bool is_known;      /* which version of HTTP it speaks */
     size_t preface_len; /* until then: how many bytes came, all like HTTP/2's preface */
     struct http2 http2;
@@ -130,8 +137,10 @@ struct http_server {
     struct http_stats stats; /* atomic */
     char date[30];
     int64_t date_s;
-    str full; /* the answer to who is turned away */
-    str late; /* and to who had no turn */
+    str full;                         /* the answer to who is turned away */
+    str late;                         /* and to who had no turn */
+    str crowd;                        /* and to who has too many connections */
+    struct http_addresses *addresses; /* NULL: not counted */
     struct http_gate gate;
     struct loop_timer *turns; /* runs while it is shut */
     bool draining, closing, ended;

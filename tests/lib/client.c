@@ -9,27 +9,40 @@
 
 enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024 };
 
-static int connect_to(int family, const void *address, socklen_t len)
+/* From `own`, where it is not NULL. */
+static int connect_to(int family, const void *own, const void *address, socklen_t len)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, address, len) != 0)
+    if (fd < 0 || (own && bind(fd, own, len) != 0) || connect(fd, address, len) != 0)
         FAIL("no connection: %s", strerror(errno));
     return fd;
 }
 
+static struct sockaddr_in address_of(const char *text, int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    if (inet_pton(AF_INET, text, &address.sin_addr) != 1)
+        FAIL("%s is no address", text);
+    return address;
+}
+
 int client_connect(int port)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_port = htons((uint16_t)port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    return connect_to(AF_INET, &address, sizeof(address));
+    struct sockaddr_in address = address_of("127.0.0.1", port);
+    return connect_to(AF_INET, NULL, &address, sizeof(address));
+}
+
+int client_connect_from(const char *from, int port)
+{
+    struct sockaddr_in own = address_of(from, 0), address = address_of("127.0.0.1", port);
+    return connect_to(AF_INET, &own, &address, sizeof(address));
 }
 
 int client_connect_unix(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    return connect_to(AF_UNIX, &address, sizeof(address));
+    return connect_to(AF_UNIX, NULL, &address, sizeof(address));
 }
 
 void client_send(int fd, str bytes)

@@ -9,6 +9,9 @@ enum { CLIENT_WAIT_MS = 10000 };
 int client_connect(int port);
 int client_connect_unix(const char *path);
 
+/* The same from another address of 127.0.0.0/8. */
+int client_connect_from(const char *address, int port);
+
 /* Sends all of it. */
 void client_send(int fd, str bytes);
 

@@ -127,7 +127,8 @@ def overloaded(tmp_path):
 
     def make(**settings):
         # Mails to a folder follow the orders for seconds, a file with an fsync each: at its best there would be none yet.
-        common = {"LOG_LEVEL": "error", "CONNECTIONS_MAX": "10000", "SETTLE_TARGET": "100ms", "MAIL_URL": "none"}
+        common = {"LOG_LEVEL": "error", "CONNECTIONS_MAX": "10000", "SETTLE_TARGET": "100ms", "MAIL_URL": "none",
+                  "CONNECTIONS_PER_ADDRESS_MAX": "0"}
         shop = Shop(tmp_path / "data", **{**common, **settings}).start()
         made.append(shop)
         pin(shop.process.pid, PROCESSORS[0])

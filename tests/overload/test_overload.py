@@ -51,13 +51,13 @@ def test_a_storm_of_retries_after_an_outage_passes(overloaded, tmp_path, tell):
 
 
 def test_a_thousand_shoppers_are_served_beside_one_bot(overloaded, tmp_path, tell):
-    shop = overloaded(RATE_LIMIT="600")
+    shop = overloaded(RATE_LIMIT="600", CONNECTIONS_PER_ADDRESS_MAX="2500")
     load = LOADS["reads"](shop, tmp_path)
     bot = Load(shop, tmp_path, "bot", "GET", "/products?q=bowl&limit=20")
     shoppers = {"addresses": 1000, "patience_ms": 2000, "tries": 1}
     alone = load.run(250, 4, **shoppers)
     with Watch(shop) as watch:
-        storm = bot.begin(20_000, SECONDS + 2, tries=3)
+        storm = bot.begin(20_000, SECONDS + 2, tries=3, addresses=1)
         time.sleep(1)
         beside = load.run(250, SECONDS, **shoppers)
         taken = storm()

@@ -686,6 +686,13 @@ static void open_grpc(struct gateway *self)
                                 conf_int(self->house->conf, CONF_GRPC_REFLECTION) != 0);
 }
 
+static bool is_proxy(void *subject, str peer)
+{
+    const struct gateway *self = subject;
+    struct address address;
+    return address_parse(peer, &address) && proxies_have(&self->proxies, &address);
+}
+
 err gateway_listen(struct gateway *self, struct arena *arena)
 {
     ASSERT(self && arena);
@@ -703,6 +710,7 @@ err gateway_listen(struct gateway *self, struct arena *arena)
         .idle_timeout_ms = (uint32_t)conf_int(conf, CONF_IDLE_TIMEOUT),
         .write_timeout_ms = (uint32_t)conf_int(conf, CONF_WRITE_TIMEOUT),
         .connections_max = (uint32_t)conf_int(conf, CONF_CONNECTIONS_MAX),
+        .connections_per_address_max = (uint32_t)conf_int(conf, CONF_CONNECTIONS_PER_ADDRESS_MAX),
         .arena_bytes_max = GATEWAY_REQUEST_BYTES_MAX,
     };
     if (config.target_bytes_max >= config.head_bytes_max)
@@ -710,6 +718,7 @@ err gateway_listen(struct gateway *self, struct arena *arena)
 
     struct http_handler handler = { .self = self,
                                     .body_bytes_max = &on_body_bytes_max,
+                                    .is_proxy = &is_proxy,
                                     .handle = &on_request,
                                     .served = &on_served };
     open_grpc(self);

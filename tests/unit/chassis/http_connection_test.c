@@ -45,6 +45,13 @@ TEST(a_connection_serves_many_requests)
 /* The loop counts whole milliseconds, from the beginning of its turn. */
 enum { REST_US_MIN = (HTTP_REST_MS - 10) * 1000 };
 
+static bool is_proxy(void *self, str peer)
+{
+    (void)self;
+    (void)peer;
+    return true;
+}
+
 static int ask_again(struct test *t, int fd, const char *bytes)
 {
     client_send(fd, str_of_z(bytes));
@@ -73,6 +80,33 @@ TEST(who_comes_again_at_once_after_being_shed_is_read_a_little_later)
     CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
     fixture_close(fixture);
     close(fd);
+}
+
+TEST(who_asks_more_than_it_may_rests_longer_and_a_proxy_does_not)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port);
+
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    int64_t began_us = clock_mono_us();
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK(clock_mono_us() - began_us >= (HTTP_LIMITED_MS - 10) * 1000);
+    close(fd);
+    fixture_close(fixture);
+
+    fixture = fixture_of(t);
+    fixture->is_proxy = is_proxy;
+    fixture_start(fixture);
+    fd = client_connect(fixture->port);
+    began_us = clock_mono_us();
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK(clock_mono_us() - began_us < 3 * HTTP_LIMITED_MS * 1000);
+    close(fd);
+    fixture_close(fixture);
 }
 
 TEST(who_is_shed_once_is_read_at_once)

@@ -238,6 +238,9 @@ static void handle(void *self, struct request *request)
     } else if (str_equal(request->path, STR("/shed"))) {
         response_problem(request, fail(request->arena, CALL_OVERLOADED, "no time"));
         request_respond(request);
+    } else if (str_equal(request->path, STR("/limited"))) {
+        response_problem(request, fail(request->arena, RATE_LIMIT_EXCEEDED, "too many"));
+        request_respond(request);
     } else if (str_equal(request->path, STR("/none"))) {
         request->response = (struct response){ .status = 204 };
         request_respond(request);
@@ -304,7 +307,11 @@ static void run_loop(void *subject) { loop_run(subject); }
 void fixture_start(struct fixture *fixture)
 {
     struct http_handler handler = {
-        .self = fixture, .body_bytes_max = body_bytes_max, .handle = handle, .served = served
+        .self = fixture,
+        .body_bytes_max = body_bytes_max,
+        .is_proxy = fixture->is_proxy,
+        .handle = handle,
+        .served = served,
     };
     fixture->loop = loop_open();
     CHECK_OK(

@@ -1,11 +1,12 @@
 /* An HTTP server on a loop in a thread of its own, with a handler that tells what it was given.
  *
- * By path: /echo answers with method, path, query, headers and body as text; /worker the same from
- * another thread; /hold waits for fixture_release; /big answers with as many bytes as the query
- * says; /none with 204; /limit?N takes N bytes of body; /refuse refuses every body with 401.
- * /spool takes its body as a stream and answers with how many bytes and pieces came; /spool?fail
- * fails at the second piece. /pieces?N answers in N pieces of 1 to N bytes, /broken?N breaks off
- * after N. /talk says again what it hears while it hears it (HTTP/2). */
+ * By path: /shed answers 503 and /limited 429; /echo answers with method, path, query, headers and
+ * body as text; /worker the same from another thread; /hold waits for fixture_release; /big answers
+ * with as many bytes as the query says; /none with 204; /limit?N takes N bytes of body; /refuse
+ * refuses every body with 401. /spool takes its body as a stream and answers with how many bytes
+ * and pieces came; /spool?fail fails at the second piece. /pieces?N answers in N pieces of 1 to N
+ * bytes, /broken?N breaks off after N. /talk says again what it hears while it hears it (HTTP/2).
+ */
 #pragma once
 #include "chassis/http.h"
 #include "os/sync.h"
@@ -17,6 +18,7 @@ struct fixture {
     struct loop *loop;
     struct http_server *server;
     struct http_config config; /* change it before fixture_start */
+    bool (*is_proxy)(void *self, str peer);
     struct thread *thread;
     struct workers *workers;
     int port;

@@ -193,3 +193,65 @@ TEST(the_date_is_that_of_now)
     CHECK(!answer_header(answer, STR("Server")).ptr);
     fixture_close(fixture);
 }
+
+/* ---- One address ---- */
+
+static bool is_proxy(void *self, str peer)
+{
+    (void)self;
+    return str_equal(peer, STR("127.0.0.1"));
+}
+
+static struct fixture *two_per_address(struct test *t)
+{
+    struct fixture *fixture = fixture_of(t);
+    fixture->config.connections_per_address_max = 2;
+    return fixture;
+}
+
+TEST(an_address_with_as_many_connections_as_allowed_hears_429_and_others_are_served)
+{
+    struct fixture *fixture = two_per_address(t);
+    fixture->config.address = STR("0.0.0.0:0");
+    fixture_start(fixture);
+    int first = client_connect(fixture->port), second = client_connect(fixture->port);
+    client_send(first, STR(GET));
+    CHECK_INT(answer_status(client_read_answer(t->arena, first, true)), 200);
+
+    int third = client_connect(fixture->port);
+    str answer = client_read_all(t->arena, third);
+    CHECK_INT(answer_status(answer), 429);
+    CHECK_STR(answer_header(answer, STR("Connection")), "close");
+    CHECK_STR(answer_header(answer, STR("Retry-After")), "1");
+    CHECK(str_find(answer, STR("rate.exceeded")) > 0);
+    close(third);
+    int other = client_connect_from("127.0.0.2", fixture->port);
+    client_send(other, STR(GET));
+    CHECK_INT(answer_status(client_read_answer(t->arena, other, true)), 200);
+    client_send(second, STR(GET));
+    CHECK_INT(answer_status(client_read_answer(t->arena, second, true)), 200);
+
+    close(first);
+    close(second);
+    for (int i = 0; i < 500 && http_stats_of(fixture->server).connections > 1; i++)
+        sleep_until(clock_mono_us() + 10000);
+    CHECK_INT(answer_status(fixture_ask(fixture, STR(GET))), 200);
+    close(other);
+    fixture_close(fixture);
+}
+
+TEST(a_proxy_has_as_many_connections_as_there_are_for_all)
+{
+    struct fixture *fixture = two_per_address(t);
+    fixture->is_proxy = is_proxy;
+    fixture_start(fixture);
+    int fds[5];
+    for (int i = 0; i < 5; i++) {
+        fds[i] = client_connect(fixture->port);
+        client_send(fds[i], STR(GET));
+        CHECK_INT(answer_status(client_read_answer(t->arena, fds[i], true)), 200);
+    }
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    fixture_close(fixture);
+}
