@@ -55,8 +55,8 @@ sim-resume: ## go on with the seeds that docs/proofs.tsv counts, up to SEEDS
 	@SEEDS='$(SEEDS)' scripts/sim --resume
 sim-every:  ## kill the shop at every single I/O of placing, cancel, payment, fulfilment, refund
 	@scripts/bootstrap test && scripts/build sim tests/sim-every && EVERY=1 build/sim/tests/sim-every
-sim-pairs:  ## kill the shop at every pair of I/Os of placing an order: long
-	@scripts/bootstrap test && scripts/build sim tests/sim-every && for part in 1/2 2/2; do PAIRS=$$part build/sim/tests/sim-every killed_twice & done; wait
+sim-pairs:  ## kill the shop at every pair of I/Os of placing an order; FROM=40 goes on with the 40th first one
+	@scripts/bootstrap test && scripts/build sim tests/sim-every && for part in 1/2 2/2; do FROM='$(FROM)' PAIRS=$$part build/sim/tests/sim-every killed_twice & done; wait
 sim-mutants: ## plant bugs one by one and count the seeds until the simulation finds each
 	@scripts/sim-mutants
 saga:       ## every interleaving of one to three orders; what make test does up to a limit

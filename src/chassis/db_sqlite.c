@@ -56,6 +56,8 @@ static err set_up(struct db_connection *connection, struct arena *arena, const c
     }
     sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    /* Else a statement with `limit $1` is compiled anew each time that it is bound. */
+    sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_ENABLE_QPSG, 1, NULL);
     TRY(sqlite_prepare_plain(connection, arena, "commit", &connection->commit));
     return sqlite_prepare_plain(connection, arena, "rollback", &connection->rollback);
 }

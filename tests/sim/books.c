@@ -74,13 +74,38 @@ static int64_t number_of(sqlite3 *db, const char *sql)
     return number;
 }
 
-/* Binds the order's id as bytes. */
+/* Those that are asked for each order, until all is read. */
+static struct {
+    const char *sql;
+    sqlite3_stmt *statement;
+} asked[16];
+
+static sqlite3_stmt *ask_again(sqlite3 *db, const char *sql)
+{
+    size_t i = 0;
+    while (asked[i].sql && asked[i].sql != sql)
+        i++;
+    ASSERT(i < sizeof asked / sizeof asked[0] - 1);
+    if (!asked[i].sql)
+        asked[i].statement = books_prepare(db, sql);
+    asked[i].sql = sql;
+    return asked[i].statement;
+}
+
+static void ask_no_more(void)
+{
+    for (size_t i = 0; asked[i].sql; i++)
+        sqlite3_finalize(asked[i].statement);
+    memset(asked, 0, sizeof asked);
+}
+
+/* Binds the order's id as bytes; to be reset. */
 static sqlite3_stmt *of_order(sqlite3 *db, const char *sql, const char *id)
 {
     struct uuid uuid;
     bool is_id = uuid_parse(str_of_z(id), &uuid);
     ASSERT(is_id);
-    sqlite3_stmt *statement = books_prepare(db, sql);
+    sqlite3_stmt *statement = ask_again(db, sql);
     sqlite3_bind_blob(statement, 1, uuid.bytes, sizeof uuid.bytes, SQLITE_TRANSIENT);
     return statement;
 }
@@ -102,7 +127,7 @@ static void read_lines(struct arena *arena, sqlite3 *db, struct book_order *orde
         line->unit = sqlite3_column_int64(row, 3);
         ASSERT(order->lines_count < 16);
     }
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
 }
 
 static void read_steps(struct arena *arena, sqlite3 *db, struct book_order *order)
@@ -122,15 +147,15 @@ static void read_steps(struct arena *arena, sqlite3 *db, struct book_order *orde
         COPY(step->reason, row, 4);
         ASSERT(order->steps_count < STEPS_MAX);
     }
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
 }
 
 static int64_t head_of(sqlite3 *db, const char *sql, const char *key)
 {
-    sqlite3_stmt *row = books_prepare(db, sql);
+    sqlite3_stmt *row = ask_again(db, sql);
     sqlite3_bind_text(row, 1, key, -1, SQLITE_TRANSIENT);
     int64_t head = next_row(row) ? sqlite3_column_int64(row, 0) : 0;
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
     return head;
 }
 
@@ -157,7 +182,7 @@ static void read_holds(struct arena *arena, sqlite3 *db, struct book_order *orde
         hold->ledger_returned = sqlite3_column_int64(row, 6);
         ASSERT(order->holds_count < 16);
     }
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
 }
 
 static void read_neighbours(sqlite3 *db, struct book_order *order)
@@ -168,14 +193,14 @@ static void read_neighbours(sqlite3 *db, struct book_order *order)
         COPY(order->reservation, row, 0);
         order->reservation_number = sqlite3_column_int64(row, 1);
     }
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
     row = of_order(db, "select known, amount_minor from bank.payments where id = ?1", order->id);
     order->bank_known = next_row(row) ? sqlite3_column_int64(row, 0) : -1;
     order->bank_amount = order->bank_known < 0 ? 0 : sqlite3_column_int64(row, 1);
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
     row = of_order(db, "select count(*) from fulfilments where order_id = ?1", order->id);
     order->parcels_count = next_row(row) ? sqlite3_column_int(row, 0) : 0;
-    sqlite3_finalize(row);
+    sqlite3_reset(row);
     order->inbox_head =
         head_of(db, "select number from main.inbox_heads where topic = 'products.v1' and key = ?1",
                 order->id);
@@ -214,6 +239,7 @@ static void read_orders(struct arena *arena, sqlite3 *db, struct books *books)
         read_holds(arena, db, order);
         read_neighbours(db, order);
     }
+    ask_no_more();
     sqlite3_finalize(row);
 }
 

@@ -337,7 +337,7 @@ static void check_numbers(const struct world *world, const char *topic, const ch
     static const char rule[] = "each event is announced once and applied once, in order";
     int count;
     int64_t greatest;
-    world_announced(world, str_of_z(topic), str_of_z(key), &count, &greatest);
+    announced_of(&world->announced, str_of_z(topic), str_of_z(key), &count, &greatest);
     RULE(announced == taken, rule, "%s %s: %lld announced, %lld applied", topic, key,
          (long long)announced, (long long)taken);
     RULE(count == announced && greatest == announced, rule,

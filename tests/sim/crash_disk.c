@@ -13,28 +13,33 @@
 
 enum { PATH_BYTES = 300, SECTOR = CRASH_DISK_SECTOR_BYTES };
 
-/* Written and not synced: some bytes, or (bytes is NULL) a new length. */
-struct unsynced {
+/* Written and not synced, and what it wrote over: so a sync has nothing to do but to forget. */
+struct written {
     int64_t at, length;
-    unsigned char *bytes;
-    struct unsynced *next;
+    bool is_length; /* the file has a new length: `at` */
+    int64_t length_before;
+    unsigned char *old; /* from `at` on, as far as there was a file; NULL: it was no longer */
+    int64_t old_length;
 };
 
 /* What is known of a file, by its path, whoever has it open. */
 struct kept {
     char path[PATH_BYTES];
-    unsigned char *synced;
-    int64_t synced_length, room;
+    int64_t length;
     bool is_there;   /* its name is on disk */
     bool is_removed; /* and is not any more as soon as the folder is synced */
     bool keeps_all;
-    struct unsynced *first, **tail;
+    int crashes;         /* so far */
+    unsigned char *gone; /* its bytes when it was removed */
+    struct written *written;
+    int written_count, written_room;
     struct kept *next;
 };
 
 struct file {
     sqlite3_file base;
     struct kept *kept; /* NULL: a temporary file */
+    int crashes;       /* of it, when it was opened */
     sqlite3_file *real;
 };
 
@@ -58,63 +63,72 @@ static void *memory(void *old, size_t bytes)
     return block;
 }
 
-/* At least twice as much room as before, or files that grow by pages would be copied each time. */
-static void make_room(struct kept *kept, int64_t length)
+static void forget_written(struct kept *kept)
 {
-    if (length <= kept->room)
+    for (int i = 0; i < kept->written_count; i++)
+        free(kept->written[i].old);
+    kept->written_count = 0;
+}
+
+/* A copy of a file, as the machine shows it. */
+struct image {
+    unsigned char *bytes;
+    int64_t length, room;
+};
+
+static void make_room(struct image *image, int64_t length)
+{
+    if (length <= image->room)
         return;
-    kept->room = length > 2 * kept->room ? length : 2 * kept->room;
-    kept->synced = memory(kept->synced, (size_t)kept->room);
+    image->room = length > 2 * image->room ? length : 2 * image->room;
+    image->bytes = memory(image->bytes, (size_t)image->room);
 }
 
-static void grow(struct kept *kept, int64_t length)
+static void grow(struct image *image, int64_t length)
 {
-    if (length <= kept->synced_length)
+    if (length <= image->length)
         return;
-    make_room(kept, length);
-    memset(kept->synced + kept->synced_length, 0, (size_t)(length - kept->synced_length));
-    kept->synced_length = length;
+    make_room(image, length);
+    memset(image->bytes + image->length, 0, (size_t)(length - image->length));
+    image->length = length;
 }
 
-static void forget_unsynced(struct kept *kept)
-{
-    for (struct unsynced *next; kept->first; kept->first = next) {
-        next = kept->first->next;
-        free(kept->first->bytes);
-        free(kept->first);
-    }
-    kept->tail = &kept->first;
-}
-
-static bool read_memory(struct kept *kept)
+static bool read_memory(const char *path, struct image *image)
 {
     int64_t length;
-    const unsigned char *bytes = memory_disk_bytes(kept->path, &length);
+    const unsigned char *bytes = memory_disk_bytes(path, &length);
     if (!bytes)
         return false;
-    make_room(kept, length);
-    kept->synced_length = length;
+    make_room(image, length);
+    image->length = length;
     if (length > 0)
-        memcpy(kept->synced, bytes, (size_t)length);
+        memcpy(image->bytes, bytes, (size_t)length);
     return true;
 }
 
 /* The whole file as the machine shows it; false where there is none. */
-static bool read_shown(struct kept *kept)
+static bool read_shown(const char *path, struct image *image)
 {
+    *image = (struct image){ 0 };
     if (disk.in_memory)
-        return read_memory(kept);
-    int fd = open(kept->path, O_RDONLY | O_CLOEXEC);
+        return read_memory(path, image);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     int64_t length = lseek(fd, 0, SEEK_END);
     ASSERT(length >= 0);
-    make_room(kept, length);
-    kept->synced_length = length;
-    ssize_t got = pread(fd, kept->synced, (size_t)length, 0);
+    make_room(image, length);
+    image->length = length;
+    ssize_t got = length > 0 ? pread(fd, image->bytes, (size_t)length, 0) : 0;
     ASSERT(got == length);
     close(fd);
     return true;
+}
+
+static bool is_shown(const char *path)
+{
+    int64_t length;
+    return (disk.in_memory && memory_disk_bytes(path, &length)) || access(path, F_OK) == 0;
 }
 
 static struct kept *kept_of(const char *path)
@@ -127,33 +141,64 @@ static struct kept *kept_of(const char *path)
     kept = memory(NULL, sizeof *kept);
     *kept = (struct kept){ .next = disk.files };
     snprintf(kept->path, sizeof kept->path, "%s", path);
-    kept->tail = &kept->first;
     const char *name = strrchr(path, '/');
     kept->keeps_all = name && strncmp(name, "/payments-simulator", 19) == 0;
-    kept->is_there = read_shown(kept);
+    kept->is_there = is_shown(path);
     disk.files = kept;
     return kept;
 }
 
-static void note(struct kept *kept, int64_t at, int64_t length, const void *bytes)
+/* NULL where nothing is lost: a temporary file, the bank's, one that the dead have open. */
+static struct kept *may_lose(const struct file *file)
 {
-    if (!kept || kept->keeps_all)
+    struct kept *kept = file->kept;
+    return kept && !kept->keeps_all && file->crashes == kept->crashes ? kept : NULL;
+}
+
+/* Before it is done. */
+static void note(struct file *file, struct written written)
+{
+    struct kept *kept = may_lose(file);
+    if (!kept)
         return;
-    struct unsynced *entry = memory(NULL, sizeof *entry);
-    *entry = (struct unsynced){ .at = at, .length = length };
-    if (bytes) {
-        entry->bytes = memory(NULL, (size_t)length);
-        memcpy(entry->bytes, bytes, (size_t)length);
+    int64_t end = written.is_length ? kept->length : written.at + written.length;
+    int64_t old_end = end < kept->length ? end : kept->length;
+    written.length_before = kept->length;
+    if (old_end > written.at) {
+        written.old_length = old_end - written.at;
+        written.old = memory(NULL, (size_t)written.old_length);
+        int code = file->real->pMethods->xRead(file->real, written.old, (int)written.old_length,
+                                               written.at);
+        ASSERT(code == SQLITE_OK);
     }
-    *kept->tail = entry;
-    kept->tail = &entry->next;
+    if (written.is_length)
+        kept->length = written.at;
+    else if (end > kept->length)
+        kept->length = end;
+    if (kept->written_count == kept->written_room) {
+        kept->written_room = 2 * kept->written_room + 16;
+        kept->written = memory(kept->written, sizeof(struct written) * (size_t)kept->written_room);
+    }
+    kept->written[kept->written_count++] = written;
+}
+
+/* The machine did not do it. */
+static void take_back(struct file *file)
+{
+    struct kept *kept = may_lose(file);
+    if (!kept)
+        return;
+    struct written *written = &kept->written[--kept->written_count];
+    kept->length = written->length_before;
+    free(written->old);
 }
 
 /* A file of that name that nothing is on disk of. */
 static void make_new(struct kept *kept)
 {
-    forget_unsynced(kept);
-    kept->synced_length = 0;
+    forget_written(kept);
+    free(kept->gone);
+    kept->gone = NULL;
     kept->is_there = kept->is_removed = false;
 }
 
@@ -165,18 +210,9 @@ static void sync_folder(void)
             make_new(kept);
 }
 
-static void apply_all(struct kept *kept)
+static void keep_all_written(struct kept *kept)
 {
-    for (const struct unsynced *entry = kept->first; entry; entry = entry->next) {
-        if (entry->bytes) {
-            grow(kept, entry->at + entry->length);
-            memcpy(kept->synced + entry->at, entry->bytes, (size_t)entry->length);
-        } else if (entry->length < kept->synced_length)
-            kept->synced_length = entry->length;
-        else
-            grow(kept, entry->length);
-    }
-    forget_unsynced(kept);
+    forget_written(kept);
     if (!kept->is_there)
         sync_folder();
     kept->is_there = true;
@@ -184,83 +220,112 @@ static void apply_all(struct kept *kept)
 
 /* ---- a power cut ---- */
 
-/* Each sector by itself reached the disk, or did not: `of_eight` times in eight it did. */
-static int64_t apply_some_of(struct kept *kept, const struct unsynced *entry, int of_eight)
+/* From the last to the first: what each had written comes to light, and then what it wrote over. */
+static void undo_all(const struct kept *kept, struct image *image, unsigned char **news)
 {
-    int64_t lost = 0, end = entry->at + entry->length;
-    if (!entry->bytes) {
+    for (int i = kept->written_count; i-- > 0;) {
+        const struct written *written = &kept->written[i];
+        if (!written->is_length) {
+            ASSERT(image->length >= written->at + written->length);
+            news[i] = memory(NULL, (size_t)written->length);
+            memcpy(news[i], image->bytes + written->at, (size_t)written->length);
+        }
+        grow(image, written->length_before);
+        if (written->old)
+            memcpy(image->bytes + written->at, written->old, (size_t)written->old_length);
+        image->length = written->length_before;
+    }
+}
+
+/* Each sector by itself reached the disk, or did not: `of_eight` times in eight it did. */
+static int64_t redo_some_of(struct image *image, const struct written *written,
+                            const unsigned char *bytes, int of_eight)
+{
+    int64_t lost = 0, end = written->at + written->length;
+    if (written->is_length) {
         if (dice(8) >= of_eight)
             return 1;
-        if (entry->length < kept->synced_length)
-            kept->synced_length = entry->length;
+        if (written->at < image->length)
+            image->length = written->at;
         return 0;
     }
-    for (int64_t from = entry->at, to; from < end; from = to) {
+    for (int64_t from = written->at, to; from < end; from = to) {
         to = (from / SECTOR + 1) * SECTOR;
         to = to < end ? to : end;
         if (dice(8) >= of_eight) {
             lost++;
             continue;
         }
-        grow(kept, to);
-        memcpy(kept->synced + from, entry->bytes + (from - entry->at), (size_t)(to - from));
+        grow(image, to);
+        memcpy(image->bytes + from, bytes + (from - written->at), (size_t)(to - from));
     }
     return lost;
 }
 
 /* In any order: of two writes to one sector either may be the last that reached it. */
-static int64_t apply_some(struct kept *kept, int of_eight)
+static int64_t redo_some(struct kept *kept, struct image *image, int of_eight)
 {
-    int count = 0;
-    for (const struct unsynced *entry = kept->first; entry; entry = entry->next)
-        count++;
-    struct unsynced **entries = memory(NULL, sizeof(struct unsynced *) * (size_t)count);
-    struct unsynced *entry = kept->first;
-    for (int i = 0; i < count; i++, entry = entry->next)
-        entries[i] = entry;
+    int count = kept->written_count;
+    int *left = memory(NULL, sizeof(int) * (size_t)count);
+    unsigned char **news = memory(NULL, sizeof *news * (size_t)count);
+    memset(news, 0, sizeof *news * (size_t)count);
+    undo_all(kept, image, news);
     int64_t lost = 0;
-    for (int left = count; left > 0; left--) {
-        int chosen = dice(left);
-        lost += apply_some_of(kept, entries[chosen], of_eight);
-        entries[chosen] = entries[left - 1];
+    for (int i = 0; i < count; i++)
+        left[i] = i;
+    for (int left_count = count; left_count > 0; left_count--) {
+        int chosen = dice(left_count), which = left[chosen];
+        lost += redo_some_of(image, &kept->written[which], news[which], of_eight);
+        left[chosen] = left[left_count - 1];
     }
-    free(entries);
+    for (int i = 0; i < count; i++)
+        free(news[i]);
+    free(news);
+    free(left);
     if (lost < count && of_eight > 0)
         kept->is_there = true;
-    forget_unsynced(kept);
     return lost;
 }
 
-static void lay_into_memory(const struct kept *kept)
+static void lay_into_memory(const struct kept *kept, struct image *image)
 {
-    if (kept->is_there)
-        memory_disk_replace(kept->path, kept->synced, kept->synced_length);
-    else
-        memory_disk_remove(kept->path);
-}
-
-/* A new file under the old name: whoever still has the old one open holds no locks on this one. */
-static void lay_down(const struct kept *kept)
-{
-    if (disk.in_memory) {
-        lay_into_memory(kept);
+    if (kept->is_there) {
+        memory_disk_replace(kept->path, image->bytes, image->length, image->room);
         return;
     }
+    memory_disk_remove(kept->path);
+    free(image->bytes);
+}
+
+static void lay_onto_machine(const struct kept *kept, struct image *image)
+{
     char path[PATH_BYTES + 8];
     snprintf(path, sizeof path, "%s-shm", kept->path);
     unlink(path);
     if (!kept->is_there) {
         unlink(kept->path);
+        free(image->bytes);
         return;
     }
     snprintf(path, sizeof path, "%s.new", kept->path);
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
     ASSERT(fd >= 0);
-    ssize_t written = write(fd, kept->synced, (size_t)kept->synced_length);
-    ASSERT(written == kept->synced_length);
+    ssize_t written = write(fd, image->bytes, (size_t)image->length);
+    ASSERT(written == image->length);
     close(fd);
     int code = rename(path, kept->path);
     ASSERT(code == 0);
+    free(image->bytes);
+}
+
+/* A new file under the old name: whoever still has the old one open holds no locks on this one. The
+ * image goes with it. */
+static void lay_down(const struct kept *kept, struct image *image)
+{
+    if (disk.in_memory)
+        lay_into_memory(kept, image);
+    else
+        lay_onto_machine(kept, image);
 }
 
 /* Of a database: its file, its log. */
@@ -276,6 +341,30 @@ static bool is_of(const struct kept *kept, const char *const *names, int names_c
     return names_count == 0;
 }
 
+static int64_t leave(struct kept *kept, bool is_power_cut, int of_eight)
+{
+    int64_t lost = 0;
+    struct image image;
+    bool comes_back = kept->is_removed && !dice_one_in(2);
+    bool is_there = read_shown(kept->path, &image);
+    if (kept->is_removed && !comes_back)
+        make_new(kept);
+    if (is_power_cut && !kept->keeps_all) {
+        if (comes_back) {
+            free(image.bytes);
+            image = (struct image){ kept->gone, kept->length, kept->length };
+            kept->gone = NULL;
+        }
+        lost = redo_some(kept, &image, of_eight);
+    } else
+        kept->is_there = is_there;
+    forget_written(kept);
+    kept->is_removed = false;
+    kept->crashes++;
+    lay_down(kept, &image);
+    return lost;
+}
+
 int64_t crash_disk_crash(bool is_power_cut, const char *const *names, int names_count)
 {
     static const int chances[] = { 0, 1, 4, 7, 8 };
@@ -284,15 +373,7 @@ int64_t crash_disk_crash(bool is_power_cut, const char *const *names, int names_
     for (struct kept *kept = disk.files; kept; kept = kept->next) {
         if (!is_of(kept, names, names_count))
             continue;
-        if (kept->is_removed && dice_one_in(2))
-            make_new(kept);
-        if (is_power_cut && !kept->keeps_all)
-            lost += apply_some(kept, of_eight);
-        else {
-            forget_unsynced(kept);
-            kept->is_there = read_shown(kept);
-        }
-        lay_down(kept);
+        lost += leave(kept, is_power_cut, of_eight);
     }
     return lost;
 }
@@ -331,9 +412,10 @@ static int file_write(sqlite3_file *base, const void *bytes, int count, sqlite3_
     enum disk_fault fault = ask(file, DISK_WRITE);
     if (fault != DISK_WORKS)
         return fault == DISK_ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    note(file, (struct written){ .at = at, .length = count });
     int code = file->real->pMethods->xWrite(file->real, bytes, count, at);
-    if (code == SQLITE_OK)
-        note(file->kept, at, count, bytes);
+    if (code != SQLITE_OK)
+        take_back(file);
     return code;
 }
 
@@ -342,9 +424,10 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 length)
     struct file *file = of(base);
     if (ask(file, DISK_TRUNCATE) != DISK_WORKS)
         return SQLITE_IOERR_TRUNCATE;
+    note(file, (struct written){ .at = length, .is_length = true });
     int code = file->real->pMethods->xTruncate(file->real, length);
-    if (code == SQLITE_OK)
-        note(file->kept, 0, length, NULL);
+    if (code != SQLITE_OK)
+        take_back(file);
     return code;
 }
 
@@ -356,8 +439,9 @@ static int file_sync(sqlite3_file *base, int flags)
     sync_failed = ask(file, DISK_SYNC) != DISK_WORKS;
     if (sync_failed)
         return SQLITE_IOERR_FSYNC;
-    if (file->kept && !file->kept->keeps_all && !disk.lies)
-        apply_all(file->kept);
+    struct kept *kept = may_lose(file);
+    if (kept && !disk.lies)
+        keep_all_written(kept);
     (void)ask(file, DISK_SYNCED);
     return SQLITE_OK;
 }
@@ -464,8 +548,17 @@ static int disk_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int
     if (!is_there)
         make_new(file->kept); /* the old one is forgotten with its name */
     int code = disk.real->xOpen(disk.real, path, file->real, flags, flags_out);
-    if (code == SQLITE_OK)
-        file->base.pMethods = &methods;
+    if (code != SQLITE_OK)
+        return code;
+    file->base.pMethods = &methods;
+    sqlite3_int64 length = 0;
+    if (file->kept)
+        code = file->real->pMethods->xFileSize(file->real, &length);
+    ASSERT(code == SQLITE_OK);
+    if (file->kept) {
+        file->kept->length = length;
+        file->crashes = file->kept->crashes;
+    }
     return code;
 }
 
@@ -477,9 +570,16 @@ static int disk_delete(sqlite3_vfs *vfs, const char *path, int syncs_folder)
     struct file file = { .kept = kept };
     if (ask(&file, DISK_DELETE) != DISK_WORKS)
         return SQLITE_IOERR_DELETE;
+    struct image image;
+    bool was_there = read_shown(path, &image);
     int code = disk.real->xDelete(disk.real, path, syncs_folder);
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK || !was_there) {
+        free(image.bytes);
         return code;
+    }
+    free(kept->gone);
+    kept->gone = image.bytes;
+    kept->length = image.length;
     kept->is_removed = true;
     if (syncs_folder)
         sync_folder();
@@ -549,8 +649,9 @@ void crash_disk_forget(void)
 {
     for (struct kept *next; disk.files; disk.files = next) {
         next = disk.files->next;
-        forget_unsynced(disk.files);
-        free(disk.files->synced);
+        forget_written(disk.files);
+        free(disk.files->written);
+        free(disk.files->gone);
         free(disk.files);
     }
 }

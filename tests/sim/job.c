@@ -40,7 +40,7 @@ static void on_time(int signal_number)
     story_violated("a run ends", "it took %d s of the processor", JOB_SECONDS_MAX);
 }
 
-static void run_in_child(struct job *job, const char *only, bool is_loud, int outcome_fd)
+static void run_in_child(struct job *job, const char *only, enum job_tells tells, int outcome_fd)
 {
     keep_memory();
     struct arena *arena = arena_open(SIZE_MAX);
@@ -52,12 +52,13 @@ static void run_in_child(struct job *job, const char *only, bool is_loud, int ou
     alarm(0);
     int code = setrlimit(RLIMIT_CPU, &seconds);
     ASSERT(code == 0);
-    story_open(job->seed, is_loud);
+    story_open(job->seed, tells == JOB_TELLS_ALL);
     story_on_abort();
     story_leave_with(memory_disk_save);
     struct plan plan = plan_of(job->seed);
     plan.only_faults = only;
     plan.on_files = getenv("FILES") != NULL;
+    plan.has_digest = tells != JOB_COUNTS;
     run_seed(&run, arena, plan, str_of_z(job->folder), PLANTED_NOTHING);
     check_rest(arena, run.model, run.world, run.folder);
     if (write(outcome_fd, &run.outcome, sizeof run.outcome) != sizeof run.outcome)
@@ -83,7 +84,7 @@ void job_start(struct job *job, uint64_t seed, const char *only, enum job_tells 
         close(ends[0]);
         dup2(fileno(job->told), STDOUT_FILENO);
         dup2(fileno(job->told), STDERR_FILENO);
-        run_in_child(job, only, tells == JOB_TELLS_ALL, ends[1]);
+        run_in_child(job, only, tells, ends[1]);
     }
     close(ends[1]);
     job->outcome_fd = ends[0];

@@ -14,8 +14,9 @@ struct job {
     char folder[JOB_PATH_BYTES];
 };
 
-/* What it tells, for job_read: the last lines where it ends badly, or all of them. */
-enum job_tells { JOB_TELLS_LAST, JOB_TELLS_ALL };
+/* What it tells, for job_read: the last lines where it ends badly, or all of them. Its books are
+ * told in its outcome, but not where it only counts. */
+enum job_tells { JOB_COUNTS, JOB_TELLS_LAST, JOB_TELLS_ALL };
 
 /* Begins the run of a seed; `only`: these faults alone (faults.h), NULL: all. */
 void job_start(struct job *job, uint64_t seed, const char *only, enum job_tells tells);

@@ -141,8 +141,12 @@ static int file_write(sqlite3_file *base, const void *bytes, int count, sqlite3_
 {
     struct node *node = of(base)->node;
     ASSERT(!of(base)->is_read_only);
-    if (at + count > node->length)
-        set_length(node, at + count);
+    if (at > node->length)
+        set_length(node, at);
+    if (at + count > node->length) {
+        make_room(node, at + count);
+        node->length = at + count;
+    }
     memcpy(node->bytes + at, bytes, (size_t)count);
     return SQLITE_OK;
 }
@@ -408,14 +412,13 @@ const unsigned char *memory_disk_bytes(const char *path, int64_t *length)
     return node->bytes ? node->bytes : (const unsigned char *)"";
 }
 
-void memory_disk_replace(const char *path, const void *bytes, int64_t length)
+void memory_disk_replace(const char *path, unsigned char *bytes, int64_t length, int64_t room)
 {
     unname(path);
     struct node *node = node_new(path);
-    make_room(node, length);
+    node->bytes = bytes;
     node->length = length;
-    if (length > 0)
-        memcpy(node->bytes, bytes, (size_t)length);
+    node->room = room;
 }
 
 void memory_disk_remove(const char *path)

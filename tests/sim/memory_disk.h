@@ -17,8 +17,8 @@ sqlite3_vfs *memory_disk_install(void);
 /* The bytes of a file, until it is changed; NULL where it is not here. */
 const unsigned char *memory_disk_bytes(const char *path, int64_t *length);
 
-/* A new file under that name. */
-void memory_disk_replace(const char *path, const void *bytes, int64_t length);
+/* A new file under that name, which takes the bytes over, a block of `room` from malloc. */
+void memory_disk_replace(const char *path, unsigned char *bytes, int64_t length, int64_t room);
 
 /* Takes a name away, here and on the machine. */
 void memory_disk_remove(const char *path);

@@ -95,13 +95,15 @@ static void set_settings(struct plan *plan, uint64_t *state)
 }
 
 /* In half of the runs the shop is killed; in a third its disk is not what it should be. A failed
- * sync ends the process, so that it counts among the crashes that clients must live with. */
+ * sync ends the process, so that it counts among the crashes that clients must live with. What a
+ * machine cuts short only the library sees, and it costs a machine's files: in a quarter of these.
+ */
 static void set_crashes(struct plan *plan, uint64_t *state)
 {
     plan->crashes = between(state, 1, 2) == 1 ? between(state, 1, 4) : 0;
     if (between(state, 1, 3) == 1) {
         plan->disk_breaks = between(state, 2, 20);
-        plan->cut_one_in = between(state, 2, 20);
+        plan->cut_one_in = between(state, 1, 4) == 1 ? between(state, 2, 20) : 0;
         plan->crashes += 1;
     }
 }
@@ -112,6 +114,7 @@ struct plan plan_of(uint64_t seed)
     static const int64_t thinks[] = { 0, 20 * ms, 400 * ms, 1500 * ms };
     struct plan plan = {
         .seed = seed,
+        .has_digest = true,
         .shoppers_count = between(&state, 4, PLAN_SHOPPERS_MAX),
         .asks_each = between(&state, 14, 26),
         .staff_count = between(&state, 1, 2),

@@ -33,6 +33,7 @@ struct plan {
     int crashes;           /* the shop is killed, and opened again on what is left */
     int disk_breaks;       /* reads, writes and syncs that fail */
     int cut_one_in;        /* reads and writes that the machine cuts short */
+    bool has_digest;       /* the outcome tells what is in the books */
     bool on_files;         /* the databases lie on the machine, though nothing is cut short */
     int refused_one_in;    /* events that a reaction cannot take, until the program is mended */
     int swizzles;          /* how often all links are stopped and released */

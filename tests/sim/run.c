@@ -184,10 +184,6 @@ static void recover(struct run *run, struct check *check, struct program *progra
     run->outcome.crashes++;
     world_bury(program, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-    if (run->scene && run->outcome.crashes == 1) {
-        run->scene->ios_again = -run->world->points[CRASH_AT_IO];
-        world_crash_at(run->world, CRASH_AT_IO, run->scene->again_at);
-    }
     if (!run->scene && fault_strikes(FAULT_KILL_AGAIN, 3))
         world_crash_at(run->world, CRASH_AT_IO, 1 + fault_number(0, 40));
     open_program(run, program);
@@ -318,14 +314,16 @@ static void plant(struct run *run, struct check *check, enum planted planted)
 
 static void sum_up(struct run *run)
 {
-    sqlite3 *db = books_connect(str_z(run->arena, run->folder));
-    run->outcome.books = books_digest(run->arena, db);
-    sqlite3_close(db);
+    if (run->plan.has_digest) {
+        sqlite3 *db = books_connect(str_z(run->arena, run->folder));
+        run->outcome.books = books_digest(run->arena, db);
+        sqlite3_close(db);
+    }
     run->outcome.trace_hash = baton_trace_hash();
     run->outcome.steps = baton_steps();
     run->outcome.asked = run->model->asked;
     run->outcome.orders = run->model->orders_count;
-    run->outcome.events = run->world->events_count;
+    run->outcome.events = run->world->announced.events_count;
     const struct fault *struck = faults_struck(&run->outcome.faults);
     for (int i = 0; i < run->outcome.faults; i++)
         run->outcome.struck[struck[i].kind]++;
@@ -421,19 +419,19 @@ static void play(struct run *run, struct cast *cast, struct check *check)
     char why[WHY_BYTES];
     struct actor actor = { .run = run, .cast = cast };
     int64_t before = run->world->points[CRASH_AT_IO];
-    world_crash_at(run->world, CRASH_AT_IO, run->scene->kill_at);
+    run->world->at_io = run->scene->at_io;
+    run->world->at_io_subject = run->scene->subject;
     world_fail_disk(run->world, run->scene->fault_op, run->scene->fault, run->scene->fault_at);
     struct thread *thread = thread_start("actor", act, &actor);
     do {
         watch_for(run, check, 300 * TIME_MS);
     } while (!actor.is_done || check_is_moving(check, why, sizeof why));
+    run->world->at_io = NULL;
     world_mend(run->world);
     watch_for(run, check, 0);
     thread_join(thread);
     run->scene->ios = run->world->points[CRASH_AT_IO] - before;
     run->scene->faults = run->world->faults_of_disk;
-    if (run->outcome.crashes > 0)
-        run->scene->ios_again += run->world->points[CRASH_AT_IO];
 }
 
 static void perform_scene(struct run *run)

@@ -31,16 +31,15 @@ struct outcome {
 struct scene {
     void (*before)(struct client_of_shop *shopper, struct client_of_shop *staff); /* may be NULL */
     void (*act)(struct client_of_shop *shopper, struct client_of_shop *staff);
-    int64_t kill_at;  /* the nth I/O from the beginning of the act; 0: never */
-    int64_t again_at; /* the nth after that, while it recovers or goes on; 0: never */
-    bool is_power_cut;
+    bool (*at_io)(void *subject); /* asked at each I/O of the act and of what follows: true kills
+                                     the shop there; NULL: it is never killed */
+    void *subject;
+    bool is_power_cut;     /* what a kill is */
     enum disk_op fault_op; /* the nth such operation of the act fails */
     enum disk_fault fault;
-    int64_t fault_at;       /* 0: none */
-    bool fails_allocations; /* each of the requests of the act in turn */
-    /* The outcome: I/Os of the act until it came to rest, those after the kill, faults that struck.
-     */
-    int64_t ios, ios_again, faults, allocations;
+    int64_t fault_at;                 /* 0: none */
+    bool fails_allocations;           /* each of the requests of the act in turn */
+    int64_t ios, faults, allocations; /* the outcome: I/Os of the act until it came to rest */
 };
 
 /* A run, kept for whoever looks at its books afterwards. */

@@ -7,7 +7,10 @@
  *     sim-every             some places of each, evenly spread: what make test does
  *     EVERY=1 sim-every     every place (make sim-every)
  *     PAIRS=1/2 sim-every   every pair of places of placing, or the first half of them (make
- * sim-pairs)
+ * sim-pairs); FROM=40: those whose first place is the 40th or a later one
+ *
+ * A run that may be killed at a place forks there: a copy of it is killed, and goes on with what
+ * follows, so that nothing is done twice to come to the next place.
  */
 #include "gen/orders.h"
 #include "gen/products.h"
@@ -21,11 +24,13 @@
 #include "tests/sim/story.h"
 #include <ftw.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 enum {
-    POINTS_STANDARD = 4,
-    PAIRS_STANDARD = 8,
-    PAIRS_SEED = 1,
+    POINTS_STANDARD = 6,
+    FIRSTS_STANDARD = 4,
+    SECONDS_APART = 40,
     IOS_APART = 23,
     CALLS_APART = 6, /* of calls.h */
     SEED = 11,
@@ -166,7 +171,7 @@ static struct plan plan_of_scene(void)
 
 /* What a run comes to. */
 struct told {
-    int64_t ios, ios_again, faults, crashes, allocations;
+    int64_t ios, faults, crashes, allocations;
 };
 
 static int remove_entry(const char *path, const struct stat *stat, int kind, struct FTW *walk)
@@ -175,18 +180,114 @@ static int remove_entry(const char *path, const struct stat *stat, int kind, str
     return remove(path);
 }
 
+/* ---- copies of a run that are killed ---- */
+
+enum { KILLS_MAX = 2 };
+
+/* Where the run that this process has forks, and where it was killed itself. */
+static struct {
+    struct scene *scene;
+    int kills, kills_max;
+    int64_t ios; /* since the beginning, or since it was killed */
+    int64_t killed_at[KILLS_MAX];
+    int64_t from, apart[KILLS_MAX]; /* of the first kills, those from there on; every nth */
+    int part, parts;                /* of the first kills */
+} forks;
+
+/* By all copies. */
+static struct {
+    int64_t ended, failed; /* of those that were killed as often as it is asked for */
+} * copies;
+
+static bool is_place(void)
+{
+    int64_t at = forks.ios - 1;
+    if (forks.kills == 0)
+        return forks.ios >= forks.from && at / forks.apart[0] % forks.parts == forks.part - 1 &&
+               at % forks.apart[0] == 0;
+    return at % forks.apart[forks.kills] == 0;
+}
+
+static void tell_copy(const char *what)
+{
+    printf("%s: killed at I/O", what);
+    for (int i = 0; i < forks.kills; i++)
+        printf(" %lld", (long long)forks.killed_at[i]);
+    printf(" (%s)\n", forks.scene->is_power_cut ? "power cut" : "process");
+    fflush(stdout);
+}
+
+/* True in a copy, which is killed now. */
+static bool fork_killed(bool is_power_cut)
+{
+    fflush(NULL);
+    pid_t copy = fork();
+    CHECK(copy >= 0);
+    if (copy > 0) {
+        int status = 0;
+        CHECK(waitpid(copy, &status, 0) == copy);
+        copies->failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+        return false;
+    }
+    forks.scene->is_power_cut = is_power_cut;
+    forks.killed_at[forks.kills++] = forks.ios;
+    forks.ios = 0;
+    return true;
+}
+
+/* A second kill is of the kind of the first. */
+static bool fork_at_io(void *subject)
+{
+    (void)subject;
+    forks.ios++;
+    if (forks.kills == forks.kills_max || !is_place())
+        return false;
+    if (forks.kills > 0)
+        return fork_killed(forks.scene->is_power_cut);
+    bool is_copy = fork_killed(false) || fork_killed(true);
+    if (!is_copy && forks.kills_max > 1) {
+        printf("first at %lld: %lld pairs so far\n", (long long)forks.ios,
+               (long long)copies->ended);
+        fflush(stdout);
+    }
+    return is_copy;
+}
+
+static void tell_end(void)
+{
+    if (forks.kills > 0)
+        tell_copy("broken");
+}
+
+/* The end of a copy, with its books in order. */
+static void leave_if_killed(int crashes)
+{
+    if (forks.kills == 0)
+        return;
+    if (crashes < forks.kills) {
+        tell_copy("it goes on without a kill");
+        _exit(1);
+    }
+    copies->ended += forks.kills == forks.kills_max;
+    _exit(0);
+}
+
 static void run_in_child(struct scene *scene, const char *folder, int outcome_fd)
 {
     struct arena *arena = arena_open(SIZE_MAX);
     struct run run;
-    signal(SIGALRM, SIG_DFL);
-    alarm(SECONDS_MAX);
+    /* By what it has had of the processor, which its copies have not. */
+    struct rlimit seconds = { SECONDS_MAX, SECONDS_MAX + 10 };
+    int code = setrlimit(RLIMIT_CPU, &seconds);
+    ASSERT(code == 0);
     story_open(SEED, false);
     story_on_abort();
+    story_leave_with(tell_end);
+    forks.scene = scene;
     run_scene(&run, arena, plan_of_scene(), str_of_z(folder), scene);
     check_rest(arena, run.model, run.world, run.folder);
-    struct told told = { scene->ios, scene->ios_again, scene->faults, run.outcome.crashes,
-                         scene->allocations };
+    leave_if_killed(run.outcome.crashes);
+    struct told told = { scene->ios, scene->faults, run.outcome.crashes, scene->allocations };
     if (write(outcome_fd, &told, sizeof told) != sizeof told)
         abort();
     _exit(0);
@@ -195,10 +296,8 @@ static void run_in_child(struct scene *scene, const char *folder, int outcome_fd
 static void describe(const struct scene *scene, char *out, size_t room)
 {
     static const char *const ops[DISK_OPS_COUNT] = { "read", "write", "sync" };
-    snprintf(out, room, "killed at I/O %lld and %lld (%s), %s %lld failed",
-             (long long)scene->kill_at, (long long)scene->again_at,
-             scene->is_power_cut ? "power cut" : "process",
-             scene->fault_at ? ops[scene->fault_op] : "", (long long)scene->fault_at);
+    snprintf(out, room, "%s %lld failed", scene->fault_at ? ops[scene->fault_op] : "nothing",
+             (long long)scene->fault_at);
 }
 
 /* Fails the test where a rule was broken. */
@@ -234,20 +333,30 @@ static int64_t step_of(int64_t places, int some)
     return getenv("EVERY") ? 1 : (places + some - 1) / some;
 }
 
+/* Gives how many copies there were that were killed so often. */
+static int64_t play_killed(struct test *t, struct scene scene, int kills)
+{
+    alarm(24 * 3600);
+    copies = mmap(NULL, sizeof *copies, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(copies != MAP_FAILED);
+    forks.kills_max = kills;
+    scene.at_io = fork_at_io;
+    CHECK_INT(play(t, scene).crashes, 0);
+    CHECK_INT(copies->failed, 0);
+    int64_t ended = copies->ended;
+    munmap(copies, sizeof *copies);
+    return ended;
+}
+
 static void kill_at_every_io(struct test *t, struct scene scene)
 {
-    alarm(2 * 3600);
     int64_t ios = play(t, scene).ios, step = step_of(ios, POINTS_STANDARD);
-    int killed = 0;
     CHECK(ios > 10);
-    for (int64_t at = 1; at <= ios; at += step)
-        for (int cut = 0; cut < 2; cut++) {
-            scene.kill_at = at;
-            scene.is_power_cut = cut;
-            CHECK_INT(play(t, scene).crashes, 1);
-            killed++;
-        }
-    printf("%s: %lld I/Os, killed %d times\n", t->name, (long long)ios, killed);
+    forks.from = forks.part = forks.parts = 1;
+    forks.apart[0] = step;
+    int64_t killed = play_killed(t, scene, 1);
+    CHECK_INT(killed, 2 * ((ios + step - 1) / step));
+    printf("%s: %lld I/Os, killed %lld times\n", t->name, (long long)ios, (long long)killed);
 }
 
 /* Until the nth is not reached any more. A failed sync ends the process. */
@@ -291,15 +400,6 @@ static void fail_every_allocation(struct test *t, struct scene scene)
     printf("%s: %lld allocations failed\n", t->name, (long long)told.allocations);
 }
 
-/* splitmix64: which pairs, is the same each time. */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 /* ---- the scenes ---- */
 
 static const struct scene an_order_is_placed = { .act = place_approved };
@@ -326,59 +426,22 @@ TEST(killed_while_stock_is_adjusted) { kill_at_every_io(t, stock_is_adjusted); }
 TEST(killed_while_a_file_is_imported) { kill_at_every_io(t, a_file_is_imported); }
 
 /* Killed at an I/O, and then at one of what the shop does next. */
-static bool kill_at_pair(struct test *t, struct scene scene, int64_t at, int64_t again_at,
-                         int which)
-{
-    scene.kill_at = at;
-    scene.again_at = again_at;
-    scene.is_power_cut = which % 2;
-    return play(t, scene).crashes == 2;
-}
-
-/* How many I/Os follow a kill there; none where all was on disk. */
-static int64_t ios_behind(struct test *t, struct scene scene, int64_t at)
-{
-    scene.kill_at = at;
-    return play(t, scene).ios_again;
-}
-
-/* Of `parts` parts the given one, from 1 on. */
-static void kill_at_all_pairs(struct test *t, int part, int parts)
-{
-    struct scene scene = an_order_is_placed;
-    int64_t ios = play(t, scene).ios;
-    int killed = 0, tried = 0;
-    for (int64_t at = part; at <= ios; at += parts) {
-        int64_t again = ios_behind(t, scene, at);
-        for (int64_t again_at = 1; again_at <= again; again_at++, tried++)
-            killed += kill_at_pair(t, scene, at, again_at, tried);
-        printf("first at %lld of %lld: %d pairs so far\n", (long long)at, (long long)ios, killed);
-        fflush(stdout);
-    }
-    printf("%s: %d pairs tried, killed twice at %d\n", t->name, tried, killed);
-}
-
 TEST(killed_twice_while_an_order_is_placed)
 {
-    const char *pairs = getenv("PAIRS");
-    int part = 1, parts = 1, killed = 0;
-    alarm(24 * 3600);
-    if (pairs && sscanf(pairs, "%d/%d", &part, &parts) >= 1 && part >= 1 && part <= parts) {
-        kill_at_all_pairs(t, part, parts);
-        return;
-    }
+    const char *pairs = getenv("PAIRS"), *from = getenv("FROM");
     struct scene scene = an_order_is_placed;
     int64_t ios = play(t, scene).ios;
-    uint64_t state = PAIRS_SEED;
-    for (int i = 0; i < PAIRS_STANDARD; i++) {
-        int64_t at = 1 + (int64_t)(next_random(&state) % (uint64_t)ios);
-        uint64_t again = (uint64_t)ios_behind(t, scene, at);
-        uint64_t chance = next_random(&state);
-        if (again > 0)
-            killed += kill_at_pair(t, scene, at, 1 + (int64_t)(chance % again), i);
-    }
-    CHECK(killed > PAIRS_STANDARD / 2);
-    printf("%s: killed twice at %d pairs of places\n", t->name, killed);
+    bool is_whole = pairs && sscanf(pairs, "%d/%d", &forks.part, &forks.parts) == 2;
+    CHECK(!is_whole || (forks.part >= 1 && forks.part <= forks.parts));
+    if (!is_whole)
+        forks.part = forks.parts = 1;
+    forks.from = from && *from ? strtol(from, NULL, 10) : 1;
+    forks.apart[0] = is_whole ? 1 : step_of(ios, FIRSTS_STANDARD);
+    forks.apart[1] = is_whole ? 1 : SECONDS_APART;
+    int64_t killed = play_killed(t, scene, 2);
+    CHECK(killed >= 2 * FIRSTS_STANDARD);
+    printf("%s: %lld I/Os, killed at %lld pairs of places\n", t->name, (long long)ios,
+           (long long)killed);
 }
 
 TEST(each_io_fails_while_an_order_is_placed) { fail_every_io(t, an_order_is_placed); }

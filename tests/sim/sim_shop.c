@@ -88,7 +88,7 @@ static void keeps_its_books(struct test *t)
     if (seed_next < seed)
         seed_next = seed;
     while (seed_next <= seed_last && seed_next < seed + (uint64_t)jobs_at_once()) {
-        job_start(&jobs[seed_next % JOBS_MAX], seed_next, only_faults, JOB_TELLS_LAST);
+        job_start(&jobs[seed_next % JOBS_MAX], seed_next, only_faults, JOB_COUNTS);
         seed_next++;
     }
     struct job *job = &jobs[seed % JOBS_MAX];
@@ -231,7 +231,7 @@ TEST(everything_else_happened_in_the_seeds)
     CHECK_INT(silent, 0);
 }
 
-TEST(the_same_seed_gives_the_same_run_and_the_same_books)
+TEST(the_same_number_gives_the_same_run_and_the_same_books)
 {
     if (is_loud)
         SKIP("one seed is told");

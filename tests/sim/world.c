@@ -86,13 +86,20 @@ static struct program *program_here(struct world *world)
     return process == BATON_OUTSIDE ? NULL : &world->programs[process - 1];
 }
 
+static bool strikes(struct world *world, enum crash_point point)
+{
+    if (point == CRASH_AT_IO && world->at_io)
+        return world->at_io(world->at_io_subject);
+    return world->crash_in[point] > 0 && --world->crash_in[point] == 0;
+}
+
 static void pass_point(struct world *world, enum crash_point point)
 {
     struct program *program = program_here(world);
     if (!program || (world->victim && world->victim != program))
         return;
     world->points[point]++;
-    if (program->is_crashed || world->crash_in[point] == 0 || --world->crash_in[point] > 0)
+    if (program->is_crashed || !strikes(world, point))
         return;
     deed((enum deed)(DEED_KILLED_AT_IO + (int)point));
     if (program->only)
@@ -235,42 +242,6 @@ void world_bury(struct program *program, bool is_power_cut)
 
 /* ---- the bus ---- */
 
-static uint64_t key_hash(str topic, str key) { return str_hash(topic) * 31 + str_hash(key); }
-
-/* An event has one id for ever, however often it is published. */
-static void note_event(struct world *world, const struct bus_event *event)
-{
-    uint64_t hash = key_hash(event->topic, event->key);
-    size_t i = (hash + (uint64_t)event->number) % EVENTS_MAX;
-    for (; world->events[i].number; i = (i + 1) % EVENTS_MAX) {
-        struct announced *known = &world->events[i];
-        if (known->key_hash != hash || known->number != event->number)
-            continue;
-        RULE(uuid_equal(known->id, event->id), "events",
-             "two events are number %lld of %" STR_F " %" STR_F, (long long)event->number,
-             STR_A(event->topic), STR_A(event->key));
-        return;
-    }
-    ASSERT(world->events_count++ < EVENTS_MAX / 2);
-    world->events[i] =
-        (struct announced){ .key_hash = hash, .number = event->number, .id = event->id };
-}
-
-void world_announced(const struct world *world, str topic, str key, int *count, int64_t *greatest)
-{
-    uint64_t hash = key_hash(topic, key);
-    *count = 0;
-    *greatest = 0;
-    for (int i = 0; i < EVENTS_MAX; i++) {
-        const struct announced *event = &world->events[i];
-        if (!event->number || event->key_hash != hash)
-            continue;
-        ++*count;
-        if (event->number > *greatest)
-            *greatest = event->number;
-    }
-}
-
 static int64_t decide(struct world *world, const struct bus_event *event, bool *repeat)
 {
     const struct plan_bus *bus = &world->plan->bus;
@@ -323,7 +294,7 @@ static int64_t fate(void *self, const char *consumer, const struct bus_event *ev
     struct world *world = self;
     if (!world->broker)
         pass_point(world, CRASH_AT_MESSAGE);
-    note_event(world, event);
+    announced_note(&world->announced, event);
     int64_t late_us = decide(world, event, repeat), cut = cut_us(world, consumer);
     late_us = late_us > cut ? late_us : cut;
     story_tell("  bus to %-8s %" STR_F " #%lld of %" STR_F "%s, %lld ms late", consumer,
@@ -358,7 +329,7 @@ static bool refuses(void *self, const char *consumer, const struct bus_event *ev
         return false;
     str id = str_of(event->id.bytes, sizeof event->id.bytes);
     uint64_t hash = str_hash(id) * 31 + str_hash(str_of_z(consumer));
-    uint8_t *decided = &world->refusals[hash % EVENTS_MAX];
+    uint8_t *decided = &world->refusals[hash % REFUSALS_MAX];
     if (*decided == 0)
         *decided = 1 + fault_strikes(FAULT_REFUSED, world->plan->refused_one_in);
     if (*decided == 1)
@@ -479,8 +450,8 @@ static void make_programs(struct world *world)
 void world_init(struct world *world, struct arena *arena, const struct plan *plan, str folder)
 {
     *world = (struct world){ .plan = plan, .arena = arena, .folder = folder, .faults_on = true };
-    world->events = arena_array(arena, struct announced, EVENTS_MAX);
-    world->refusals = arena_array(arena, uint8_t, EVENTS_MAX);
+    announced_init(&world->announced, arena);
+    world->refusals = arena_array(arena, uint8_t, REFUSALS_MAX);
     lock_init(&world->lock);
     cond_init(&world->changed);
     watch(world);

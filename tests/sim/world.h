@@ -4,21 +4,15 @@
 #pragma once
 #include "apps/shop.h"
 #include "base/crypto.h"
+#include "tests/sim/announced.h"
 #include "tests/sim/crash_disk.h"
 #include "tests/sim/plan.h"
 
 enum {
-    EVENTS_MAX = 16384,
+    REFUSALS_MAX = 16384,
     BANK_SECRET_BYTES = 20,
     WORLD_CONSUMERS_MAX = 8,
     WORLD_PROGRAMS_MAX = SHOP_MEMBERS_MAX
-};
-
-/* An event as it was announced. */
-struct announced {
-    uint64_t key_hash; /* of topic and key */
-    int64_t number;
-    struct uuid id;
 };
 
 /* What a swizzle stops: what the bus brings to each service, and the calls between them. */
@@ -65,7 +59,9 @@ struct world {
     const struct program *victim; /* who is to be killed at a point; NULL: whoever comes to it */
     int64_t points[CRASH_POINTS_COUNT];   /* that were passed */
     int64_t crash_in[CRASH_POINTS_COUNT]; /* 1: at the next; 0: not */
-    int64_t fault_in[DISK_OPS_COUNT];     /* the same for faults of the disk */
+    bool (*at_io)(void *subject);         /* instead, at each I/O: true kills there; may be NULL */
+    void *at_io_subject;
+    int64_t fault_in[DISK_OPS_COUNT]; /* the same for faults of the disk */
     enum disk_fault fault;
     int faults_of_disk; /* that struck */
     int64_t bus_cut_until_us[WORLD_CONSUMERS_MAX], peer_cut_until_us;
@@ -74,12 +70,11 @@ struct world {
     bool faults_on;
     bool is_mended;     /* no event is refused any more */
     int events_refused; /* how often one was */
-    uint8_t *refusals;  /* of EVENTS_MAX: by consumer and event, 1: it takes it; 2: it does not */
+    uint8_t *refusals;  /* of REFUSALS_MAX: by consumer and event, 1: it takes it; 2: it does not */
     bool stopped[WORLD_LINKS_COUNT];
     bool loses_for_ever; /* a planted fault */
     int lost_for_ever;
-    struct announced *events; /* open addressing by key and number */
-    int events_count;
+    struct announced announced;
 
     struct ed25519_key key; /* signs the tokens of clients */
 };
@@ -151,6 +146,3 @@ void world_answered(struct program *program, int crashes_before);
 
 /* Events that are on their way between programs. */
 int world_backlog(const struct world *world);
-
-/* The numbers that were announced under a topic and key: how many, and the greatest. */
-void world_announced(const struct world *world, str topic, str key, int *count, int64_t *greatest);

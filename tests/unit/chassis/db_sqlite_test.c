@@ -1,4 +1,5 @@
 #include "chassis/db_sqlite.h"
+#include "gen/chassis.sql.h"
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/sync.h"
@@ -64,6 +65,29 @@ TEST(a_search_index_closes_with_its_database)
     CHECK_INT(count, 1);
     CHECK_STR(rows[0].title, "a red cup");
     shelf_reopen(shelf, false);
+}
+
+/* The planner would look at the value of a bound limit, each time anew. */
+TEST(a_statement_with_a_bound_limit_is_compiled_once)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct db_reader *reader;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    for (int i = 1; i <= 3; i++) {
+        struct sql_outbox_after after = { .position = i, .rows_max = 10 * i };
+        struct sql_outbox_after_row *rows;
+        size_t count;
+        CHECK_OK(sql_outbox_after(reader, t->arena, &after, &rows, &count));
+    }
+    sqlite3 *handle = reader->connection->handle;
+    int statements = 0;
+    for (sqlite3_stmt *at = sqlite3_next_stmt(handle, NULL); at;
+         at = sqlite3_next_stmt(handle, at)) {
+        CHECK_INT(sqlite3_stmt_status(at, SQLITE_STMTSTATUS_REPREPARE, 0), 0);
+        statements++;
+    }
+    db_read_end(reader);
+    CHECK(statements >= 4); /* begin, commit, rollback, and ours */
 }
 
 TEST(the_files_are_their_owners_only)
