@@ -25,17 +25,20 @@ struct moment {
 static const struct moment moments[] = {
     { AT_REST, never_negative,
       "select sku || ': on hand ' || on_hand || ', reserved ' || reserved from products.stock"
-      " where reserved < 0 or on_hand < reserved" },
+      " where reserved < 0 or on_hand < reserved",
+      NULL },
     { AT_REST, reserved_is_held,
       "select k.sku || ': reserved ' || k.reserved || ', held '"
       " || coalesce(sum(h.quantity - h.shipped - h.released), 0)"
       " from products.stock k left join products.holds h on h.sku = k.sku"
       " and h.quantity <> h.shipped + h.released group by k.sku"
-      " having k.reserved <> coalesce(sum(h.quantity - h.shipped - h.released), 0)" },
+      " having k.reserved <> coalesce(sum(h.quantity - h.shipped - h.released), 0)",
+      NULL },
     { AT_REST, on_hand_is_ledger,
       "select k.sku || ': on hand ' || k.on_hand || ', ledger ' || coalesce(sum(l.delta), 0)"
       " from products.stock k left join products.ledger l on l.sku = k.sku group by k.sku"
-      " having k.on_hand <> coalesce(sum(l.delta), 0)" },
+      " having k.on_hand <> coalesce(sum(l.delta), 0)",
+      NULL },
     { PRODUCTS, "only open reservations hold units",
       "select lower(hex(h.order_id)) || ' ' || coalesce(r.state, 'none') || ' ' || h.sku"
       " from products.holds h left join products.reservations r on r.order_id = h.order_id"
@@ -78,7 +81,8 @@ static const struct moment moments[] = {
     { ORDERS | PRODUCTS | USERS, "no event is a dead letter but one that was refused",
       "select type || ' ' || key || ' ' || error from (select * from main.dead_letters union all"
       " select * from products.dead_letters union all select * from users.dead_letters)"
-      " where instr(error, 'a test refuses it') = 0" },
+      " where instr(error, 'a test refuses it') = 0",
+      NULL },
 };
 enum { MOMENTS_COUNT = sizeof moments / sizeof moments[0] };
 

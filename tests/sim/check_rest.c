@@ -1,6 +1,7 @@
 /* The books of a shop that has come to rest, held against what its clients know: per order, per
  * SKU, per key. */
 #include "tests/sim/check.h"
+#include "tests/sim/deeds.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
 
@@ -130,6 +131,8 @@ static void check_timeline(const struct book_order *order, const struct plan *pl
         RULE(may_step(&told, step->what), rule, "order %s is %s/%s and cannot be \"%s\" next",
              order->id, told.status, told.payment, step->what);
         check_expiry(order, step, &told, 2 * plan->drift_us);
+        if (is(told.status, "cancelling") && is(step->what, "payment.authorized"))
+            deed(DEED_BANK_YES_AFTER_CANCEL);
         take_step(&told, step->what);
     }
     RULE(is(told.status, order->status) && is(told.payment, order->payment), rule,

@@ -22,6 +22,7 @@ const char *const deed_names[DEEDS_COUNT] = {
     [DEED_BANK_WEBHOOK_LATE] = "webhook-late",
     [DEED_BANK_EARLY] = "early",
     [DEED_BANK_MANUAL] = "manual",
+    [DEED_BANK_YES_AFTER_CANCEL] = "yes-after-cancel",
     [DEED_READ_FAILED] = "read-failed",
     [DEED_WRITE_FAILED] = "write-failed",
     [DEED_NO_ROOM] = "no-room",

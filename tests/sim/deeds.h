@@ -10,7 +10,7 @@ enum deed {
     DEED_SUSPENSION,
     DEED_ERASURE,
     DEED_REQUEUED, /* a dead letter */
-    /* How the bank behaves to an order: as its token says. */
+    /* How the bank behaves to an order: as its token says, but the last. */
     DEED_BANK_APPROVE,
     DEED_BANK_DECLINE,
     DEED_BANK_TIMEOUT,
@@ -22,6 +22,7 @@ enum deed {
     DEED_BANK_WEBHOOK_LATE,
     DEED_BANK_EARLY,
     DEED_BANK_MANUAL,
+    DEED_BANK_YES_AFTER_CANCEL,
     DEED_READ_FAILED,
     DEED_WRITE_FAILED,
     DEED_NO_ROOM,

@@ -61,6 +61,7 @@ static void run_in_child(struct job *job, const char *only, enum job_tells tells
     plan.has_digest = tells != JOB_COUNTS;
     run_seed(&run, arena, plan, str_of_z(job->folder), PLANTED_NOTHING);
     check_rest(arena, run.model, run.world, run.folder);
+    memcpy(run.outcome.deeds, deeds, sizeof deeds);
     if (write(outcome_fd, &run.outcome, sizeof run.outcome) != sizeof run.outcome)
         abort();
     arena_close(arena);

@@ -327,7 +327,6 @@ static void sum_up(struct run *run)
     const struct fault *struck = faults_struck(&run->outcome.faults);
     for (int i = 0; i < run->outcome.faults; i++)
         run->outcome.struck[struck[i].kind]++;
-    memcpy(run->outcome.deeds, deeds, sizeof deeds);
 }
 
 /* Each refused event was counted where operators look, but for one a consumer and kill. */
