@@ -184,7 +184,7 @@ static void recover(struct run *run, struct check *check, struct program *progra
     run->outcome.crashes++;
     world_bury(program, run->scene ? run->scene->is_power_cut : !dice_one_in(3));
     sleep_until(clock_mono_us() + dice_us(2 * TIME_SECOND));
-    if (!run->scene && fault_strikes(FAULT_KILL_AGAIN, 3))
+    if (!run->scene && !run->is_calm && fault_strikes(FAULT_KILL_AGAIN, 3))
         world_crash_at(run->world, CRASH_AT_IO, 1 + fault_number(0, 40));
     open_program(run, program);
     open_books(run, check);
@@ -273,6 +273,7 @@ static void see_all_off(struct run *run, struct cast *cast, struct check *check)
 {
     while (!have_all_gone(&run->plan, cast))
         watch_for(run, check, 200 * TIME_MS);
+    run->is_calm = true;
     world_mend(run->world);
     watch_for(run, check, 0);
     join_all(&run->plan, cast);

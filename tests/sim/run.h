@@ -51,6 +51,7 @@ struct run {
     struct model *model;
     struct scene *scene; /* NULL: people do as they like */
     struct check *check;
+    bool is_calm; /* all have gone home: what is opened now is not killed again */
     struct outcome outcome;
 };
 
