@@ -15,6 +15,7 @@ from shop import Shop, accepted, new_key, pages, until
 
 CLIENTS = 14
 SECONDS_MAX = 170
+SETTLE_S = 180  # at most, on a machine that has little time for it
 PRICES = {"plenty": 1000, "some": 250, "scarce": 4999, "pair": 333}
 STOCK = {"plenty": 100000, "some": 2000, "scarce": 40, "pair": 500}
 TOKENS = (
@@ -259,7 +260,7 @@ class Run:
         self.up.clear()
         self.shop.kill()
         started = time.monotonic()
-        self.shop.start()
+        self.shop.start(seconds=SETTLE_S)
         self.restarts.append(time.monotonic() - started)
         self.up.set()
 
@@ -288,7 +289,7 @@ class Run:
                 assert one.failure is None, repr(one.failure)
         self.stopping.set()
         for one in everyone:
-            one.join(60)
+            one.join(SETTLE_S)
             assert one.failure is None, repr(one.failure)
             assert not one.is_alive(), "a client hears nothing any more"
 
@@ -326,8 +327,8 @@ class Run:
                 return None
             return orders
 
-        self.listed = until(is_quiet, 60, "every order to settle")
-        until(lambda: self.backlog() == 0, 30, "all events to be delivered")
+        self.listed = until(is_quiet, SETTLE_S, "every order to settle")
+        until(lambda: self.backlog() == 0, SETTLE_S, "all events to be delivered")
         self.wait_for_consumers()
         self.levels = {sku: self.shop.staff.stock(sku) for sku in STOCK}
 
@@ -340,7 +341,7 @@ class Run:
         """A broker has what the outboxes have not: waits until nobody takes anything any more."""
         if "BUS_URL" not in self.shop.settings and not self.shop.apart:
             return
-        deadline, quiet, seen = time.monotonic() + 60, time.monotonic(), self.reactions()
+        deadline, quiet, seen = time.monotonic() + SETTLE_S, time.monotonic(), self.reactions()
         while time.monotonic() - quiet < 1.5:
             assert time.monotonic() < deadline, "events still come"
             time.sleep(0.1)
