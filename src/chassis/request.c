@@ -71,7 +71,7 @@ void request_identify(struct request *request)
 {
     ASSERT(request);
 
-    struct trace_context context;
+    struct trace_context context = { 0 };
     bool is_continued = request_header_count(request, STR("traceparent")) == 1 &&
                         trace_context_read(request_header(request, STR("traceparent")), &context);
     uint8_t random[SPAN_ID_BYTES + TRACE_ID_BYTES];
