@@ -31,29 +31,10 @@ from pathlib import Path
 from apart import DukaApart, DukaApartOnPostgresql
 from events import bench_events
 from gateways import DukaGateway, Envoy, NginxProxy, Service, status_of
+from grown import grown
+from load import HERE, LOAD_CORE, SERVER_CORE, all_good, lua_file, wrk
 from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
-
-HERE = Path(__file__).resolve().parent
-
-SERVER_CORE, LOAD_CORE = 0, 1
-
-
-def wrk(port, path, seconds, connections, script=None, args=(), token=None):
-    """Runs wrk; gives its requests and how many of them were not 2xx."""
-    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
-    if token:
-        command += ["-H", f"Authorization: Bearer {token}"]
-    if script:
-        command += ["-s", str(HERE / script)]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}", "--", *map(str, args)], text=True,
-                          capture_output=True, check=True)
-    requests = int(re.search(r"(\d+) requests in", done.stdout).group(1))
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    errors = re.search(r"Socket errors: (.*)", done.stdout)
-    if errors:
-        raise RuntimeError(f"wrk: {errors.group(1)}")
-    return requests, int(bad.group(1)) if bad else 0
-
+from restart import bench_restart
 
 def measured(peer, load, settle=lambda: None):
     """CPU microseconds of a peer per operation that `load` counts."""
@@ -71,12 +52,6 @@ def report(name, ours, theirs, at_most):
     print(f"{name}: {statistics.median(ours):.1f} us against {statistics.median(theirs):.1f} us; ratio "
           f"{middle:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}), at most {at_most:.2f}: {verdict}", flush=True)
     return middle <= at_most
-
-
-def lua_file(folder, name, values):
-    path = Path(folder) / name
-    path.write_text("\n".join(values) + "\n")
-    return path
 
 
 def bench_product(folder, options):
@@ -100,13 +75,6 @@ def bench_product(folder, options):
         return report("product read / nginx", ours, theirs, 2)
     finally:
         duka.stop()
-
-
-def all_good(result):
-    requests, bad = result
-    if bad:
-        raise RuntimeError(f"{bad} of {requests} answers were not 2xx")
-    return requests
 
 
 def order_load(duka, tokens, options, connections, products=1000):
@@ -664,47 +632,12 @@ def far_in(port):
     return after
 
 
-def make_orders(duka, tokens, wanted, products):
-    """Through the shop's own door, until there are so many."""
-    while (have := sum(duka.orders().values())) < wanted:
-        seconds = 2 if wanted - have < 20_000 else 20
-        wrk(duka.port, "/orders", seconds, 256, "orders.lua", ["duka", tokens, products])
-        duka.settle(300)
-        print(f"  {sum(duka.orders().values())} of {wanted} orders", file=sys.stderr, flush=True)
-
-
-def grown(options, size, port):
-    """A shop with so many products and so many orders, made once by its own import and its own checkout, and kept under
-    build/bench for the tables as they are now."""
-    schema = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.parent.glob("src/**/migrations/**/*.sql"))))
-    kept = HERE.parent / "build" / "bench" / f"grown-{size}-{schema.hexdigest()[:12]}"
-    settings = {"CATALOG_CACHE": "0", "CONNECTIONS_MAX": "2048"}
-    tokens = kept / "tokens"
-    if not (kept / "made").exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        maker = Duka(kept, SERVER_CORE, port=port, DATABASE_DURABLE="false", ACCESS_TOKEN_TTL="1h", **settings)
-        maker.start()
-        try:
-            lua_file(kept, "tokens", maker.seed(size, 50))
-            make_orders(maker, tokens, size, size)
-        finally:
-            maker.stop()
-        (kept / "made").touch()
-    for file in (kept / "data").glob("*.db"):  # what is measured is processor time, not a disk that reads it for the first time
-        subprocess.run(["dd", f"if={file}", "of=/dev/null", "bs=1M"], check=True, capture_output=True)
-    shop = Duka(kept, SERVER_CORE, port=port, **settings)
-    shop.start()
-    api = Api(port)
-    lua_file(kept, "tokens", [shop.login(api, f"bench-{i}@example.com") for i in range(50)])
-    return shop, tokens
-
-
 def bench_million(_, options):
     """Each read and an order where there are 10^6 products and 10^6 orders, against 10^3 of each. The cache of ready answers
     is off on both sides, for it would hide the tables; what it does is measured by `product`."""
     large = options.million
-    small_shop, small_tokens = grown(options, 1000, PORT + 60)
-    large_shop, large_tokens = grown(options, large, PORT + 70)
+    small_shop, small_tokens = grown(1000, 1000, PORT + 60)
+    large_shop, large_tokens = grown(large, large, PORT + 70)
     sizes = ((small_shop, 1000, small_tokens), (large_shop, large, large_tokens))
     try:
         good = []
@@ -780,7 +713,7 @@ BENCHES = {"product": bench_product, "order": bench_order, "order64": bench_orde
            "apart-postgresql": bench_apart_postgresql, "statements": bench_statements,
            "signin": bench_signin, "idle": bench_idle, "inner": bench_inner, "tracing": bench_tracing,
            "proxy": bench_proxy, "apart": bench_apart, "idle-apart": bench_idle_apart, "sweep": bench_sweep,
-           "flood": bench_flood, "million": bench_million, "events": bench_events}
+           "flood": bench_flood, "million": bench_million, "restart": bench_restart, "events": bench_events}
 
 
 def main():
@@ -788,7 +721,7 @@ def main():
     parser.add_argument("which", nargs="*", choices=[*BENCHES, []], help="all where none is named")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--million", type=int, default=1_000_000, help="how many products and orders `million` has")
+    parser.add_argument("--million", type=int, default=1_000_000, help="how many products and orders `million` has, and orders `restart`")
     options = parser.parse_args()
     missed = 0
     for name in options.which or BENCHES:
