@@ -224,6 +224,20 @@ err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out)
     return db->driver->read_begin(db, arena, out);
 }
 
+err db_read_aside(struct db *db, struct arena *arena, struct db_reader **out)
+{
+    ASSERT(db && arena && out);
+    return db->driver->read_aside ? db->driver->read_aside(db, arena, out)
+                                  : db->driver->read_begin(db, arena, out);
+}
+
+void db_end_aside(struct db *db)
+{
+    ASSERT(db);
+    if (db->driver->end_aside)
+        db->driver->end_aside(db);
+}
+
 void db_read_end(struct db_reader *reader)
 {
     if (reader)

@@ -124,6 +124,14 @@ struct db_reader;
 err db_read_begin(struct db *db, struct arena *arena, struct db_reader **out);
 void db_read_end(struct db_reader *reader); /* accepts NULL */
 
+/* The same for what reads long: on a connection of its own, made for it, so that nobody waits for
+ * it; on SQLite the log does not begin anew while it lasts. One at a time. */
+err db_read_aside(struct db *db, struct arena *arena, struct db_reader **out);
+
+/* What is read aside now fails, and nothing is any more; for a stop, from any thread. PostgreSQL's
+ * statements have a time-out of their own. */
+void db_end_aside(struct db *db);
+
 /* Runs a query on the snapshot. `params` points to the query's params struct. Rows are copied into
  * the arena. "one" fails with NOT_FOUND where there is none; "maybe" sets *found; "many" fills an
  * array. */

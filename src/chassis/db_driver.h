@@ -66,6 +66,9 @@ struct db_driver {
 
     err (*read_begin)(struct db *db, struct arena *arena, struct db_reader **out);
     void (*read_end)(struct db_reader *reader);
+    /* See db_read_aside; both NULL: its readers are not waited for, and end by themselves. */
+    err (*read_aside)(struct db *db, struct arena *arena, struct db_reader **out);
+    void (*end_aside)(struct db *db);
     /* Readies the connection for a read; `alone` needs no snapshot, the others begin one. */
     err (*snapshot)(struct db_reader *reader, struct arena *arena, bool alone);
 

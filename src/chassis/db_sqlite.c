@@ -155,7 +155,7 @@ static err reader_connect(struct db_connection *reader, struct arena *arena)
 static void sqlite_close(struct db *db)
 {
     struct db_sqlite *self = of(db);
-    ASSERT(self->readers_busy == 0);
+    ASSERT(self->readers_busy == 0 && !self->aside_busy);
 
     while (self->readers_free) {
         struct db_connection *reader = self->readers_free;
@@ -336,6 +336,53 @@ static err sqlite_snapshot(struct db_reader *reader, struct arena *arena, bool a
     return OK;
 }
 
+/* Kept out of the pool: a restart of the log waits for those in it, and keeps new ones out. */
+static err sqlite_read_aside(struct db *db, struct arena *arena, struct db_reader **out)
+{
+    struct db_sqlite *self = of(db);
+    lock_take(&self->pool_lock);
+    ASSERT(!self->aside_busy);
+    bool is_ended = self->aside_ended;
+    if (!self->aside) {
+        self->aside = connection_new(self);
+        self->aside->is_aside = true;
+    }
+    lock_drop(&self->pool_lock);
+    if (is_ended)
+        return fail(arena, DB_UNAVAILABLE, "%s is about to be closed", self->path);
+
+    err error = reader_connect(self->aside, arena);
+    if (error != OK) {
+        connection_close(self->aside);
+        return error;
+    }
+    lock_take(&self->pool_lock);
+    self->aside_busy = true;
+    lock_drop(&self->pool_lock);
+    self->aside->reader.begun = self->aside->reader.alone = false;
+    *out = &self->aside->reader;
+    return OK;
+}
+
+static void sqlite_end_aside(struct db *db)
+{
+    struct db_sqlite *self = of(db);
+    lock_take(&self->pool_lock);
+    self->aside_ended = true;
+    if (self->aside_busy)
+        sqlite3_interrupt(self->aside->handle);
+    lock_drop(&self->pool_lock);
+}
+
+/* Before its handle goes nobody may interrupt it any more. */
+static void aside_close(struct db_sqlite *self)
+{
+    lock_take(&self->pool_lock);
+    self->aside_busy = false;
+    lock_drop(&self->pool_lock);
+    connection_close(self->aside);
+}
+
 static void sqlite_read_end(struct db_reader *reader)
 {
     struct db_connection *connection = reader->connection;
@@ -346,7 +393,10 @@ static void sqlite_read_end(struct db_reader *reader)
         ASSERT(sqlite3_get_autocommit(connection->handle));
     }
     reader->begun = false;
-    reader_give_back(connection->owner, connection);
+    if (connection->is_aside)
+        aside_close(connection->owner);
+    else
+        reader_give_back(connection->owner, connection);
 }
 
 /* ---- the writer's transaction ---- */
@@ -557,6 +607,8 @@ const struct db_driver db_sqlite_driver = {
     .close = &sqlite_close,
     .read_begin = &sqlite_read_begin,
     .read_end = &sqlite_read_end,
+    .read_aside = &sqlite_read_aside,
+    .end_aside = &sqlite_end_aside,
     .snapshot = &sqlite_snapshot,
     .read = &sqlite_read,
     .run = &sqlite_run,

@@ -28,6 +28,7 @@ struct db_connection {
     sqlite3_stmt *begin, *commit, *rollback;
     sqlite3_stmt *running;   /* has not been reset: an arena may have jumped out of it */
     struct db_reader reader; /* of a reading connection */
+    bool is_aside;           /* out of the pool: see db_read_aside */
     struct db_connection *next;
 };
 
@@ -50,6 +51,9 @@ struct db_sqlite {
     struct db_connection *readers_free; /* last used first: few stay warm */
     int readers_open, readers_busy, readers_max;
     bool readers_paused; /* the log is being restarted */
+    struct db_connection
+        *aside; /* of the reads that nobody waits for; without a handle between two */
+    bool aside_busy, aside_ended; /* with the lock held */
 };
 
 /* ---- db_sqlite_rows.c: statements and their rows ---- */

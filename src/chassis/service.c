@@ -222,6 +222,7 @@ void service_start(struct service *service)
     if (service->config.house->bus)
         relay_start(service->relay);
     timers_start(service->timers);
+    sweeper_start(service->sweeper);
     hints_start(service);
 }
 
@@ -232,6 +233,7 @@ void service_stop(struct service *service)
     service->started = false;
     hints_stop(service);
     timers_stop(service->timers);
+    sweeper_stop(service->sweeper);
     dispatch_stop(service);
     relay_stop(service->relay);
 }

@@ -9,7 +9,13 @@
 #include "os/clock.h"
 #include "os/sync.h"
 
-enum { ROOMS_MAX = 2, ROUNDS_MAX = 20, SPOOL_CHUNKS = 4 /* a mebibyte */, ROWS_FIRST = 64 };
+enum {
+    ROOMS_MAX = 2,
+    ROUNDS_MAX = 20,
+    SPOOL_CHUNKS = 4 /* a mebibyte */,
+    ROWS_FIRST = 64,
+    COUNT_SHARE = 100 /* it counts for a hundredth of its time */
+};
 
 /* Clocks of two machines may differ: rows are kept a little longer than what asks for them may be
  * old. */
@@ -26,13 +32,16 @@ struct sweeping {
 
 struct sweeper {
     struct service *service;
+    struct timers *timers; /* its own: see the header */
     struct timer *timer;
+    bool stopping;    /* atomic */
     struct lock turn; /* one sweep at a time */
     struct swept_room rooms[ROOMS_MAX];
     struct sweeping *sweepings[ROOMS_MAX];
     int rooms_count;
     struct swept own[SWEEP_TABLES_MAX]; /* the chassis's */
     int64_t counted_at; /* how many commits there were when rows were counted last; -1: never */
+    int64_t count_due_us;
 };
 
 int32_t sweep_next_rows(int32_t rows, int32_t rows_max, int64_t took_us)
@@ -94,13 +103,12 @@ static err sweep_room(struct sweeper *sweeper, struct call *call, int at, bool *
     return OK;
 }
 
-static err count_room(struct sweeper *sweeper, struct call *call, int at)
+static err count_room(struct sweeper *sweeper, struct db_reader *reader, struct arena *arena,
+                      int at)
 {
     const struct swept_room *room = &sweeper->rooms[at];
     int64_t rows[SWEEP_TABLES_MAX];
-    struct db_reader *reader;
-    TRY(call_reader(call, &reader));
-    TRY(room->count_rows(reader, call->arena, rows));
+    TRY(room->count_rows(reader, arena, rows));
     for (int i = 0; i < room->count; i++)
         series_set(sweeper->sweepings[at][i].rows_gauge, rows[i]);
     return OK;
@@ -113,31 +121,52 @@ static err count_all(struct sweeper *sweeper, struct call *call)
     int64_t commits = writer_stats_of(sweeper->service->writer).batches;
     if (commits == sweeper->counted_at)
         return OK;
-    for (int i = 0; i < sweeper->rooms_count; i++)
-        TRY(count_room(sweeper, call, i));
-    call_read_end(call);
-    sweeper->counted_at = commits;
-    return OK;
+    struct db_reader *reader;
+    int64_t began_us = clock_mono_us();
+    TRY(db_read_aside(sweeper->service->db, call->arena, &reader));
+    err error = OK;
+    for (int i = 0; i < sweeper->rooms_count && error == OK; i++)
+        error = count_room(sweeper, reader, call->arena, i);
+    db_read_end(reader);
+    int64_t ended_us = clock_mono_us();
+    sweeper->count_due_us = ended_us + COUNT_SHARE * (ended_us - began_us);
+    if (error == OK)
+        sweeper->counted_at = commits;
+    return error;
 }
 
-static err run_turn(struct sweeper *sweeper, struct call *call, bool *more)
+static err run_turn(struct sweeper *sweeper, struct call *call, bool counts_anyway, bool *more)
 {
     for (int i = 0; i < sweeper->rooms_count; i++)
         TRY(sweep_room(sweeper, call, i, more));
+    if (!counts_anyway && clock_mono_us() < sweeper->count_due_us)
+        return OK;
     return count_all(sweeper, call);
+}
+
+static err run_all(struct sweeper *sweeper, struct call *call, bool counts_anyway)
+{
+    bool more = false;
+    lock_take(&sweeper->turn);
+    err error = run_turn(sweeper, call, counts_anyway, &more);
+    lock_drop(&sweeper->turn);
+    if (more)
+        timer_poke(sweeper->timer);
+    return error;
 }
 
 err sweeper_run(void *self, struct call *call)
 {
     (void)self;
+    return run_all(call->service->sweeper, call, true);
+}
+
+static err run_by_timer(void *self, struct call *call)
+{
+    (void)self;
     struct sweeper *sweeper = call->service->sweeper;
-    bool more = false;
-    lock_take(&sweeper->turn);
-    err error = run_turn(sweeper, call, &more);
-    lock_drop(&sweeper->turn);
-    if (more)
-        timer_poke(sweeper->timer);
-    return error;
+    err error = run_all(sweeper, call, false);
+    return __atomic_load_n(&sweeper->stopping, __ATOMIC_RELAXED) ? OK : error;
 }
 
 /* ---- the tables of the chassis ---- */
@@ -216,13 +245,25 @@ struct sweeper *sweeper_open(struct service *service)
     lock_init(&sweeper->turn);
     service->sweeper = sweeper;
     add_own(sweeper, conf);
-    sweeper->timer = timers_add(service->timers, "sweep",
-                                (uint32_t)conf_int(conf, CONF_SWEEP_INTERVAL), sweeper_run, NULL);
+    sweeper->timers = timers_open(service);
+    sweeper->timer = timers_add(sweeper->timers, "sweep",
+                                (uint32_t)conf_int(conf, CONF_SWEEP_INTERVAL), run_by_timer, NULL);
     return sweeper;
+}
+
+void sweeper_start(struct sweeper *sweeper) { timers_start(sweeper->timers); }
+
+void sweeper_stop(struct sweeper *sweeper)
+{
+    __atomic_store_n(&sweeper->stopping, true, __ATOMIC_RELAXED);
+    db_end_aside(sweeper->service->db);
+    timers_stop(sweeper->timers);
 }
 
 void sweeper_close(struct sweeper *sweeper)
 {
-    if (sweeper)
-        lock_done(&sweeper->turn);
+    if (!sweeper)
+        return;
+    timers_close(sweeper->timers);
+    lock_done(&sweeper->turn);
 }

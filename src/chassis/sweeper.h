@@ -45,10 +45,15 @@ int32_t sweep_next_rows(int32_t rows, int32_t rows_max, int64_t took_us);
 
 struct sweeper;
 
-/* Opened with the service; it has the tables of the chassis, and a timer. */
+/* Opened with the service; it has the tables of the chassis, and a thread for its timer: counting
+ * the rows of a large shop, or reading them from a cold disk, takes long, and whoever waits for a
+ * time (a hold, a callback, a customer) must not wait for it. */
 struct sweeper *sweeper_open(struct service *service);
-void sweeper_close(struct sweeper *sweeper); /* accepts NULL; after the timers */
+void sweeper_start(struct sweeper *sweeper);
+void sweeper_stop(struct sweeper *sweeper);  /* ends a count that is under way */
+void sweeper_close(struct sweeper *sweeper); /* accepts NULL */
 
-/* What the timer does: forgets what is due, some writes for each table, and counts. Where more is
- * due the timer goes on at once. */
+/* What the timer does: forgets what is due, some writes for each table, and counts, but for no more
+ * than a hundredth of its time. Where more is due the timer goes on at once. For tests: it counts
+ * in any case. */
 err sweeper_run(void *self, struct call *call);

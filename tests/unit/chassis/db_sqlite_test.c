@@ -440,6 +440,78 @@ TEST(readers_that_overlap_for_ever_cannot_let_the_log_grow_for_ever)
     CHECK(db_stats_of(shelf->db).wal_bytes < 80 * 1024 * 1024);
 }
 
+/* Reads one snapshot after the other. */
+static void read_on(void *subject)
+{
+    struct overlap *overlap = subject;
+    struct arena *arena = arena_open(1024 * 1024);
+    while (!__atomic_load_n(&overlap->stop, __ATOMIC_RELAXED)) {
+        struct sql_counters_sum_row sum;
+        struct db_reader *reader;
+        arena_reset(arena);
+        if (db_read_begin(overlap->shelf->db, arena, &reader) != OK) {
+            overlap->refused++;
+            continue;
+        }
+        overlap->reads += sql_counters_sum(reader, arena, &sum) == OK;
+        db_read_end(reader);
+    }
+    arena_close(arena);
+}
+
+/* Writes what makes the log begin anew while a snapshot is held and others read; gives how many of
+ * those were refused. */
+static int refused_beside(struct shelf *shelf, struct db_reader *reader)
+{
+    struct overlap overlap = { .shelf = shelf };
+    struct sql_counters_sum_row sum;
+    int number = 0;
+    CHECK_OK(sql_counters_sum(reader, shelf->t->arena, &sum));
+    struct thread *thread = thread_start("reads", read_on, &overlap);
+    write_through(shelf, &number, 70 * 1024 * 1024);
+    __atomic_store_n(&overlap.stop, true, __ATOMIC_RELAXED);
+    thread_join(thread);
+    CHECK(overlap.reads > 0);
+    db_read_end(reader);
+    return overlap.refused;
+}
+
+TEST(nobody_waits_for_what_is_read_aside)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct db_reader *reader;
+    CHECK_OK(db_read_begin(shelf->db, t->arena, &reader));
+    CHECK(refused_beside(shelf, reader) > 0); /* one of the pool is waited for */
+
+    struct shelf *other = shelf_open(t);
+    CHECK_OK(db_read_aside(other->db, t->arena, &reader));
+    CHECK_INT(refused_beside(other, reader), 0);
+    CHECK_OK(db_read_aside(other->db, t->arena, &reader));
+    db_read_end(reader);
+}
+
+static void end_aside_later(void *subject)
+{
+    sleep_until(clock_mono_us() + 50000);
+    db_end_aside(subject);
+}
+
+TEST(what_is_read_aside_ends_with_the_service)
+{
+    struct shelf *shelf = shelf_open(t);
+    struct db_reader *reader;
+    struct sql_counted_to last = { INT64_MAX };
+    struct sql_counted_to_row row;
+    CHECK_OK(db_read_aside(shelf->db, t->arena, &reader));
+    struct thread *thread = thread_start("ends", end_aside_later, shelf->db);
+    CHECK_ERR(sql_counted_to(reader, t->arena, &last, &row), DB_FAILED);
+    db_read_end(reader);
+    thread_join(thread);
+    CHECK_ERR(db_read_aside(shelf->db, t->arena, &reader), DB_UNAVAILABLE);
+    add_cups(shelf, 1);
+    CHECK_INT(shelf_counter(shelf, "cup"), 1); /* everybody else goes on */
+}
+
 /* Holds the write lock as a reader does that reads the index of the log again, but for longer. */
 struct holder {
     sqlite3 *handle;

@@ -23,8 +23,11 @@ TEST(one_that_was_quick_takes_twice_as_many_up_to_the_most)
 enum { ROWS = 3000 };
 struct pile {
     int64_t left;
-    int32_t most; /* rows in one write */
-    int writes;
+    int32_t most;    /* rows in one write */
+    int writes;      /* atomic */
+    int counts;      /* atomic */
+    bool is_blocked; /* atomic: counting it takes for as long */
+    int64_t count_us;
 };
 static struct pile pile;
 
@@ -35,7 +38,7 @@ static err sweep_pile(struct tx *tx, time_us before, int32_t rows_max, int64_t *
     *dropped = pile.left < rows_max ? pile.left : rows_max;
     pile.left -= *dropped;
     pile.most = rows_max > pile.most ? rows_max : pile.most;
-    pile.writes++;
+    __atomic_add_fetch(&pile.writes, 1, __ATOMIC_SEQ_CST);
     return OK;
 }
 
@@ -44,6 +47,10 @@ static err count_pile(struct db_reader *reader, struct arena *arena, int64_t *ro
     (void)reader;
     (void)arena;
     rows[0] = pile.left;
+    __atomic_add_fetch(&pile.counts, 1, __ATOMIC_SEQ_CST);
+    sleep_until(clock_mono_us() + pile.count_us);
+    while (__atomic_load_n(&pile.is_blocked, __ATOMIC_SEQ_CST))
+        sleep_until(clock_mono_us() + 1000);
     return OK;
 }
 
@@ -97,4 +104,52 @@ TEST(where_nothing_is_due_nothing_is_written)
     run_once(counter);
     CHECK_INT(pile.writes, 0);
     CHECK_INT(writer_stats_of(service_writer(counter->service)).writes, before);
+}
+
+/* ---- its thread ---- */
+
+static int ticks;
+
+static err tick(void *self, struct call *call)
+{
+    (void)self;
+    (void)call;
+    __atomic_add_fetch(&ticks, 1, __ATOMIC_SEQ_CST);
+    return OK;
+}
+
+static void wait_for(const int *number, int wanted)
+{
+    int64_t deadline_us = clock_mono_us() + 20 * TIME_SECOND;
+    while (__atomic_load_n(number, __ATOMIC_SEQ_CST) < wanted && clock_mono_us() < deadline_us)
+        sleep_until(clock_mono_us() + 1000);
+    CHECK(__atomic_load_n(number, __ATOMIC_SEQ_CST) >= wanted);
+}
+
+TEST(nothing_that_is_due_waits_for_a_count)
+{
+    struct counter *counter = counter_open(t);
+    pile = (struct pile){ .is_blocked = true };
+    service_sweeps(counter->service, &ROOM);
+    service_every(counter->service, "tick", 1, tick);
+    counter_start(counter);
+    wait_for(&pile.counts, 1);
+    __atomic_store_n(&ticks, 0, __ATOMIC_SEQ_CST);
+    wait_for(&ticks, 20);
+    CHECK_INT(__atomic_load_n(&pile.counts, __ATOMIC_SEQ_CST), 1);
+    __atomic_store_n(&pile.is_blocked, false, __ATOMIC_SEQ_CST);
+    counter_close(counter);
+}
+
+TEST(a_count_that_takes_long_is_rare)
+{
+    struct counter *counter = counter_open(t);
+    pile = (struct pile){ .left = 10 * ROWS, .count_us = 20000 };
+    service_sweeps(counter->service, &ROOM);
+    counter_start(counter);
+    while (__atomic_load_n(&pile.writes, __ATOMIC_SEQ_CST) <= 10 * ROWS / 100)
+        sleep_until(clock_mono_us() + 1000);
+    counter_close(counter);
+    CHECK(pile.writes / 20 >= 15); /* turns that went on at once, each after a commit */
+    CHECK(pile.counts >= 1 && pile.counts <= 5);
 }

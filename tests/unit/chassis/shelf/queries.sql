@@ -80,3 +80,7 @@ select title from titles where titles match $1 order by rank;
 -- counters_below: many each
 -- value int64 -> name text, value int64
 select name, value from counters where value < $1 order by name desc;
+
+-- counted_to: one
+-- last int64 -> rows_count int64
+with recursive counted (i) as (select 1 union all select i + 1 from counted where i < $1) select count(*) from counted;
