@@ -34,7 +34,7 @@ import brokers  # noqa: E402
 import postgresql  # noqa: E402
 from books import Told, check_books, read_books, read_books_of_postgresql  # noqa: E402
 from rush import Kept, Run  # noqa: E402
-from shop import new_key, until  # noqa: E402
+from shop import Shop, new_key, until  # noqa: E402
 
 TABLE = ROOT / "docs" / "kills.tsv"
 COLUMNS = ("date", "commit", "store", "bus", "how", "hits", "orders", "repeats", "faults", "restart_ms_most", "seeds")
@@ -58,15 +58,24 @@ def soon(random):
     return random.uniform(0.02, 0.12) if random.random() < 0.75 else random.uniform(0.1, 0.35)
 
 
+def be_at_work(run):
+    """Lives until somebody has heard of an order since it was hit, and a while more: what takes long to begin again, as where there is
+    a broker, has nothing to lose before."""
+    before, until_ = len(run.told()), time.monotonic() + 3
+    while len(run.told()) == before and time.monotonic() < until_:
+        run.live(0.005)
+    run.live(soon(run.random))
+
+
 def kill(run):
     """kill -9 in the middle of whatever it does."""
-    run.live(soon(run.random))
+    be_at_work(run)
     run.kill()
 
 
 def kill_while_it_recovers(run):
     """Once more, at any moment of its start."""
-    run.live(soon(run.random))
+    be_at_work(run)
     run.up.clear()
     run.shop.kill()
     for _ in range(run.random.randint(1, 3)):
@@ -380,6 +389,8 @@ def play(world, way, hits, place, seed):
     prefix = "k" + secrets.token_hex(4) + "_"
     hit = world.hit(way)
     settings = world.settings(prefix, way)
+    if world.server:
+        Shop(place / "migrated", **settings).dukactl("migrate")
     with small_disk(way, place) as place:
         if way in ("clock", "mixed"):
             set_clock(place, 0)
