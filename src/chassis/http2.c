@@ -212,7 +212,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct http2 *http2 = &connection->http2;
 
     http2->in_block = true;
-    http2->block_bytes = 0;
+    http2->block_bytes = http2->unpacked_bytes = 0;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     bool is_full =
@@ -279,6 +279,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct http2_stream *stream =
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     (void)flags;
+
+    /* A byte may name a large header again and again, and each is checked before it comes here: the
+     * rest of the block would cost more than all the requests of others. */
+    connection->http2.unpacked_bytes += name_len + value_len + FIELD_SPARE_BYTES;
+    if (connection->http2.unpacked_bytes > 4 * (size_t)connection->server->limits.head_bytes_max) {
+        http2_terminate(connection, NGHTTP2_ENHANCE_YOUR_CALM, "headers that unpack to too much");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (!stream || stream->state != HTTP2_RECEIVING)
         return 0;
 

@@ -77,6 +77,7 @@ struct http2 {
     struct arena *unsent;            /* holds what a slow peer has not taken yet; else NULL */
     int64_t unsent_since_ms;
     size_t block_bytes;          /* of the block of headers in hand */
+    size_t unpacked_bytes;       /* of what came out of it */
     int32_t newest_id;           /* of a stream */
     int32_t gap_first, gap_last; /* the ids that it skipped last: they are used up too */
     struct http2_guard guard;
