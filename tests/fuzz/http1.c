@@ -105,7 +105,7 @@ static void ask_slowly(str bytes, struct fuzz_dice *dice)
         case 3: (void)world_answer_held(); break;
         case 4:
             if (fuzz_dice(dice, 20) == 0)
-                net_fake_end(connection, false);
+                (void)net_fake_end(connection, false);
             break;
         default: break;
         }

@@ -49,7 +49,7 @@ static void send_slowly(struct net_connection *connection, str bytes, struct fuz
         case 5: (void)world_answer_held(); break;
         case 6:
             if (fuzz_dice(dice, 20) == 0)
-                net_fake_end(connection, false);
+                (void)net_fake_end(connection, false);
             break;
         default: break;
         }

@@ -258,7 +258,9 @@ void world_forget(void)
 void world_end(struct loop *loop, struct net_connection *connection)
 {
     net_fake_turn(loop);
-    net_fake_end(connection, true);
+    if (!net_fake_end(connection,
+                      true)) /* its half was closed before: it has left a second later */
+        net_fake_pass(loop, 1000);
     net_fake_turn(loop);
     while (world_answer_held())
         net_fake_turn(loop);

@@ -398,13 +398,14 @@ void net_fake_open(struct net_connection *connection)
         connection->events->opened(connection->subject);
 }
 
-void net_fake_end(struct net_connection *connection, bool broken)
+bool net_fake_end(struct net_connection *connection, bool broken)
 {
     if (!connection->events || connection->ended || (!broken && !connection->reading))
-        return;
+        return false;
     connection->ended = true;
     connection->reading = false;
     connection->events->ended(connection->subject, broken);
+    return true;
 }
 
 void net_fake_takes(struct net_connection *connection, size_t bytes) { connection->takes = bytes; }

@@ -23,7 +23,7 @@ struct net_connection *net_fake_connected(int index);
  * happens. Bytes are sent as far as it reads; gives how many. */
 size_t net_fake_send(struct net_connection *connection, str bytes);
 void net_fake_open(struct net_connection *connection);
-void net_fake_end(struct net_connection *connection, bool broken);
+bool net_fake_end(struct net_connection *connection, bool broken); /* whether it was told: once */
 
 /* From now on the other side takes so many bytes of each write at once (the rest waits); SIZE_MAX:
  * all. */
