@@ -258,9 +258,10 @@ void world_forget(void)
 void world_end(struct loop *loop, struct net_connection *connection)
 {
     net_fake_turn(loop);
-    if (!net_fake_end(connection,
-                      true)) /* its half was closed before: it has left a second later */
-        net_fake_pass(loop, 1000);
+    /* Where its half was closed before it has left a second later, and what was said last has its
+     * time. */
+    if (!net_fake_end(connection, true))
+        net_fake_pass(loop, 5000);
     net_fake_turn(loop);
     while (world_answer_held())
         net_fake_turn(loop);
