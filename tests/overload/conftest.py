@@ -1,5 +1,5 @@
 """What the tests of overload share: a shop as it is released on one processor, and its load on the other. It measures, and so
-it is no part of `make test`: `make overload` runs it, alone on the machine."""
+it is no part of `make test` but for a sample (test_sample.py): `make overload` runs it, alone on the machine."""
 
 import contextlib
 import json
