@@ -10,13 +10,6 @@ static char lower_of(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byt
 
 static bool is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
-str str_of_z(const char *z) { return z ? (str){ z, strlen(z) } : STR_NONE; }
-
-bool str_equal(str a, str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 bool str_equal_fold(str a, str b)
 {
     if (a.len != b.len)
@@ -33,11 +26,6 @@ int str_compare(str a, str b)
     int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
 
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-bool str_starts(str s, str part)
-{
-    return s.len >= part.len && str_equal(str_of(s.ptr, part.len), part);
 }
 
 bool str_ends(str s, str part)
@@ -62,11 +50,13 @@ ptrdiff_t str_find(str s, str part)
 }
 
 /* Eight bytes, one of which may be below ' ' or DEL: what is not ASCII may be taken for it. */
-static bool is_suspicious(uint64_t eight)
+static bool is_suspicious(const char *bytes)
 {
     enum { BYTE_MAX = 0xff };
     const uint64_t ones = UINT64_MAX / BYTE_MAX, highs = ones << 7;
+    uint64_t eight;
 
+    memcpy(&eight, bytes, sizeof eight);
     return (((eight - ones * ' ') | ((eight ^ (ones * 0x7f)) - ones)) & highs) != 0;
 }
 
@@ -74,12 +64,11 @@ bool str_has_control(str s)
 {
     size_t at = 0;
 
-    for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t eight;
-        memcpy(&eight, s.ptr + at, sizeof eight);
-        if (is_suspicious(eight))
-            break;
-    }
+    while (s.len - at >= sizeof(uint64_t) && !is_suspicious(s.ptr + at))
+        at += sizeof(uint64_t);
+    /* The rest by the last eight, most of which were seen already. */
+    if (at > 0 && s.len - at < sizeof(uint64_t) && !is_suspicious(s.ptr + s.len - sizeof(uint64_t)))
+        return false;
     for (; at < s.len; at++)
         if ((unsigned char)s.ptr[at] < ' ' || s.ptr[at] == 0x7f)
             return true;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct arena;
 
@@ -26,10 +27,13 @@ typedef struct str {
 static inline str str_of(const void *ptr, size_t len) { return (str){ ptr, len }; }
 
 /* A str over a NUL-terminated string; NULL gives STR_NONE. */
-str str_of_z(const char *z);
+static inline str str_of_z(const char *z) { return z ? (str){ z, strlen(z) } : STR_NONE; }
 
 /* Tells whether both hold the same bytes; absent and empty are equal. */
-bool str_equal(str a, str b);
+static inline bool str_equal(str a, str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
 
 /* The same for ASCII letters of either case (header names, schemes). */
 bool str_equal_fold(str a, str b);
@@ -38,7 +42,10 @@ bool str_equal_fold(str a, str b);
 int str_compare(str a, str b);
 
 /* Tells whether `s` begins (ends) with `part`. */
-bool str_starts(str s, str part);
+static inline bool str_starts(str s, str part)
+{
+    return s.len >= part.len && str_equal(str_of(s.ptr, part.len), part);
+}
 bool str_ends(str s, str part);
 
 /* It has a byte below ' ', or DEL. */

@@ -53,15 +53,15 @@ bool uuid_parse(str text, struct uuid *out)
 void uuid_write(struct uuid id, char out[UUID_TEXT_LEN])
 {
     static const char DIGITS[] = "0123456789abcdef";
-    size_t at = 0;
+    static const uint8_t PLACES[] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34 };
+    _Static_assert(sizeof PLACES == sizeof id.bytes, "one for each byte");
 
     ASSERT(out);
-    for (size_t i = 0; i < sizeof id.bytes; i++) {
-        if (is_hyphen_at(at))
-            out[at++] = '-';
-        out[at++] = DIGITS[id.bytes[i] >> 4];
-        out[at++] = DIGITS[id.bytes[i] & 15];
+    for (size_t i = 0; i < sizeof PLACES; i++) {
+        out[PLACES[i]] = DIGITS[id.bytes[i] >> 4];
+        out[PLACES[i] + 1] = DIGITS[id.bytes[i] & 15];
     }
+    out[8] = out[13] = out[18] = out[23] = '-';
 }
 
 str uuid_text(struct arena *arena, struct uuid id)

@@ -527,11 +527,11 @@ str auth_vouch(struct auth *auth, struct arena *arena, str audience, const struc
                                    .who = *who,
                                    .client_address = client_address,
                                    .expires_at = step + INNER_LIFE_S * TIME_SECOND };
-    str payload = inner_payload(arena, &claims);
-    str token = recent_look_text(auth->vouched, arena, payload);
+    str said = inner_claims_key(arena, &claims);
+    str token = recent_look_text(auth->vouched, arena, said);
     if (!token.ptr) {
-        token = inner_sign(arena, &auth->inner, payload);
-        recent_put_text(auth->vouched, arena, payload, token);
+        token = inner_sign(arena, &auth->inner, inner_payload(arena, &claims));
+        recent_put_text(auth->vouched, arena, said, token);
     }
     return token;
 }

@@ -67,9 +67,9 @@ static void take_out(struct flights *flights, struct flight *flight)
 void flights_drop(struct flights *flights, struct flight *flight, str outcome)
 {
     ASSERT(flights && flight && outcome.ptr);
-    int64_t took_us = clock_mono_us() - flight->since_us;
     take(flights);
     if (flight->is_listed) {
+        int64_t took_us = clock_mono_us() - flight->since_us;
         take_out(flights, flight);
         if (flights->slow_us > 0 && took_us >= flights->slow_us)
             keep_slow(flights, flight, outcome, took_us);

@@ -31,7 +31,8 @@ struct http2_client {
     bool feeding; /* nghttp2 works on what came: the session must stay */
     bool is_open, drains;
     bool has_asked;
-    const char *end; /* why it is to be closed; NULL: it is not */
+    nghttp2_nv fields[HTTP2_CLIENT_FIELDS_MAX]; /* of the request that is being made */
+    const char *end;                            /* why it is to be closed; NULL: it is not */
     char why[WHY_BYTES];
 };
 
@@ -482,8 +483,9 @@ static void ping_after_silence(struct http2_client *client, int64_t now_ms)
 static uint8_t flags_of(const struct http2_client *client, str name)
 {
     bool is_new_each_time =
-        str_equal(name, STR("traceparent")) || str_equal(name, STR("x-request-id")) ||
-        str_equal(name, STR("grpc-timeout")) || str_equal(name, STR("idempotency-key"));
+        name.len >= 11 && name.len <= 15 && /* most names are seen to be others by that */
+        (str_equal(name, STR("traceparent")) || str_equal(name, STR("x-request-id")) ||
+         str_equal(name, STR("grpc-timeout")) || str_equal(name, STR("idempotency-key")));
     return client->has_asked && is_new_each_time ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
 }
 
@@ -491,7 +493,7 @@ void http2_client_ask(struct http2_client *client, struct http2_call *call,
                       const struct http2_call_events *events, const struct header *fields,
                       int fields_count, bool has_body)
 {
-    nghttp2_nv list[HTTP2_CLIENT_FIELDS_MAX];
+    nghttp2_nv *list = client->fields;
     nghttp2_data_provider body = { .read_callback = &on_give };
     ASSERT(client && client->is_open && call && !call->client && events);
     ASSERT(fields && fields_count > 0 && fields_count <= HTTP2_CLIENT_FIELDS_MAX);

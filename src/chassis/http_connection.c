@@ -195,6 +195,8 @@ static void piece_made(struct http_exchange *exchange)
     }
 }
 
+enum { BODY_COPIED_MAX = 1024 };
+
 /* Writes the answer of the exchange. */
 static void answer(struct http_exchange *exchange)
 {
@@ -218,7 +220,12 @@ static void answer(struct http_exchange *exchange)
                                           .says_keep_alive = is_old });
     if (in_pieces && has_body && !is_old)
         chunk_begin(&head, request->response.body.len, true);
-    write_out(exchange, text_str(&head), has_body ? request->response.body : STR_NONE);
+    str body = has_body ? request->response.body : STR_NONE;
+    if (body.len <= BODY_COPIED_MAX) { /* one piece is cheaper to hand over than two */
+        text_add(&head, body);
+        body = STR_NONE;
+    }
+    write_out(exchange, text_str(&head), body);
 }
 
 /* The response is filled; the rest of the request, if any, is not read. */

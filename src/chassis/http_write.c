@@ -72,10 +72,13 @@ static void value_add(struct text *out, str value)
 
 static void header_add(struct text *out, str name, str value)
 {
+    text_reserve(out, name.len + value.len + 4);
     text_add(out, name);
-    text_add(out, STR(": "));
+    text_add_byte(out, ':');
+    text_add_byte(out, ' ');
     value_add(out, value);
-    text_add(out, STR("\r\n"));
+    text_add_byte(out, '\r');
+    text_add_byte(out, '\n');
 }
 
 static void ids_add(struct text *out, const struct request *request)

@@ -78,6 +78,29 @@ str inner_payload(struct arena *arena, const struct inner_claims *claims)
     return text_str(&out);
 }
 
+str inner_claims_key(struct arena *arena, const struct inner_claims *claims)
+{
+    ASSERT(arena && claims);
+    const struct identity *who = &claims->who;
+    const int64_t numbers[] = { who->version,
+                                who->expires_at,
+                                claims->expires_at,
+                                who->roles,
+                                who->scopes,
+                                kind_of(who),
+                                who->email_verified,
+                                (int64_t)claims->audience.len,
+                                (int64_t)claims->caller.len };
+    struct text out = text_init(arena, 256);
+    text_add(&out, str_of(numbers, sizeof numbers));
+    text_add(&out, str_of(who->user.bytes, sizeof who->user.bytes));
+    text_add(&out, str_of(who->session.bytes, sizeof who->session.bytes));
+    text_add(&out, claims->audience);
+    text_add(&out, claims->caller);
+    text_add(&out, claims->client_address);
+    return text_str(&out);
+}
+
 static str mac_of(struct arena *arena, str key, str signed_part)
 {
     struct sha256 mac = hmac_sha256(key, signed_part);

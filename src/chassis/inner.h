@@ -33,8 +33,12 @@ struct inner_claims {
  * SETTING_INVALID naming the setting. */
 err inner_keys_check(struct arena *arena, const struct inner_keys *keys);
 
-/* What a token says, as its payload: equal claims have equal ones. */
+/* What a token says, as its payload. */
 str inner_payload(struct arena *arena, const struct inner_claims *claims);
+
+/* The same as bytes that are quickly made, to find the token of: equal claims have equal ones, and
+ * others have others. */
+str inner_claims_key(struct arena *arena, const struct inner_claims *claims);
 
 /* Makes the token of a payload; there is a key. */
 str inner_sign(struct arena *arena, const struct inner_keys *keys, str payload);

@@ -176,6 +176,10 @@ static str harmless_run(str *rest)
 
     while (rest->len - len >= sizeof(uint64_t) && are_harmless(rest->ptr + len))
         len += sizeof(uint64_t);
+    /* The rest by the last eight, most of which were seen already. */
+    if (len > 0 && rest->len - len < sizeof(uint64_t) &&
+        are_harmless(rest->ptr + rest->len - sizeof(uint64_t)))
+        len = rest->len;
     while (len < rest->len && is_harmless(rest->ptr[len]))
         len++;
     str run = str_of(rest->ptr, len);

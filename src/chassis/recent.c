@@ -64,7 +64,7 @@ static str find(struct recent *recent, struct arena *arena, struct uuid id, bool
 {
     ASSERT(recent && arena);
     /* Before the lock: an arena that is full leaves by a jump. */
-    char *bytes = arena_alloc(arena, recent->limits.bytes_max, alignof(max_align_t));
+    char *bytes = arena_grow(arena, NULL, 0, recent->limits.bytes_max); /* not zeroed in vain */
     str found = STR_NONE;
     lock_take(&recent->lock);
     struct kept *kept = *slot_of(recent, id);

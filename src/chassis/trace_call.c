@@ -165,11 +165,11 @@ void trace_begin_attempt(struct request *request)
 {
     ASSERT(request);
 
-    struct trace_context attempt =
-        trace_context_of(request->trace_id, request->span_id, request->sampled);
     request->asked_span_id[0] = '\0';
     if (!trace_is_on() || !request->sampled || !request->teller)
         return;
+    struct trace_context attempt =
+        trace_context_of(request->trace_id, request->span_id, request->sampled);
     span_new_id(&attempt);
     trace_hex(attempt.span_id, SPAN_ID_BYTES, request->asked_span_id);
 }

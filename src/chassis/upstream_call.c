@@ -265,7 +265,9 @@ void upstream_call_send(struct upstream_call *call, struct upstream_link *link)
     ASSERT(call && !call->is_waiting && !call->h2.client && link && link->client);
     struct upstream *upstream = call->upstream;
     struct request *request = call->request;
-    struct header fields[HTTP2_CLIENT_FIELDS_MAX], added[UPSTREAM_ADDED_MAX];
+    struct header *fields = /* not zeroed in vain */
+        arena_grow(request->arena, NULL, 0, HTTP2_CLIENT_FIELDS_MAX * sizeof *fields);
+    struct header added[UPSTREAM_ADDED_MAX];
     int added_count = 0;
     int64_t now_ms = loop_now_ms(upstream->loop);
     int64_t left_ms =
@@ -275,8 +277,9 @@ void upstream_call_send(struct upstream_call *call, struct upstream_link *link)
     call->head = call->ended = false;
     call->given = 0;
     call->attempts++;
-    call->attempt_us = clock_mono_us();
     trace_begin_attempt(request);
+    if (request->asked_span_id[0])
+        call->attempt_us = clock_mono_us();
     call->peer = link->peer;
     if (upstream->config.add_headers)
         added_count = upstream->config.add_headers(upstream->config.self, request, added);

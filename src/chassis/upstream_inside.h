@@ -133,7 +133,7 @@ struct upstream_call {
     const struct upstream_peer *avoid; /* failed this one before */
     int64_t deadline_ms;               /* by loop_now_ms; INT64_MAX: none now */
     int64_t began_us;
-    int64_t attempt_us; /* when the last attempt began; monotonic */
+    int64_t attempt_us; /* when the last attempt began, where that is told; monotonic */
     int attempts;
 
     /* The request's body: whole, or piece by piece. */

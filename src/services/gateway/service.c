@@ -202,10 +202,26 @@ static err route_missing(struct request *request, unsigned allow)
                 STR_A(request->method_text));
 }
 
-/* Decides whether the request may go on, and where: `*route` is NULL for a page of our own. `*who`
- * is whoever has shown a token that is good. */
+/* Where a request was led to, and the call there, which is looked for once. */
+struct admitted {
+    const struct route *route; /* NULL: a page of our own */
+    const struct call_spec *spec;
+    bool looked_for;
+};
+
+static const struct call_spec *call_of(struct gateway *self, struct request *request,
+                                       struct admitted *admitted)
+{
+    if (!admitted->looked_for)
+        admitted->spec = call_at(self, request, admitted->route);
+    admitted->looked_for = true;
+    return admitted->spec;
+}
+
+/* Decides whether the request may go on, and where. `*who` is whoever has shown a token that is
+ * good. */
 static err admit(struct gateway *self, struct request *request, enum page page,
-                 const struct route **route, struct identity *who)
+                 struct admitted *admitted, struct identity *who)
 {
     struct route_found found = { 0 };
     str token = request_header(request, STR("authorization"));
@@ -216,7 +232,7 @@ static err admit(struct gateway *self, struct request *request, enum page page,
         token.ptr ? auth_check(self->house->auth, request->arena, token, clock_wall_us(), who) : OK;
     TRY(limit_check(self, request, found.route ? found.route->rate : RATE_DEFAULT, who,
                     token_error != OK));
-    *route = found.route;
+    *admitted = (struct admitted){ .route = found.route };
     if (page != PAGE_NONE)
         return OK;
     if (!found.route)
@@ -230,7 +246,7 @@ static err admit(struct gateway *self, struct request *request, enum page page,
     request->route = ROUTE_DENIED;
     TRY(token_error);
     return auth_allow(self->house->auth, request->arena, found.route->access,
-                      call_at(self, request, found.route), who);
+                      call_of(self, request, admitted), who);
 }
 
 /* Health and reflection count against the address, as pages do. */
@@ -336,7 +352,8 @@ static struct lead lead_of(const struct gateway *self, const struct request *req
                            const struct route *route, const struct identity *who)
 {
     struct lead lead = { 0 };
-    const struct route_way *way = route_way_of(route, caller_number(request, who));
+    const struct route_way *way =
+        route->ways_count == 0 ? NULL : route_way_of(route, caller_number(request, who));
 
     if (route->upstream != ROUTE_FOREIGN)
         lead.target = &self->targets[route->upstream];
@@ -353,18 +370,18 @@ static int64_t patience_us(const struct call_spec *spec)
 }
 
 /* Makes the request what the route's service shall see, and gives the way there. */
-static struct lead direct(struct gateway *self, struct request *request, const struct route *route,
+static struct lead direct(struct gateway *self, struct request *request, struct admitted *admitted,
                           const struct identity *who)
 {
+    const struct route *route = admitted->route;
     struct lead lead = lead_of(self, request, route, who);
+    const struct call_spec *spec = lead.upstream ? call_of(self, request, admitted) : NULL;
     if (!request->grpc)
         request->path = route_path(request->arena, route, request->path);
     request->route = lead.target ? lead.target->to.name : ROUTE_BY_URL;
     if (!lead.upstream)
         return lead;
 
-    const struct call_spec *spec =
-        lead.target ? router_match(&lead.target->router, request).spec : NULL;
     if (spec) {
         request->route = spec->short_name;
         request->route_path = spec->path;
@@ -408,10 +425,10 @@ void gateway_handle(struct gateway *self, struct request *request)
         return;
     }
 
-    const struct route *route;
+    struct admitted admitted;
     struct identity who = { 0 };
     enum page page = page_of(request->path);
-    err error = admit(self, request, page, &route, &who);
+    err error = admit(self, request, page, &admitted, &who);
     if (who.known)
         request_note_user(request, who.user);
     if (error) {
@@ -422,7 +439,7 @@ void gateway_handle(struct gateway *self, struct request *request)
         page_answer(&self->pages, page, request);
         request_respond(request);
     } else {
-        pass_on(direct(self, request, route, &who), request);
+        pass_on(direct(self, request, &admitted, &who), request);
     }
 }
 
@@ -459,7 +476,8 @@ static err admit_stream(struct gateway *self, struct request *request, const str
 
     receive(self, request);
     TRY(limit_check(self, request, route->rate, &who, false));
-    upstream_stream(direct(self, request, route, &who).upstream, request);
+    struct admitted admitted = { .route = route, .spec = spec, .looked_for = true };
+    upstream_stream(direct(self, request, &admitted, &who).upstream, request);
     request->deadline_us = 0; /* its body takes what it takes */
     return OK;
 }

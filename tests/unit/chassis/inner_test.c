@@ -56,6 +56,45 @@ TEST(what_is_vouched_for_is_read_back)
     CHECK(str_equal(read.client_address, STR("2001:db8::1")));
 }
 
+static bool has_same_key(struct test *t, const struct inner_claims *a, const struct inner_claims *b)
+{
+    return str_equal(inner_claims_key(t->arena, a), inner_claims_key(t->arena, b));
+}
+
+TEST(equal_claims_are_found_again_and_one_that_differs_in_anything_is_not)
+{
+    struct inner_claims made = claims_of_customer(), same = claims_of_customer();
+    CHECK(has_same_key(t, &made, &same));
+
+    enum { CHANGES = 14 };
+    struct inner_claims others[CHANGES];
+    for (int i = 0; i < CHANGES; i++)
+        others[i] = claims_of_customer();
+    others[0].audience = STR("users");
+    others[1].caller = STR("products");
+    others[2].client_address = STR("2001:db8::2");
+    others[3].expires_at += TIME_SECOND;
+    others[4].who.known = false;
+    others[5].who.neighbour = true;
+    others[6].who.is_key = true;
+    others[7].who.user.bytes[15] = 1;
+    others[8].who.session.bytes[15] = 1;
+    others[9].who.version = 8;
+    others[10].who.roles = ROLE_BIT_CUSTOMER;
+    others[11].who.scopes = 1;
+    others[12].who.email_verified = false;
+    others[13].who.expires_at += TIME_SECOND;
+    for (int i = 0; i < CHANGES; i++)
+        for (int j = -1; j < i; j++)
+            CHECK(!has_same_key(t, &others[i], j < 0 ? &made : &others[j]));
+
+    /* What stands side by side is told apart by how long it is. */
+    struct inner_claims one = claims_of_customer(), other = claims_of_customer();
+    one.audience = STR("ab"), one.caller = STR("c");
+    other.audience = STR("a"), other.caller = STR("bc");
+    CHECK(!has_same_key(t, &one, &other));
+}
+
 TEST(nobody_and_a_neighbour_are_told_apart)
 {
     struct inner_claims nobody = claims_of_customer(), neighbour = nobody, read = { 0 };

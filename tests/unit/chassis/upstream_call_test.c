@@ -112,7 +112,7 @@ TEST(an_answer_in_pieces_comes_through_whole_or_broken_off)
     CHECK(asked->broken);
 
     int fd = client_connect(gate->port);
-    client_send(fd, STR("GET /pieces?300 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    client_send(fd, STR("GET /pieces?1000 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
     str answer = client_read_all(t->arena, fd);
     CHECK_INT(answer_status(answer), 200);
     CHECK(has(answer, "Transfer-Encoding: chunked") && str_ends(answer, STR("\r\n0\r\n\r\n")));
