@@ -8,12 +8,12 @@
 #include <sys/random.h>
 
 enum {
-    RANDOM_BUFFER_BYTES = 4096,
-    RANDOM_BUFFERED_MAX = 256, /* what is larger goes to the kernel directly */
+    RANDOM_BUFFER_BYTES = 1024, /* of each thread, at rest too */
+    RANDOM_BUFFERED_MAX = 256,  /* what is larger goes to the kernel directly */
     SEQUENCE_BITS = 12
 };
 
-/* The kernel's bytes, fetched 4 KiB at a time: a system call an id would cost more than the id. A
+/* The kernel's bytes, fetched 1 KiB at a time: a system call an id would cost more than the id. A
  * byte is wiped when it is handed out, so that a key which was made cannot be read here later. */
 static _Thread_local struct {
     unsigned char bytes[RANDOM_BUFFER_BYTES];
