@@ -213,13 +213,12 @@ static const struct call_spec *call_of(struct gateway *self, struct request *req
                                        struct admitted *admitted)
 {
     if (!admitted->looked_for)
-        admitted->spec = call_at(self, request, admitted->route);
-    admitted->looked_for = true;
+        *admitted =
+            (struct admitted){ admitted->route, call_at(self, request, admitted->route), true };
     return admitted->spec;
 }
 
-/* Decides whether the request may go on, and where. `*who` is whoever has shown a token that is
- * good. */
+/* Decides whether the request may go on, and where; `*who` has shown a token that is good. */
 static err admit(struct gateway *self, struct request *request, enum page page,
                  struct admitted *admitted, struct identity *who)
 {
@@ -264,7 +263,6 @@ static bool is_own_grpc(const struct gateway *self, const struct request *reques
 static void own_grpc_answer(struct gateway *self, struct request *request)
 {
     err error = admit_own_grpc(self, request);
-
     if (!error) {
         grpc_door_handle(self->grpc, request);
         return;
@@ -361,8 +359,7 @@ static struct lead lead_of(const struct gateway *self, const struct request *req
     return lead;
 }
 
-/* How long the service may take: what the contract gives the call, its wait to settle, and the way.
- */
+/* How long the service may take: what the contract gives the call, its wait to settle, the way. */
 static int64_t patience_us(const struct call_spec *spec)
 {
     int64_t wait_ms = spec->settles ? SETTLE_WAIT_MAX_MS : 0;
@@ -519,15 +516,12 @@ static uint32_t on_body_bytes_max(void *subject, struct request *request, bool *
 /* Three names, so that a flood of one kind does not hide the others: the log paces each name. */
 static const char *event_of(int status)
 {
-    if (status >= 500)
-        return "http.failed";
-    return status >= 400 ? "http.refused" : "http.request";
+    return status >= 500 ? "http.failed" : status >= 400 ? "http.refused" : "http.request";
 }
 
 static void on_log_flush(struct loop_task *task)
 {
     struct gateway *self = (struct gateway *)((char *)task - offsetof(struct gateway, log_flush));
-
     self->log_flush_posted = false;
     log_flush(self->access_log);
 }
