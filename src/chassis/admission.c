@@ -12,6 +12,7 @@ enum {
     BASE_DRIFT = 6000, /* by one in so many each window: what was fast once may be slow for good */
     CALM_WINDOWS = 10,
     SETTLING_US = 2000 * 1000,
+    UNDER_WAY_MIN = 256, /* are no flood */
     BURST_MS = 20
 };
 
@@ -73,6 +74,25 @@ static void judge(struct admission *admission, int64_t took_us)
     }
 }
 
+/* What is never reached (a repeat, a call that failed) is not under way for ever: by Little's law
+ * as many are as come through in the time that each takes. */
+static void recount(struct admission *admission, int64_t took_us)
+{
+    int64_t most = 0;
+    if (admission->reached >= WORKS_MIN)
+        most = WORKS_MIN + 2 * admission->reached * admission->youngest_us / took_us;
+    if (admission->under_way > most)
+        admission->under_way = most;
+}
+
+/* Something comes through, and much more is under way than may wait. */
+static bool is_flood(const struct admission *admission, int64_t now_us)
+{
+    double most = 2 * admission->through * (double)target_of(admission) / 1e6;
+    return admission->is_alone && now_us - admission->reached_us < WINDOW_US &&
+           admission->under_way >= UNDER_WAY_MIN && (double)admission->under_way >= most;
+}
+
 static void end_window(struct admission *admission, int64_t now_us)
 {
     int64_t took_us = now_us - admission->window_us;
@@ -84,6 +104,7 @@ static void end_window(struct admission *admission, int64_t now_us)
     } else if (admission->limited) {
         admission->rate *= 2;
     }
+    recount(admission, took_us);
     int64_t windows = took_us / WINDOW_US;
     admission->calm =
         admission->refused > 0 ? 0 : admission->calm + (int)(windows < 100 ? windows : 100);
@@ -97,6 +118,9 @@ void admission_reached(struct admission *admission, int64_t age_us, int64_t now_
     ASSERT(admission);
     end_window(admission, now_us);
     age_us = age_us < 0 ? 0 : age_us;
+    admission->reached_us = now_us;
+    if (admission->under_way > 0)
+        admission->under_way--;
     if (admission->reached++ == 0 || age_us < admission->youngest_us)
         admission->youngest_us = age_us;
 }
@@ -109,12 +133,14 @@ bool admission_take(struct admission *admission, int64_t now_us)
     admission->tokens += admission->rate * (double)(now_us - admission->filled_us) / 1e6;
     admission->tokens = admission->tokens < room ? admission->tokens : room;
     admission->filled_us = now_us;
-    if (!admission->limited || admission->target_us == 0)
+    if (admission->target_us == 0)
         return true;
-    if (admission->tokens < 1) {
+    if (is_flood(admission, now_us) || (admission->limited && admission->tokens < 1)) {
         admission->refused++;
         return false;
     }
-    admission->tokens -= 1;
+    if (admission->limited)
+        admission->tokens -= 1;
+    admission->under_way++;
     return true;
 }

@@ -6,6 +6,9 @@
  * in than comes through is no queue but a slow machine, and is the usual from then on. Pure: the
  * caller tells the time.
  *
+ * Until a queue shows, a flood would be let in whole; so where works are reached by who lets them
+ * in, no more are under way than are reached in twice the time that they may wait.
+ *
  * Where little comes through (a few, or none: the neighbour is away) nothing is refused: it waits
  * on disk and is lost to nobody. */
 #pragma once
@@ -15,8 +18,11 @@
 /* Of one service; the caller keeps threads apart. All but the target is zero to begin with. */
 struct admission {
     int64_t target_us;            /* who waits longer, waits long; 0: all are let in */
+    bool is_alone;                /* what is let in here is reached here: no replicas */
     int64_t window_us;            /* since when what follows is counted */
     int64_t reached, youngest_us; /* works, and the age of the youngest */
+    int64_t reached_us;           /* when the last was */
+    int64_t under_way;            /* let in, and not reached yet */
     int64_t refused;              /* in this window */
     int64_t base_us;              /* how young works have been; 0: not known */
     bool limited;

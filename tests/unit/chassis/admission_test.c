@@ -20,6 +20,7 @@ static struct line *line_open(struct test *t, double serves, int64_t way_us)
 {
     struct line *line = arena_new(t->arena, struct line);
     line->admission.target_us = TARGET_US;
+    line->admission.is_alone = true;
     line->serves = serves;
     line->way_us = way_us;
     line->now_us = 1000000;
@@ -83,6 +84,39 @@ TEST(of_ten_times_as_much_as_much_is_let_in_as_is_served_and_waits_little)
     CHECK(line->done >= 9000);
     CHECK(line->refused > 80000);
     CHECK(line->oldest_us <= 400000);
+}
+
+TEST(a_flood_that_begins_at_once_leaves_no_long_queue)
+{
+    struct line *line = line_open(t, 3000, 40000);
+    go_on(line, 1500, 3000000);
+    CHECK_INT(line->refused, 0);
+    go_on(line, 30000, 3000000);
+    CHECK(line->done >= 8800);
+    CHECK(line->oldest_us <= 600000);
+}
+
+TEST(who_has_replicas_cannot_count_what_is_under_way)
+{
+    struct line *line = line_open(t, 3000, 40000);
+    line->admission.is_alone = false;
+    go_on(line, 1500, 3000000);
+    go_on(line, 30000, 3000000);
+    CHECK(line->oldest_us > 600000); /* the first wave is in before its age shows */
+    go_on(line, 30000, 5000000);
+    go_on(line, 30000, 5000000);
+    CHECK(line->oldest_us <= 600000);
+}
+
+TEST(what_is_never_reached_is_not_under_way_for_ever)
+{
+    struct line *line = line_open(t, 1000, 2000);
+    for (int i = 0; i < 100; i++) {
+        for (int j = 0; j < 100; j++) /* repeats of what was let in before */
+            CHECK(admission_take(&line->admission, line->now_us));
+        go_on(line, 500, 200000);
+        CHECK_INT(line->refused, 0);
+    }
 }
 
 TEST(a_slow_shop_serves_as_much_as_it_can_too)
