@@ -4,7 +4,7 @@
 
 enum {
     WINDOW_MS = 100,
-    BURST_MS = 20 /* what was not asked for in time is worth no more than this */
+    BURST_MS = 30 /* what was not asked for in time is worth no more than this */
 };
 
 static double a_millisecond(int64_t count, int64_t ms) { return (double)count / (double)ms; }

@@ -4,6 +4,7 @@
 #include "os/net_inside.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,11 @@ struct net_listener {
     size_t room_bytes;
     bool is_unix;
     int port;
-    int left;                /* how many are still accepted; NET_UNLIMITED */
-    bool one_waits;          /* libuv has accepted it, and goes on when we take it */
+    int left;        /* how many are still accepted; NET_UNLIMITED */
+    int from_before; /* waited when it was limited, and are taken first: or they grow old */
+    bool one_waits;  /* libuv has accepted it, and goes on when we take it */
+    int this_turn;   /* of the loop were accepted */
+    struct loop_task turn_end;
     struct tls_context *tls; /* NULL: none */
 };
 
@@ -117,13 +121,40 @@ static void on_connection(uv_stream_t *stream, int status)
     if (status < 0)
         return; /* out of descriptors: libuv has turned it away */
 
-    if (listener->left == 0) {
+    bool is_allowed = listener->left != 0 || listener->from_before > 0;
+    if (!is_allowed || listener->this_turn == NET_ACCEPTED_A_TURN) {
         listener->one_waits = true;
         return;
     }
-    if (listener->left > 0)
+    if (listener->from_before > 0)
+        listener->from_before--;
+    else if (listener->left > 0)
         listener->left--;
+    if (listener->this_turn++ == 0)
+        loop_later(listener->loop, &listener->turn_end);
     accept_one(listener);
+}
+
+/* It is freed later than this runs: handles are closed behind the ends of turns. */
+static void on_turn_end(struct loop_task *task)
+{
+    struct net_listener *listener =
+        (struct net_listener *)((char *)task - offsetof(struct net_listener, turn_end));
+
+    listener->this_turn = 0;
+    if (!listener->one_waits || uv_is_closing(&listener->uv.handle))
+        return;
+    listener->one_waits = false;
+    on_connection(&listener->uv.stream, 0);
+}
+
+/* How many the kernel has connected that nobody has accepted. */
+static int waiting_at(int fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+    bool is_known = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0;
+    return is_known ? (int)info.tcpi_unacked : 0; /* of a listener it is that */
 }
 
 void net_listener_limit(struct net_listener *listener, int count)
@@ -132,10 +163,12 @@ void net_listener_limit(struct net_listener *listener, int count)
 
     uv_os_fd_t fd;
     bool was_limited = listener->left != NET_UNLIMITED, is_limited = count != NET_UNLIMITED;
-    if (was_limited != is_limited && uv_fileno(&listener->uv.handle, &fd) == 0)
+    if (was_limited != is_limited && uv_fileno(&listener->uv.handle, &fd) == 0) {
         (void)listen(fd, is_limited ? NET_BACKLOG_LIMITED : NET_BACKLOG);
+        listener->from_before = is_limited ? waiting_at(fd) : 0;
+    }
     listener->left = count;
-    if (listener->one_waits && count != 0) {
+    if (listener->one_waits) {
         listener->one_waits = false;
         on_connection(&listener->uv.stream, 0);
     }
@@ -252,6 +285,7 @@ err net_listen(struct arena *arena, struct loop *loop, str address, const char *
     listener->accepted = accepted;
     listener->subject = subject;
     listener->left = NET_UNLIMITED;
+    listener->turn_end.run = &on_turn_end;
     stream_init(&listener->uv, loop, is_unix, listener);
 
     int rc = is_unix ? unix_listen(listener, path) : tcp_listen(listener, &tcp);

@@ -11,6 +11,7 @@
 enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
     NET_BACKLOG = 1024,
+    NET_ACCEPTED_A_TURN = 64, /* of the loop: who comes faster must not keep it from all others */
     NET_BACKLOG_LIMITED =
         8 /* what comes beyond is dropped before its peer takes it for connected */
 };
@@ -35,8 +36,9 @@ void net_listener_use_tls(struct net_listener *listener, struct tls_context *con
 /* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
 int net_listener_port(const struct net_listener *listener);
 
-/* Accepts so many more, and from then on none: the kernel keeps a few of the others, and drops what
- * the rest sends, who try again by themselves. NET_UNLIMITED: all that come, as at first. */
+/* Accepts who waits already and so many more, and from then on none: the
+ * kernel keeps a few of the others, and drops what the rest sends, who try again by themselves.
+ * NET_UNLIMITED: all that come, as at first. */
 enum { NET_UNLIMITED = -1 };
 void net_listener_limit(struct net_listener *listener, int count);
 

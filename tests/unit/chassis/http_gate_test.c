@@ -121,5 +121,5 @@ TEST(a_tick_that_comes_late_gives_no_more_than_a_burst)
     struct http_gate gate = shut_gate(&now_ms);
     (void)tick(&gate, &now_ms, 2 * WINDOW_MS, 10, true); /* 2 100 a second from now on */
     now_ms += 60000;
-    check_about(http_gate_turns(&gate, true, now_ms), 2100 / 50); /* of 20 ms */
+    check_about(http_gate_turns(&gate, true, now_ms), 2100 * 30 / 1000); /* of 30 ms */
 }
