@@ -173,7 +173,9 @@ def run_us_by_thread(pid):
 def signin_us(duka, accounts, options, connections):
     """A sign-in by thread, in microseconds of each; those that hash and do nothing else apart."""
     before = run_us_by_thread(duka.process.pid)
-    count = all_good(wrk(duka.port, "/", options.seconds, connections, "signin.lua", [accounts, duka.PASSWORD]))
+    count, bad = wrk(duka.port, "/", options.seconds, connections, "signin.lua", [accounts, duka.PASSWORD])
+    if bad > count / 100:  # who hashes in spare time may find none on a core that is full, and a few hear 503
+        raise RuntimeError(f"{bad} of {count} answers were not 2xx")
     ran = {name: (us - before.get(name, 0)) / count for name, us in run_us_by_thread(duka.process.pid).items()}
     hashed = sum(us for name, us in ran.items() if name.startswith("hash-"))
     return {name: us for name, us in ran.items() if not name.startswith("hash-")}, hashed
