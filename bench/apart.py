@@ -30,7 +30,8 @@ class DukaApart(Duka):
         bus = "direct:?" + "&".join(f"{service}={url}" for service, url in self.urls.items())
         own = {"DATA_DIR": str(self.folder / "data" / name), "LISTEN_ADDR": f"127.0.0.1:{self.ports[name]}",
                "OPS_ADDR": f"127.0.0.1:{self.ports[name] + 1}"}
-        same = {"MAIL_URL": "none", "BUS_URL": bus, "RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0",
+        # 256 at once wait for longer than 100 ms where a commit is a round trip: nobody is to be refused for that.
+        same = {"MAIL_URL": "none", "BUS_URL": bus, "SETTLE_TARGET": "1s", "RATE_LIMIT": "0", "RATE_LIMIT_SIGN_IN": "0", "DRAIN_TIME": "0",
                 "LOG_LEVEL": "warn"}
         return {**os.environ, **same, **own, **self.secrets, **urls, **self.settings}
 
