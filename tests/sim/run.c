@@ -10,6 +10,8 @@
 #include "tests/sim/people.h"
 #include "tests/sim/story.h"
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { STAFF_MAX = 2, OPERATOR_ASKS = 8, REST_TRIES_MAX = 600, WHY_BYTES = 300 };
@@ -349,6 +351,32 @@ static void check_letters_counted(struct run *run)
          "%d were refused, %lld counted", refused, (long long)counted);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { MEMORY_TIMES = 8 }; /* shadows, red zones, and what is freed and kept for a while */
+#else
+enum { MEMORY_TIMES = 1 };
+#endif
+enum {
+    KIB = 1024,
+    MEMORY_KIB = 96 * KIB * MEMORY_TIMES,
+    MEMORY_KIB_DEAD = 24 * KIB * MEMORY_TIMES
+};
+
+/* The most that the run ever had, its databases and clients with it. What a program held that was
+ * killed is never given back. */
+static void check_memory(const struct run *run, enum planted planted)
+{
+    int64_t most_kib = MEMORY_KIB + (int64_t)MEMORY_KIB_DEAD * run->outcome.crashes;
+    if (planted == PLANTED_MEMORY_KEPT) {
+        size_t bytes = (size_t)most_kib * KIB;
+        memset(arena_array(run->arena, char, bytes), 1, bytes);
+    }
+    struct rusage used;
+    ASSERT(getrusage(RUSAGE_SELF, &used) == 0);
+    RULE(used.ru_maxrss <= most_kib, "memory keeps its bound", "%lld KiB, at most %lld",
+         (long long)used.ru_maxrss, (long long)most_kib);
+}
+
 static void perform(struct run *run, enum planted planted)
 {
     struct cast *cast = arena_new(run->arena, struct cast);
@@ -371,6 +399,7 @@ static void perform(struct run *run, enum planted planted)
     bool is_closed = close_shop(run, check);
     ASSERT(is_closed);
     check_letters_counted(run);
+    check_memory(run, planted);
     world_done(run->world);
     run->outcome.virtual_us = clock_mono_us() - began_us;
 }

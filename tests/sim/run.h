@@ -13,8 +13,9 @@ enum planted {
     PLANTED_ANSWER_EARLY, /* an answer that is not on disk */
     PLANTED_ANSWER_OTHER, /* a repeat that hears something else */
     PLANTED_REPEAT_UNMARKED,
-    PLANTED_LYING_SYNC, /* a disk that promises and forgets */
-    PLANTED_REAL_CLOCK, /* what is done depends on the machine's clock */
+    PLANTED_LYING_SYNC,  /* a disk that promises and forgets */
+    PLANTED_REAL_CLOCK,  /* what is done depends on the machine's clock */
+    PLANTED_MEMORY_KEPT, /* memory that nobody gives back */
 };
 
 /* What a run came to. Sent from the process of the run to that of the test. */

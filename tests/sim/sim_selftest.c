@@ -440,6 +440,11 @@ TEST(an_event_that_is_lost_for_ever_is_found)
     check_planted(t, PLANTED_EVENT_LOST, "everything comes to rest");
 }
 
+TEST(memory_that_nobody_gives_back_is_found)
+{
+    check_planted(t, PLANTED_MEMORY_KEPT, "memory keeps its bound");
+}
+
 /* Whether a power cut falls where something was promised is the seed's: some are tried. */
 TEST(a_sync_that_does_nothing_is_found)
 {
