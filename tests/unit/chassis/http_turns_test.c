@@ -5,7 +5,7 @@
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 
-enum { SHED_AT_ONCE = 20, WAITING = 8, LATE_US_MAX = (HTTP_TURN_MS + 4000) * 1000 };
+enum { SHED_AT_ONCE = 60, WAITING = 8, LATE_US_MAX = (HTTP_TURN_MS + 4000) * 1000 };
 
 static int gate_is_shut; /* atomic */
 
