@@ -61,6 +61,12 @@ static void timer_set(struct http_server *server, int64_t deadline_ms)
     loop_timer_start(server->timer, delay_ms > 0 ? (uint32_t)delay_ms : 0, 0);
 }
 
+/* The timer looks at those that wait so: not where the handler decides, or turns are given. */
+static bool is_timed(enum http_wait wait)
+{
+    return wait != HTTP_WAIT_WORK && wait != HTTP_WAIT_TURN;
+}
+
 void http_wait_clear(struct http_connection *connection)
 {
     if (connection->wait == HTTP_WAITS_COUNT)
@@ -95,10 +101,8 @@ void http_wait_set(struct http_connection *connection, enum http_wait wait)
     http_wait_clear(connection);
     connection->wait = wait;
     list_add(&server->lists[wait], connection);
-    if (wait == HTTP_WAIT_WORK)
-        return;
     connection->deadline_ms = loop_now_ms(server->loop) + timeout_ms(server, wait);
-    if (wait != HTTP_WAIT_TURN)
+    if (is_timed(wait))
         timer_set(server, connection->deadline_ms);
 }
 
@@ -110,7 +114,7 @@ static void on_timer(void *subject)
 
     server->timer_at_ms = 0;
     for (int wait = 0; wait < HTTP_WAITS_COUNT; wait++) {
-        if (wait == HTTP_WAIT_WORK || wait == HTTP_WAIT_TURN)
+        if (!is_timed((enum http_wait)wait))
             continue;
         struct http_list *list = &server->lists[wait];
         while (list->oldest && list->oldest->deadline_ms <= now_ms)
@@ -144,11 +148,7 @@ static void on_accepted(void *subject, struct net_connection *net)
 static str refusal_make(struct arena *arena, enum err_code code, const char *why)
 {
     struct request request = { .arena = arena };
-    struct err_value *error = arena_new(arena, struct err_value);
-    *error = (struct err_value){
-        .code = code, .detail = str_of_z(why), .place = ERR_PLACE, .retry_after_s = 1
-    };
-    response_problem(&request, error);
+    response_problem(&request, fail(arena, code, "%s", why));
 
     struct text out = text_init(arena, 1024);
     char date[30];

@@ -2,9 +2,7 @@
 
 #include "chassis/proxies.h"
 
-#include <string.h>
-
-enum { PLACES = 8192, V6_BYTES = 8 };
+enum { PLACES = 8192 };
 
 struct http_addresses {
     uint64_t seed;
@@ -20,24 +18,11 @@ struct http_addresses *http_addresses_new(struct arena *arena, uint32_t most, ui
     return addresses;
 }
 
-/* A multiply and fold of 64 bits (as in wyhash): with a secret seed not to be steered. */
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 static int place_of(const struct http_addresses *addresses, str peer)
 {
     struct address address = { { 0 } };
-    uint64_t parts[2];
-
-    if (address_parse(peer, &address) && !address_is_v4(&address))
-        memset(address.bytes + V6_BYTES, 0, ADDRESS_BYTES - V6_BYTES);
-    memcpy(parts, address.bytes, sizeof parts);
-    uint64_t hash = fold(parts[0] ^ addresses->seed, parts[1] ^ UINT64_C(0x9e3779b97f4a7c15));
-    hash = fold(hash ^ addresses->seed, UINT64_C(0xe7037ed1a0b428db));
-    return (int)(hash % PLACES);
+    (void)address_of_customer(peer, &address);
+    return (int)(address_hash(address.bytes, addresses->seed, 0) % PLACES);
 }
 
 int http_addresses_enter(struct http_addresses *addresses, str peer)

@@ -19,6 +19,11 @@ static bool is_at_work(const struct http_connection *connection)
     return connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_HALF;
 }
 
+static bool is_resting(const struct http_connection *connection)
+{
+    return connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED;
+}
+
 /* ---- Closing ---- */
 
 static void pending_drop(struct http_connection *connection)
@@ -415,8 +420,7 @@ static void read_on(struct http_connection *connection, const char *bytes, size_
         used = feed(connection, bytes, len);
     if (!connection->net || used == len)
         return;
-    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE ||
-        connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED)
+    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE || is_resting(connection))
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -573,7 +577,7 @@ void http_connection_expire(struct http_connection *connection)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_HALF)
         hurry(connection);
-    else if (connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED)
+    else if (is_resting(connection))
         rested(connection);
     else
         http_connection_close(connection);

@@ -35,9 +35,9 @@ enum http_wait {
     HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
-    HTTP_WAIT_TURN,    /* until it is read: too much is refused; no deadline, turns look at it */
-    HTTP_WAIT_LIMITED, /* the same, of who asks more than one may */
+    HTTP_WAIT_TURN, /* until it is read: too much is refused; turns look at its deadline */
     HTTP_WAIT_REST, /* until it is read again: it was told to come back later, and came at once */
+    HTTP_WAIT_LIMITED, /* the same, of who asks more than one may */
     HTTP_WAITS_COUNT
 };
 

@@ -3,7 +3,13 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-enum { V4_PREFIX_BYTES = 12, V4_PREFIX_BITS = 96, V4_BITS = 32, V6_BITS = 128 };
+enum {
+    V4_PREFIX_BYTES = 12,
+    V4_PREFIX_BITS = 96,
+    V4_BITS = 32,
+    V6_BITS = 128,
+    V6_CUSTOMER_BYTES = 8
+};
 
 static const uint8_t V4_PREFIX[V4_PREFIX_BYTES] = { [10] = 0xff, [11] = 0xff };
 
@@ -33,6 +39,30 @@ bool address_is_v4(const struct address *address)
 {
     ASSERT(address);
     return memcmp(address->bytes, V4_PREFIX, sizeof(V4_PREFIX)) == 0;
+}
+
+bool address_of_customer(str text, struct address *out)
+{
+    if (!address_parse(text, out))
+        return false;
+    if (!address_is_v4(out))
+        memset(out->bytes + V6_CUSTOMER_BYTES, 0, ADDRESS_BYTES - V6_CUSTOMER_BYTES);
+    return true;
+}
+
+/* A multiply and fold of 64 bits (as in wyhash). */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t address_hash(const uint8_t bytes[ADDRESS_BYTES], uint64_t seed, uint64_t salt)
+{
+    uint64_t parts[2];
+    memcpy(parts, bytes, sizeof parts);
+    uint64_t hash = fold(parts[0] ^ seed, parts[1] ^ UINT64_C(0x9e3779b97f4a7c15));
+    return fold(hash ^ seed ^ salt, UINT64_C(0xd6e8feb86659fd93));
 }
 
 /* ---- Trusted proxies ---- */
@@ -105,6 +135,13 @@ bool proxies_have(const struct proxies *proxies, const struct address *address)
     return false;
 }
 
+bool proxies_have_text(const struct proxies *proxies, str text)
+{
+    struct address address;
+    ASSERT(proxies);
+    return proxies->count > 0 && address_parse(text, &address) && proxies_have(proxies, &address);
+}
+
 /* ---- The client ---- */
 
 /* "192.0.2.1:4711" and "[2001:db8::1]:4711" without the port and the brackets. */
@@ -139,7 +176,7 @@ str client_address_of(const struct proxies *proxies, const struct request *reque
 
     str client = request->peer_address, part;
     struct address address;
-    if (proxies->count == 0 || !address_parse(client, &address) || !proxies_have(proxies, &address))
+    if (!proxies_have_text(proxies, client))
         return client;
 
     /* Several headers are one list; the last header is the right end. */
@@ -178,13 +215,11 @@ void forwarded_prefix_restore(const struct proxies *proxies, struct request *req
     ASSERT(proxies && request);
 
     static const str name = { "x-forwarded-prefix", 18 };
-    struct address peer;
     str prefix = request_header(request, name);
 
     if (!prefix.ptr)
         return;
-    if (is_prefix(prefix) && address_parse(request->peer_address, &peer) &&
-        proxies_have(proxies, &peer))
+    if (is_prefix(prefix) && proxies_have_text(proxies, request->peer_address))
         request->path = str_equal(request->path, STR("/"))
                             ? prefix
                             : str_format(request->arena, "%" STR_F "%" STR_F, STR_A(prefix),

@@ -19,6 +19,12 @@ bool address_parse(str text, struct address *out);
 /* It is an IPv4 one. */
 bool address_is_v4(const struct address *address);
 
+/* What one customer gets: IPv4 whole, IPv6 by /64. False for what is no address. */
+bool address_of_customer(str text, struct address *out);
+
+/* A hash of sixteen bytes, fast, and with a secret seed not to be steered. */
+uint64_t address_hash(const uint8_t bytes[ADDRESS_BYTES], uint64_t seed, uint64_t salt);
+
 struct proxy_range {
     struct address first;
     int bits; /* of the 128 */
@@ -34,6 +40,9 @@ err proxies_parse(struct arena *arena, str text, struct proxies *out);
 
 /* Tells whether the address is that of a trusted proxy. */
 bool proxies_have(const struct proxies *proxies, const struct address *address);
+
+/* The same of an address as text; not of what is none. */
+bool proxies_have_text(const struct proxies *proxies, str text);
 
 /* The client's address as text, borrowed from the request. */
 str client_address_of(const struct proxies *proxies, const struct request *request);

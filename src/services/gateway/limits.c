@@ -26,10 +26,10 @@ struct limit_client limit_client_of_address(str text)
     struct limit_client client = { .kind = LIMIT_CLIENT_OTHER };
     struct address address;
 
-    if (!address_parse(text, &address))
+    if (!address_of_customer(text, &address))
         return client;
     client.kind = LIMIT_CLIENT_ADDRESS;
-    memcpy(client.bytes, address.bytes, address_is_v4(&address) ? 16 : 8);
+    memcpy(client.bytes, address.bytes, sizeof(client.bytes));
     return client;
 }
 
@@ -55,21 +55,11 @@ struct limits *limits_new(struct arena *arena, int clients_max, uint64_t seed)
     return limits;
 }
 
-/* A multiply and fold of 64 bits (as in wyhash): fast, and with a secret seed not to be steered. */
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 static struct bucket *place_of(struct limits *limits, uint8_t class,
                                const struct limit_client *client)
 {
-    uint64_t parts[2];
-    memcpy(parts, client->bytes, sizeof(parts));
-    uint64_t hash = fold(parts[0] ^ limits->seed, parts[1] ^ UINT64_C(0x9e3779b97f4a7c15));
-    hash = fold(hash ^ limits->seed ^ ((uint64_t)client->kind << 8 | class),
-                UINT64_C(0xd6e8feb86659fd93));
+    uint64_t salt = (uint64_t)client->kind << 8 | class;
+    uint64_t hash = address_hash(client->bytes, limits->seed, salt);
     return limits->places[hash & (limits->places_count - 1)];
 }
 

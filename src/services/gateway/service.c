@@ -700,9 +700,7 @@ static void open_grpc(struct gateway *self)
 
 static bool is_proxy(void *subject, str peer)
 {
-    const struct gateway *self = subject;
-    struct address address;
-    return address_parse(peer, &address) && proxies_have(&self->proxies, &address);
+    return proxies_have_text(&((const struct gateway *)subject)->proxies, peer);
 }
 
 err gateway_listen(struct gateway *self, struct arena *arena)

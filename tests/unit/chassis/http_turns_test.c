@@ -52,20 +52,36 @@ static void wait_open(struct fixture *fixture)
     CHECK(!is_shut(fixture));
 }
 
+static void connect_all(struct fixture *fixture, int fds[WAITING])
+{
+    for (int i = 0; i < WAITING; i++)
+        fds[i] = client_connect(fixture->port);
+}
+
+static void ask_all(const int fds[WAITING])
+{
+    for (int i = 0; i < WAITING; i++)
+        client_send(fds[i], STR(GET("/echo")));
+}
+
+static void close_all(const int fds[WAITING])
+{
+    for (int i = 0; i < WAITING; i++)
+        close(fds[i]);
+}
+
 static bool has_answer(int fd) { return !client_is_quiet(fd, 0); }
 
 TEST(while_too_much_is_refused_requests_wait_for_their_turn_and_are_served)
 {
     struct fixture *fixture = server_of(t, 200);
     int fds[WAITING];
-    for (int i = 0; i < WAITING; i++)
-        fds[i] = client_connect(fixture->port);
+    connect_all(fixture, fds);
     str before = fixture_ask(fixture, STR(GET("/echo")));
     CHECK_INT(answer_status(before), 200);
 
     shut(fixture);
-    for (int i = 0; i < WAITING; i++)
-        client_send(fds[i], STR(GET("/echo")));
+    ask_all(fds);
     for (int i = 0; i < WAITING; i++) {
         CHECK_INT(answer_status(client_read_answer(t->arena, fds[i], true)), 200);
         close(fds[i]);
@@ -102,13 +118,11 @@ TEST(who_has_no_turn_for_long_is_refused_unread)
 {
     struct fixture *fixture = server_of(t, 1);
     int fds[WAITING], served = 0, refused = 0;
-    for (int i = 0; i < WAITING; i++)
-        fds[i] = client_connect(fixture->port);
+    connect_all(fixture, fds);
 
     shut(fixture);
     int64_t began_us = clock_mono_us();
-    for (int i = 0; i < WAITING; i++)
-        client_send(fds[i], STR(GET("/echo")));
+    ask_all(fds);
     for (int i = 0; i < WAITING; i++) {
         str answer = client_read_answer(t->arena, fds[i], true);
         served += answer_status(answer) == 200;
@@ -123,8 +137,7 @@ TEST(who_has_no_turn_for_long_is_refused_unread)
     CHECK_INT(served + refused, WAITING);
     CHECK(refused > 0);
     CHECK(clock_mono_us() - began_us < LATE_US_MAX);
-    for (int i = 0; i < WAITING; i++)
-        close(fds[i]);
+    close_all(fds);
     wait_open(fixture);
     CHECK_INT(answer_status(fixture_ask(fixture, STR(GET("/echo")))), 200);
     fixture_close(fixture);
@@ -134,8 +147,7 @@ TEST(who_goes_while_it_waits_is_forgotten)
 {
     struct fixture *fixture = server_of(t, 1);
     int fds[WAITING];
-    for (int i = 0; i < WAITING; i++)
-        fds[i] = client_connect(fixture->port);
+    connect_all(fixture, fds);
 
     shut(fixture);
     int64_t requests = http_stats_of(fixture->server).requests;
@@ -173,12 +185,9 @@ TEST(a_server_closes_while_requests_wait_for_their_turn)
 {
     struct fixture *fixture = server_of(t, 1);
     int fds[WAITING];
-    for (int i = 0; i < WAITING; i++)
-        fds[i] = client_connect(fixture->port);
+    connect_all(fixture, fds);
     shut(fixture);
-    for (int i = 0; i < WAITING; i++)
-        client_send(fds[i], STR(GET("/echo")));
+    ask_all(fds);
     fixture_close(fixture);
-    for (int i = 0; i < WAITING; i++)
-        close(fds[i]);
+    close_all(fds);
 }
