@@ -440,12 +440,14 @@ static enum heard hear_kept(struct model *model, const struct ask *ask, const st
     return HEARD_CONCLUDED;
 }
 
-/* What is refused leaves nothing behind, so a key that has its answer refuses only other bodies. */
+/* What is refused leaves nothing behind, so a key that has its answer refuses only other bodies. A
+ * refusal that arrived before the answer is no less true where it is read after it. */
 static enum heard hear_refusal(const struct ask *ask, const struct reply *reply)
 {
     const struct model_key *key = ask->kept;
     bool is_same = key && key->is_concluded && str_equal(str_of_z(key->body), str_of_z(ask->body));
-    RULE(!is_same, "once", "key %s has its answer, and hears %d %" STR_F, key->key, reply->status,
+    RULE(!is_same || reply->at_us < key->first_us, "once",
+         "key %s has its answer, and hears %d %" STR_F, key->key, reply->status,
          STR_A(reply->code));
     RULE(!is_word(reply->code, "idempotency.key_reused") || (key && key->has_two_bodies), "once",
          "key %s is said to have come with another body, which its caller never sent", key->key);

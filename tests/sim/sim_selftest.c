@@ -357,6 +357,33 @@ struct repeat {
     bool is_of_account, was_late, is_concluded;
 };
 
+/* A repeat of what has its answer since 5 us, refused. */
+static void hear_refused_repeat(void *subject)
+{
+    struct arena *arena = arena_open(SIZE_MAX);
+    struct model *model = arena_new(arena, struct model);
+    struct plan plan = plan_small(SEED);
+    model_init(model, arena, &plan);
+    struct ask ask = { .kind = ASK_PLACE, .path = "/orders", .body = "{}", .key = "k" };
+    ask.kept = model_key_of(model, &ask);
+    ask.kept->body = "{}";
+    ask.kept->is_concluded = true;
+    ask.kept->first_us = 5;
+    const int64_t *at_us = subject;
+    struct reply reply = { .status = 409, .code = STR("price.changed"), .at_us = *at_us };
+    RULE(model_hear(model, &ask, &reply) == HEARD_REFUSED, "refused", "a 409 counts as an answer");
+}
+
+TEST(a_refusal_that_came_before_the_answer_is_allowed_and_one_after_it_is_found)
+{
+    int64_t before = 4, after = 5;
+    int status;
+    const char *told = told_by(t, hear_refused_repeat, &before, &status);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        FAIL("status 0x%x: %s", (unsigned)status, told);
+    check_found(t, hear_refused_repeat, &after, "once");
+}
+
 /* Staff ask again under a key about an order, and hear that there is no such thing. */
 static void hear_gone_again(void *subject)
 {
