@@ -110,8 +110,9 @@ static void check_expiry(const struct book_order *order, const struct book_step 
          order->id, (long long)(order->hold_until - step->at));
 }
 
-static void check_timeline(const struct book_order *order, const struct plan *plan)
+static void check_timeline(const struct book_order *order, const struct model *model)
 {
+    const struct plan *plan = model->plan;
     static const char rule[] = "the timeline explains the state";
     struct told told = { .status = "", .payment = "none" };
     int64_t versions = 0;
@@ -130,7 +131,7 @@ static void check_timeline(const struct book_order *order, const struct plan *pl
              "order %s goes back in time at \"%s\"", order->id, step->what);
         RULE(may_step(&told, step->what), rule, "order %s is %s/%s and cannot be \"%s\" next",
              order->id, told.status, told.payment, step->what);
-        check_expiry(order, step, &told, 2 * plan->drift_us);
+        check_expiry(order, step, &told, 2 * plan->drift_us + model_put_back_us(model, step->at));
         if (is(told.status, "cancelling") && is(step->what, "payment.authorized"))
             deed(DEED_BANK_YES_AFTER_CANCEL);
         take_step(&told, step->what);
@@ -492,7 +493,7 @@ static void check_order(const struct model *model, const struct world *world,
     RULE(known, "each answered order exists once", "nobody was told of order %s", order->id);
     check_settled(order);
     check_lines(model, order, known);
-    check_timeline(order, model->plan);
+    check_timeline(order, model);
     check_shipments(model, order, known);
     check_promises(order, known);
     check_money(order, model->plan->captures_at_confirm);

@@ -332,6 +332,27 @@ static void conclude(struct model *model, const struct ask *ask, const struct re
          "the answer shows another order");
 }
 
+/* ---- the clock ---- */
+
+void model_jumped(struct model *model, int64_t to, int64_t by_us)
+{
+    ASSERT(model->jumps_count < PLAN_WALL_JUMPS_MAX);
+    model->jumps[model->jumps_count++] = (struct model_jump){ to, by_us };
+}
+
+int64_t model_put_back_us(const struct model *model, int64_t at)
+{
+    enum { WRITTEN_WITHIN_US = 500 * 1000 };
+    int64_t back_us = 0, drift_us = model->plan->drift_us;
+    for (int i = 0; i < model->jumps_count; i++) {
+        const struct model_jump *jump = &model->jumps[i];
+        if (jump->by_us < 0 && at >= jump->to - drift_us &&
+            at <= jump->to + WRITTEN_WITHIN_US + drift_us)
+            back_us -= jump->by_us;
+    }
+    return back_us;
+}
+
 /* ---- one key, one answer ---- */
 
 /* Whether an answer is one that is kept under its key. */

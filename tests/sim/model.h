@@ -83,6 +83,12 @@ struct model_key {
     struct model_order *order; /* that it placed */
 };
 
+/* The wall clock was put to `to`, by so much. */
+struct model_jump {
+    int64_t to;
+    int64_t by_us;
+};
+
 struct model {
     struct arena *arena;
     const struct plan *plan;
@@ -97,6 +103,8 @@ struct model {
     bool erasure_asked;                  /* it asked */
     struct uuid account;                 /* whose it is */
     int keys_uncertain;                  /* that may be kept without an answer that anybody heard */
+    struct model_jump jumps[PLAN_WALL_JUMPS_MAX];
+    int jumps_count;
 };
 
 /* What is known of the one account of a run: its e-mail address, name, street; NULL ends it. */
@@ -137,6 +145,13 @@ enum heard { HEARD_CONCLUDED, HEARD_REFUSED, HEARD_LATER };
 
 /* Opens the oracle in the arena. */
 void model_init(struct model *model, struct arena *arena, const struct plan *plan);
+
+/* The wall clock has just jumped. */
+void model_jumped(struct model *model, int64_t to, int64_t by_us);
+
+/* By how much the wall clock was put back between a decision and the time `at` that its write
+ * bears: a write is dated when its batch begins, within half a second of the decision. */
+int64_t model_put_back_us(const struct model *model, int64_t at);
 
 /* The key of a caller, as it stands so far. */
 struct model_key *model_key_of(struct model *model, const struct ask *ask);

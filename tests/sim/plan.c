@@ -126,7 +126,7 @@ struct plan plan_of(uint64_t seed)
         .burst_max = between(&state, 1, 6),
         .bus = bus_of(&state),
         .restarts = between(&state, 1, 3) == 1 ? between(&state, 1, 2) : 0,
-        .wall_jumps = between(&state, 1, 10) == 1 ? 2 : 0,
+        .wall_jumps = between(&state, 1, 10) == 1 ? PLAN_WALL_JUMPS_MAX : 0,
         .disk_faults = between(&state, 1, 3) == 1 ? between(&state, 3, 40) : 0,
         .has_account = between(&state, 1, 4) == 1,
     };

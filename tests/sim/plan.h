@@ -4,7 +4,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PLAN_SETTINGS_MAX = 16, PLAN_SETTING_BYTES = 64, PLAN_SKUS_MAX = 12, PLAN_SHOPPERS_MAX = 8 };
+enum {
+    PLAN_SETTINGS_MAX = 16,
+    PLAN_SETTING_BYTES = 64,
+    PLAN_SKUS_MAX = 12,
+    PLAN_SHOPPERS_MAX = 8,
+    PLAN_WALL_JUMPS_MAX = 2
+};
 
 /* Each chance is one in so many; 0: never. */
 struct plan_bus {

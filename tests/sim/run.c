@@ -258,6 +258,7 @@ static void disturb(struct run *run, struct check *check)
         int64_t jump_us = fault_number(0, 1200 * TIME_SECOND) - 600 * TIME_SECOND;
         story_tell("the wall clock jumps by %lld s", (long long)(jump_us / TIME_SECOND));
         baton_wall_jump(jump_us);
+        model_jumped(run->model, clock_wall_us(), jump_us);
     }
 }
 

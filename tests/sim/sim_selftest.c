@@ -357,6 +357,18 @@ struct repeat {
     bool is_of_account, was_late, is_concluded;
 };
 
+TEST(a_write_is_dated_back_only_where_the_clock_was_put_back_before_it)
+{
+    struct plan plan = plan_small(SEED);
+    struct model model = { .plan = &plan };
+    model_jumped(&model, 1000 * TIME_SECOND, 60 * TIME_SECOND);
+    CHECK(model_put_back_us(&model, 1000 * TIME_SECOND) == 0);
+    model_jumped(&model, 900 * TIME_SECOND, -159 * TIME_SECOND);
+    CHECK(model_put_back_us(&model, 900 * TIME_SECOND + TIME_MS) == 159 * TIME_SECOND);
+    CHECK(model_put_back_us(&model, 900 * TIME_SECOND - TIME_SECOND) == 0);
+    CHECK(model_put_back_us(&model, 901 * TIME_SECOND) == 0);
+}
+
 /* A repeat of what has its answer since 5 us, refused. */
 static void hear_refused_repeat(void *subject)
 {
