@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 
 from shop import ROOT, free_port, take_port, until
 
@@ -612,6 +613,27 @@ class Sqs(Broker):
         client = self.client()
         for url in client.list_queues(QueueNamePrefix=prefix).get("QueueUrls", []):
             client.delete_queue(QueueUrl=url)
+
+
+def not_taken(settings):
+    """How many messages the queues of a shop still have, those that somebody holds among them. Other brokers give out again at
+    once what one who is gone held: 0."""
+    where = urllib.parse.urlsplit(settings.get("BUS_URL", ""))
+    if where.scheme != "sqs":
+        return 0
+    import boto3
+
+    client = boto3.client(
+        "sqs",
+        endpoint_url=f"http://{where.netloc}",
+        region_name="us-east-1",
+        aws_access_key_id=settings["BUS_USER"],
+        aws_secret_access_key=settings["BUS_PASSWORD"],
+    )
+    kinds = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    urls = client.list_queues(QueueNamePrefix=settings["BUS_PREFIX"]).get("QueueUrls", [])
+    told = [client.get_queue_attributes(QueueUrl=url, AttributeNames=kinds)["Attributes"] for url in urls]
+    return sum(int(of_queue[kind]) for of_queue in told for kind in kinds)
 
 
 class Elasticmq(Sqs):

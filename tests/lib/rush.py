@@ -11,6 +11,7 @@ import time
 
 import httpx
 from books import Told
+from brokers import not_taken
 from shop import Shop, accepted, new_key, pages, until
 
 CLIENTS = 14
@@ -338,14 +339,15 @@ class Run:
         return sum(map(int, re.findall(r"^duka_reactions_total\{.*\} (\d+)$", text, re.M)))
 
     def wait_for_consumers(self):
-        """A broker has what the outboxes have not: waits until nobody takes anything any more."""
+        """A broker has what the outboxes have not: waits until nobody takes anything any more, and none is held for one who was
+        killed (SQS gives that out again after half a minute)."""
         if "BUS_URL" not in self.shop.settings and not self.shop.apart:
             return
         deadline, quiet, seen = time.monotonic() + SETTLE_S, time.monotonic(), self.reactions()
         while time.monotonic() - quiet < 1.5:
             assert time.monotonic() < deadline, "events still come"
             time.sleep(0.1)
-            if (now := self.reactions()) != seen:
+            if (now := self.reactions()) != seen or not_taken(self.shop.settings):
                 quiet, seen = time.monotonic(), now
 
     def backlog(self):
