@@ -93,25 +93,15 @@ static void grow(struct image *image, int64_t length)
     image->length = length;
 }
 
-static bool read_memory(const char *path, struct image *image)
-{
-    int64_t length;
-    const unsigned char *bytes = memory_disk_bytes(path, &length);
-    if (!bytes)
-        return false;
-    make_room(image, length);
-    image->length = length;
-    if (length > 0)
-        memcpy(image->bytes, bytes, (size_t)length);
-    return true;
-}
-
-/* The whole file as the machine shows it; false where there is none. */
-static bool read_shown(const char *path, struct image *image)
+/* The whole file as the machine shows it, which is replaced or removed next; false where there is
+ * none. */
+static bool take_shown(const char *path, struct image *image)
 {
     *image = (struct image){ 0 };
-    if (disk.in_memory)
-        return read_memory(path, image);
+    if (disk.in_memory) {
+        image->bytes = memory_disk_take(path, &image->length, &image->room);
+        return image->bytes;
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -346,7 +336,7 @@ static int64_t leave(struct kept *kept, bool is_power_cut, int of_eight)
     int64_t lost = 0;
     struct image image;
     bool comes_back = kept->is_removed && !dice_one_in(2);
-    bool is_there = read_shown(kept->path, &image);
+    bool is_there = take_shown(kept->path, &image);
     if (kept->is_removed && !comes_back)
         make_new(kept);
     if (is_power_cut && !kept->keeps_all) {
@@ -571,7 +561,7 @@ static int disk_delete(sqlite3_vfs *vfs, const char *path, int syncs_folder)
     if (ask(&file, DISK_DELETE) != DISK_WORKS)
         return SQLITE_IOERR_DELETE;
     struct image image;
-    bool was_there = read_shown(path, &image);
+    bool was_there = take_shown(path, &image);
     int code = disk.real->xDelete(disk.real, path, syncs_folder);
     if (code != SQLITE_OK || !was_there) {
         free(image.bytes);

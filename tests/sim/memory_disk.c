@@ -412,6 +412,19 @@ const unsigned char *memory_disk_bytes(const char *path, int64_t *length)
     return node->bytes ? node->bytes : (const unsigned char *)"";
 }
 
+unsigned char *memory_disk_take(const char *path, int64_t *length, int64_t *room)
+{
+    if (!memory_disk_bytes(path, length))
+        return NULL;
+    struct node *node = node_of(path);
+    make_room(node, 1);
+    unsigned char *bytes = node->bytes;
+    *room = node->room;
+    node->bytes = NULL;
+    node->length = node->room = 0;
+    return bytes;
+}
+
 void memory_disk_replace(const char *path, unsigned char *bytes, int64_t length, int64_t room)
 {
     unname(path);

@@ -17,6 +17,10 @@ sqlite3_vfs *memory_disk_install(void);
 /* The bytes of a file, until it is changed; NULL where it is not here. */
 const unsigned char *memory_disk_bytes(const char *path, int64_t *length);
 
+/* Takes the bytes out of a file that is replaced or removed next, a block of `room` from malloc: it
+ * is empty then for whoever has it open. NULL where it is not here. */
+unsigned char *memory_disk_take(const char *path, int64_t *length, int64_t *room);
+
 /* A new file under that name, which takes the bytes over, a block of `room` from malloc. */
 void memory_disk_replace(const char *path, unsigned char *bytes, int64_t length, int64_t room);
 
