@@ -1,9 +1,23 @@
 #include "os/loop_uv.h"
 
 #include "os/clock.h"
+#include "os/sync.h"
 
 #include <signal.h>
 #include <stdlib.h>
+
+/* A turn costs some 20 us whomever it finds: it asks the kernel, writes the log, writes to each
+ * service and reads from it, once for all who talk. Where these are a few of many, that is much for
+ * each; so after such a turn more may gather. Who talks alone does not wait, where many talk at
+ * once there is no need to, and where rests bring no more than this they end for a while. */
+enum {
+    REST_US = 100,
+    REST_HEARD_MIN = 4,
+    REST_HEARD_MAX = 32,
+    REST_WORTH = 20,     /* heard behind it */
+    REST_VAIN_MAX = 4,   /* in a row */
+    REST_NOT_TURNS = 256 /* after which it is tried again */
+};
 
 struct loop_timer {
     uv_timer_t uv;
@@ -45,13 +59,41 @@ static void later_run(struct loop *loop)
     }
 }
 
+static void rest(struct loop *loop)
+{
+    int64_t from_us = clock_mono_us();
+
+    sleep_until(from_us + REST_US);
+    __atomic_fetch_add(&loop->rested_us, clock_mono_us() - from_us, __ATOMIC_RELAXED);
+}
+
+/* Tells whether to rest behind a turn in which so many were heard. */
+static bool is_to_rest(struct loop *loop, int heard)
+{
+    if (loop->has_rested)
+        loop->rests_in_vain = heard < REST_WORTH ? loop->rests_in_vain + 1 : 0;
+    if (loop->rests_in_vain == REST_VAIN_MAX) {
+        loop->rests_in_vain = 0;
+        loop->no_rest_turns = REST_NOT_TURNS;
+    }
+    if (loop->no_rest_turns > 0) {
+        loop->no_rest_turns--;
+        return false;
+    }
+    return heard >= REST_HEARD_MIN && heard <= REST_HEARD_MAX;
+}
+
 static void on_turn_end(uv_check_t *check)
 {
     struct loop *loop = check->data;
+    int heard = loop->heard;
 
     later_run(loop);
-    (void)uv_check_stop(&loop->turn_end);
     (void)uv_idle_stop(&loop->no_sleep);
+    loop->heard = 0;
+    loop->has_rested = is_to_rest(loop, heard);
+    if (loop->has_rested)
+        rest(loop);
 }
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
@@ -65,7 +107,6 @@ void loop_later(struct loop *loop, struct loop_task *task)
         loop->later_last->next = task;
     } else {
         loop->later = task;
-        (void)uv_check_start(&loop->turn_end, &on_turn_end);
         (void)uv_idle_start(&loop->no_sleep, &on_idle);
     }
     loop->later_last = task;
@@ -98,6 +139,7 @@ struct loop *loop_open(void)
     rc = uv_idle_init(&loop->uv, &loop->no_sleep);
     ASSERT(rc == 0);
     loop->wake.data = loop->turn_end.data = loop;
+    (void)uv_check_start(&loop->turn_end, &on_turn_end);
     loop->stop.run = &on_stop;
     (void)signal(SIGPIPE, SIG_IGN);
     return loop;
@@ -121,8 +163,9 @@ int64_t loop_busy_us(struct loop *loop)
     int64_t since_us = __atomic_load_n(&loop->since_us, __ATOMIC_RELAXED);
     if (since_us == 0)
         return 0;
-    int64_t busy_us =
-        clock_mono_us() - since_us - (int64_t)(uv_metrics_idle_time(&loop->uv) / NS_A_US);
+    int64_t waited_us = (int64_t)(uv_metrics_idle_time(&loop->uv) / NS_A_US) +
+                        __atomic_load_n(&loop->rested_us, __ATOMIC_RELAXED);
+    int64_t busy_us = clock_mono_us() - since_us - waited_us;
     return busy_us > 0 ? busy_us : 0;
 }
 

@@ -13,7 +13,8 @@ struct loop;
  * gone is an error from here on, not a signal (SIGPIPE is ignored). */
 struct loop *loop_open(void);
 
-/* Runs it on this thread until loop_stop. */
+/* Runs it on this thread until loop_stop. Between turns in which several connections talked it
+ * rests for a moment, so that what comes meanwhile is done at once. */
 void loop_run(struct loop *loop);
 
 /* Makes loop_run return after what was posted before. Any thread. */

@@ -22,8 +22,13 @@ struct loop {
     uv_idle_t no_sleep; /* active while `later` holds something: the loop must not wait then */
     int lookups_count;  /* of names, that are under way */
     struct loop_task stop;
-    bool stopping;    /* atomic: `stop` is posted and has not run */
-    int64_t since_us; /* when it began to run; atomic; 0: it has not */
+    bool stopping;     /* atomic: `stop` is posted and has not run */
+    int64_t since_us;  /* when it began to run; atomic; 0: it has not */
+    int heard;         /* connections that had something to read, in this turn */
+    int64_t rested_us; /* so that more gathers; atomic */
+    bool has_rested;   /* before this turn */
+    int rests_in_vain; /* in a row */
+    int no_rest_turns; /* still to come */
     struct loop_signal signals[LOOP_SIGNALS_MAX];
     int signals_count;
     char

@@ -417,6 +417,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
     if (!connection->events || count == 0)
         return;
+    connection->loop->heard++;
     if (count == UV_ENOBUFS) /* it was not to be read */
         net_pause(connection);
     else if (count < 0)

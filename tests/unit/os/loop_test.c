@@ -1,8 +1,12 @@
 #include "os/loop.h"
 
 #include "os/clock.h"
+#include "os/net.h"
 #include "os/sync.h"
+#include "tests/lib/client.h"
 #include "tests/lib/test.h"
+
+#include <unistd.h>
 
 enum { THREADS = 4, POSTS = 5000 };
 
@@ -277,4 +281,92 @@ TEST(a_loop_is_not_closed_over_an_open_timer)
     loop_timer_close(timer);
     loop_close(loop);
     loop_close(NULL);
+}
+
+/* ---- Rests ---- */
+
+enum { TALKERS_MAX = 8 };
+
+/* Who talk at once, again when all were heard, to a loop that then stops. */
+struct talkers {
+    struct loop *loop;
+    struct net_connection *connections[TALKERS_MAX];
+    int fds[TALKERS_MAX];
+    int count, accepted, heard, turns_left;
+};
+
+static void talk(struct talkers *talkers)
+{
+    talkers->heard = 0;
+    for (int i = 0; i < talkers->count; i++)
+        client_send(talkers->fds[i], STR("hello"));
+}
+
+static void on_talk(void *subject, const char *bytes, size_t len)
+{
+    struct talkers *talkers = subject;
+    (void)bytes, (void)len;
+
+    if (++talkers->heard < talkers->count)
+        return;
+    if (--talkers->turns_left > 0)
+        talk(talkers);
+    else
+        loop_stop(talkers->loop);
+}
+
+static void on_talk_ended(void *subject, bool broken) { (void)subject, (void)broken; }
+
+static void on_talk_written(void *subject, bool whole) { (void)subject, (void)whole; }
+
+static void on_talker(void *subject, struct net_connection *connection)
+{
+    static const struct net_events events = { .bytes = on_talk,
+                                              .ended = on_talk_ended,
+                                              .written = on_talk_written };
+    struct talkers *talkers = subject;
+
+    talkers->connections[talkers->accepted++] = connection;
+    net_own(connection, &events, talkers);
+}
+
+static int rests;
+
+static void note_rest(int64_t deadline_us)
+{
+    rests++;
+    sync_machine.sleep_until(deadline_us);
+}
+
+/* How often the loop rests while `count` talk in so many turns. */
+static int rests_of(struct test *t, int count, int turns)
+{
+    struct talkers talkers = { .loop = loop_open(), .count = count, .turns_left = turns };
+    struct net_listener *listener;
+    struct sync_ops noting = sync_machine;
+    noting.sleep_until = note_rest;
+
+    CHECK_OK(net_listen(t->arena, talkers.loop, STR("127.0.0.1:0"), "LISTEN_ADDR", 0, on_talker,
+                        &talkers, &listener));
+    for (int i = 0; i < count; i++)
+        talkers.fds[i] = client_connect(net_listener_port(listener));
+    talk(&talkers);
+    rests = 0;
+    sync_use(&noting);
+    loop_run(talkers.loop);
+    sync_use(&sync_machine);
+    for (int i = 0; i < count; i++) {
+        net_close(talkers.connections[i]);
+        close(talkers.fds[i]);
+    }
+    net_listener_close(listener);
+    loop_close(talkers.loop);
+    return rests;
+}
+
+TEST(a_loop_rests_when_some_talk_until_that_brings_nothing_but_not_when_one_does)
+{
+    CHECK_INT(rests_of(t, 1, 20), 0);
+    CHECK_INT(rests_of(t, TALKERS_MAX, 1), 1);
+    CHECK_INT(rests_of(t, TALKERS_MAX, 20), 4);
 }
