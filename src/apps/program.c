@@ -358,6 +358,8 @@ static void block_signals(void)
 static int run(struct running *self)
 {
     self->loop = loop_open();
+    if (self->program->members_count == 0)
+        loop_let_rest(self->loop);
     self->timer = loop_timer_open(self->loop, begin_closing, self);
     self->stopped.run = on_stopped;
 

@@ -80,7 +80,7 @@ static bool is_to_rest(struct loop *loop, int heard)
         loop->no_rest_turns--;
         return false;
     }
-    return heard >= REST_HEARD_MIN && heard <= REST_HEARD_MAX;
+    return loop->may_rest && heard >= REST_HEARD_MIN && heard <= REST_HEARD_MAX;
 }
 
 static void on_turn_end(uv_check_t *check)
@@ -167,6 +167,12 @@ int64_t loop_busy_us(struct loop *loop)
                         __atomic_load_n(&loop->rested_us, __ATOMIC_RELAXED);
     int64_t busy_us = clock_mono_us() - since_us - waited_us;
     return busy_us > 0 ? busy_us : 0;
+}
+
+void loop_let_rest(struct loop *loop)
+{
+    ASSERT(loop);
+    loop->may_rest = true;
 }
 
 void loop_stop(struct loop *loop)

@@ -13,9 +13,13 @@ struct loop;
  * gone is an error from here on, not a signal (SIGPIPE is ignored). */
 struct loop *loop_open(void);
 
-/* Runs it on this thread until loop_stop. Between turns in which several connections talked it
- * rests for a moment, so that what comes meanwhile is done at once. */
+/* Runs it on this thread until loop_stop. */
 void loop_run(struct loop *loop);
+
+/* From now on it rests for a moment after turns in which several connections talked, so that what
+ * comes meanwhile is done at once. For a loop that does all the work of its process: where other
+ * threads compute, it would have to wait for its turn behind them. */
+void loop_let_rest(struct loop *loop);
 
 /* Makes loop_run return after what was posted before. Any thread. */
 void loop_stop(struct loop *loop);

@@ -26,6 +26,7 @@ struct loop {
     int64_t since_us;  /* when it began to run; atomic; 0: it has not */
     int heard;         /* connections that had something to read, in this turn */
     int64_t rested_us; /* so that more gathers; atomic */
+    bool may_rest;
     bool has_rested;   /* before this turn */
     int rests_in_vain; /* in a row */
     int no_rest_turns; /* still to come */

@@ -339,13 +339,15 @@ static void note_rest(int64_t deadline_us)
 }
 
 /* How often the loop rests while `count` talk in so many turns. */
-static int rests_of(struct test *t, int count, int turns)
+static int rests_of(struct test *t, int count, int turns, bool may_rest)
 {
     struct talkers talkers = { .loop = loop_open(), .count = count, .turns_left = turns };
     struct net_listener *listener;
     struct sync_ops noting = sync_machine;
     noting.sleep_until = note_rest;
 
+    if (may_rest)
+        loop_let_rest(talkers.loop);
     CHECK_OK(net_listen(t->arena, talkers.loop, STR("127.0.0.1:0"), "LISTEN_ADDR", 0, on_talker,
                         &talkers, &listener));
     for (int i = 0; i < count; i++)
@@ -366,7 +368,12 @@ static int rests_of(struct test *t, int count, int turns)
 
 TEST(a_loop_rests_when_some_talk_until_that_brings_nothing_but_not_when_one_does)
 {
-    CHECK_INT(rests_of(t, 1, 20), 0);
-    CHECK_INT(rests_of(t, TALKERS_MAX, 1), 1);
-    CHECK_INT(rests_of(t, TALKERS_MAX, 20), 4);
+    CHECK_INT(rests_of(t, 1, 20, true), 0);
+    CHECK_INT(rests_of(t, TALKERS_MAX, 1, true), 1);
+    CHECK_INT(rests_of(t, TALKERS_MAX, 20, true), 4);
+}
+
+TEST(a_loop_that_shares_its_process_with_other_work_never_rests)
+{
+    CHECK_INT(rests_of(t, TALKERS_MAX, 20, false), 0);
 }
