@@ -1,7 +1,8 @@
 /* Passwords are hashed in the time that nobody else wants: of all that a shop does they alone hold
  * a core for long (12-40 ms), and in a flood of sign-ins those who only look at products must not
  * wait behind them. A shop that is busy throughout hashes them on the password lane itself, after
- * HASHING_WAIT_US: sign-ins become slower by that, and do not starve. */
+ * HASHING_WAIT_US, one at a time: sign-ins become slower by that, and do not starve. So there are
+ * never more hashes at once than threads for them, and one, each with its 19 MiB. */
 #pragma once
 #include "base/crypto.h"
 

@@ -31,6 +31,7 @@ struct seat {
 
 struct spare {
     struct lock lock;
+    struct lock here; /* of who computes on its own thread; taken without the other */
     bool closing;
     int64_t late;
     int seats_count;
@@ -88,6 +89,7 @@ struct spare *spare_open(const char *name, int threads)
     struct spare *self = calloc(1, sizeof *self + (size_t)threads * sizeof self->seats[0]);
     ASSERT(self);
     lock_init(&self->lock);
+    lock_init(&self->here);
     self->seats_count = threads;
     for (int i = 0; i < threads; i++) {
         struct seat *seat = &self->seats[i];
@@ -114,6 +116,7 @@ void spare_close(struct spare *self)
         cond_done(&self->seats[i].changed);
     }
     lock_done(&self->lock);
+    lock_done(&self->here);
     free(self);
 }
 
@@ -152,12 +155,9 @@ static bool wait_for(struct seat *seat, void *subject, int64_t wait_us)
     return true;
 }
 
-bool spare_run(struct spare *self, void (*run)(void *subject), void *subject, size_t bytes,
-               int64_t wait_us)
+static bool run_there(struct spare *self, void (*run)(void *subject), void *subject, size_t bytes,
+                      int64_t wait_us)
 {
-    ASSERT(self && run && subject);
-    ASSERT(bytes > 0 && bytes <= SPARE_BYTES_MAX);
-
     lock_take(&self->lock);
     ASSERT(!self->closing);
     struct seat *seat = free_seat(self);
@@ -168,6 +168,18 @@ bool spare_run(struct spare *self, void (*run)(void *subject), void *subject, si
     }
     lock_drop(&self->lock);
     return is_done;
+}
+
+void spare_run(struct spare *self, void (*run)(void *subject), void *subject, size_t bytes,
+               int64_t wait_us)
+{
+    ASSERT(self && run && subject);
+    ASSERT(bytes > 0 && bytes <= SPARE_BYTES_MAX);
+    if (run_there(self, run, subject, bytes, wait_us))
+        return;
+    lock_take(&self->here);
+    run(subject);
+    lock_drop(&self->here);
 }
 
 int64_t spare_late_count(struct spare *self)

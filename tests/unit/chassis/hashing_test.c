@@ -6,6 +6,8 @@
 #include "os/sync.h"
 #include "tests/lib/test.h"
 
+#include <sched.h>
+
 static const uint8_t SALT[16] = "0123456789abcdef";
 
 /* A hash from here and one from there are the same, and each is told from another's. */
@@ -47,7 +49,7 @@ TEST(a_password_or_hash_of_any_length_is_judged)
 static void hold(void *subject)
 {
     int **gate = subject;
-    while (!__atomic_load_n(*gate, __ATOMIC_ACQUIRE))
+    while (sched_getscheduler(0) == SCHED_IDLE && !__atomic_load_n(*gate, __ATOMIC_ACQUIRE))
         sleep_until(clock_mono_us() + 1000);
 }
 
@@ -55,8 +57,8 @@ TEST(without_spare_time_it_is_done_here)
 {
     int open = 0, *gate = &open;
     struct spare *spare = spare_open("hash", 1);
-    CHECK(!spare_run(spare, hold, &gate, sizeof gate,
-                     1000)); /* its thread has something that lasts */
+    spare_run(spare, hold, &gate, sizeof gate, 1000); /* its thread has something that lasts */
+    CHECK_INT(spare_late_count(spare), 1);
     check_all(t, spare);
     __atomic_store_n(&open, 1, __ATOMIC_RELEASE);
     spare_close(spare);
