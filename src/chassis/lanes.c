@@ -24,7 +24,7 @@ struct lane_seat {
     void *state;
 };
 
-enum { BUCKETS = 256, SEATS_A_LANE = 2 };
+enum { BUCKETS = 1024, SEATS_A_LANE = 2 };
 
 struct lanes {
     struct arena *arena;
@@ -41,6 +41,7 @@ struct lanes {
     struct given *first, **last; /* those that wait, in the order in which they came */
     struct lane_seat *back, **back_last; /* those that came back, the same */
     struct given *free;
+    int given_count; /* there were, at most */
     struct given *buckets[BUCKETS];
     struct lane_seat *seats; /* the free ones */
     int seats_count, seats_taken;
@@ -84,14 +85,9 @@ struct lanes *lanes_open(struct service *service, const char *name,
     ASSERT(service && name && run);
     struct arena *arena = arena_open(SIZE_MAX);
     struct lanes *lanes = arena_new(arena, struct lanes);
-    struct given *room = arena_array(arena, struct given, LANES_ROOM);
     *lanes = (struct lanes){ .arena = arena, .service = service, .name = name, .run = run };
     lanes->last = &lanes->first;
     lanes->back_last = &lanes->back;
-    for (int i = 0; i < LANES_ROOM; i++) {
-        room[i].next = lanes->free;
-        lanes->free = &room[i];
-    }
     lock_init(&lanes->lock);
     cond_init(&lanes->wake);
     ASSERT(service->lanes_count < SERVICE_LANES_MAX);
@@ -161,12 +157,24 @@ static void queue(struct lanes *lanes, struct given *given)
     call_lane(lanes);
 }
 
-static void add(struct lanes *lanes, struct uuid subject)
+/* Room is made when it is first needed, and kept: NULL where there is none. */
+static struct given *find_room(struct lanes *lanes)
 {
     struct given *given = lanes->free;
+    if (given) {
+        lanes->free = given->next;
+    } else if (lanes->given_count < LANES_ROOM) {
+        lanes->given_count++;
+        given = arena_new(lanes->arena, struct given);
+    }
+    return given;
+}
+
+static void add(struct lanes *lanes, struct uuid subject)
+{
+    struct given *given = find_room(lanes);
     if (!given)
         return;
-    lanes->free = given->next;
     struct given **bucket = bucket_of(lanes, subject);
     *given = (struct given){ .subject = subject, .next_of_bucket = *bucket };
     *bucket = given;

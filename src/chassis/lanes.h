@@ -2,7 +2,8 @@
  * may take long, and must not hold a worker (payments).
  *
  * A subject is in one lane at a time; one that is given again meanwhile is run again after it. What
- * finds no room is not kept: whoever gives has it in a table and gives it again.
+ * finds no room is not kept: whoever gives has it in a table and gives it again. That is late, and
+ * others overtake it, so there is room for more than ever wait with a service that is well.
  *
  * One lane does what needs the processor. When it waits for the outside (lanes_away) it calls
  * another one, if there is work: threads are woken and made for as many as wait, not for as many as
@@ -10,7 +11,7 @@
 #pragma once
 #include "chassis/service.h"
 
-enum { LANES_MAX = 256, LANES_ROOM = 1024 };
+enum { LANES_MAX = 256, LANES_ROOM = 8192 };
 
 struct lanes;
 

@@ -145,15 +145,31 @@ TEST(one_that_is_offered_while_a_lane_has_it_is_not_run_again)
     CHECK_INT(runs_of(2), 1);
 }
 
-TEST(what_finds_no_room_is_left_to_be_given_again)
+static void give_many(struct lanes *lanes, int count)
 {
-    struct lanes *lanes = lanes_of(t, 0);
-    for (int i = 0; i < LANES_ROOM + 50; i++) {
+    for (int i = 0; i < count; i++) {
         struct uuid subject = subject_of(1);
         subject.bytes[14] = (uint8_t)(i >> 8);
         subject.bytes[15] = (uint8_t)i;
         lanes_give(lanes, subject);
     }
+}
+
+/* A second of 5 000 orders, each of which is given twice. */
+TEST(none_of_a_flood_waits_to_be_given_again)
+{
+    enum { FLOOD = 5000 };
+    struct lanes *lanes = lanes_of(t, 0);
+    give_many(lanes, FLOOD);
+    lanes_start(lanes, 8);
+    wait_runs(1, FLOOD);
+    end(lanes);
+}
+
+TEST(what_finds_no_room_is_left_to_be_given_again)
+{
+    struct lanes *lanes = lanes_of(t, 0);
+    give_many(lanes, LANES_ROOM + 50);
     lanes_start(lanes, 8);
     wait_runs(1, LANES_ROOM);
     lanes_give(lanes, subject_of(2));
