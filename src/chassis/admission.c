@@ -12,8 +12,8 @@ enum {
     BASE_DRIFT = 6000, /* by one in so many each window: what was fast once may be slow for good */
     CALM_WINDOWS = 10,
     SETTLING_US = 2000 * 1000,
-    UNDER_WAY_MIN = 256, /* are no flood */
-    BURST_MS = 20
+    SLOT_US = 10 * 1000,
+    UNDER_WAY_MIN = 256 /* are no flood */
 };
 
 #define THROUGH_DECAY 0.98 /* by a fiftieth each window */
@@ -52,45 +52,66 @@ static void learn_base(struct admission *admission, int64_t now_us)
     admission->base_us = base_us < BASE_US_MAX ? base_us : BASE_US_MAX;
 }
 
-/* The longer the queue, the less of what comes through is let in, but a quarter of what has come
- * through of late: less than what was let in cannot come, and so it would end with nothing. Where
- * the queue is short, a little more. */
+/* As many as come through in the time that each may wait: so many under way keep all busy, and none
+ * waits longer. */
+static double may_wait(const struct admission *admission)
+{
+    double most = admission->through * (double)target_of(admission) / 1e6;
+    return most > WORKS_MIN ? most : WORKS_MIN;
+}
+
 static void judge(struct admission *admission, int64_t took_us)
 {
     double rate = (double)admission->reached * 1e6 / (double)took_us;
-    double share = (double)target_of(admission) / (double)(admission->youngest_us + 1);
     double of_late = admission->through * THROUGH_DECAY;
     admission->through = rate > of_late ? rate : of_late;
-    if (share < 1) {
-        admission->calm = admission->limited ? admission->calm : 0;
-        admission->limited = true;
-        admission->rate = rate * share;
-        if (admission->rate < admission->through / 4)
-            admission->rate = admission->through / 4;
-    } else if (share > 2) { /* little stands any more */
-        admission->rate = (rate > admission->rate ? rate : admission->rate) * 1.1;
-    } else {
-        admission->rate = rate * 1.05; /* a busy machine may be this slow without a queue */
-    }
+    if (admission->youngest_us < target_of(admission))
+        return;
+    admission->calm = admission->limited ? admission->calm : 0;
+    admission->limited = true;
 }
 
-/* What is never reached (a repeat, a call that failed) is not under way for ever: by Little's law
- * as many are as come through in the time that each takes. */
-static void recount(struct admission *admission, int64_t took_us)
+/* ---- how many are under way ---- */
+
+static int64_t *mark_of(struct admission *admission, int64_t slot)
 {
-    int64_t most = 0;
-    if (admission->reached >= WORKS_MIN)
-        most = WORKS_MIN + 2 * admission->reached * admission->youngest_us / took_us;
-    if (admission->under_way > most)
-        admission->under_way = most;
+    return &admission->let_in_before[slot % ADMISSION_SLOTS];
+}
+
+static void go_to_slot(struct admission *admission, int64_t now_us)
+{
+    int64_t slot = now_us / SLOT_US;
+    if (admission->slot < slot - ADMISSION_SLOTS)
+        admission->slot = slot - ADMISSION_SLOTS;
+    while (admission->slot < slot)
+        *mark_of(admission, ++admission->slot) = admission->let_in;
+}
+
+/* How many had been let in by then. */
+static double let_in_by(struct admission *admission, int64_t then_us)
+{
+    int64_t slot = then_us / SLOT_US, oldest = admission->slot - ADMISSION_SLOTS + 1;
+    if (slot < oldest)
+        return (double)*mark_of(admission, oldest);
+    if (slot >= admission->slot)
+        return (double)*mark_of(admission, admission->slot);
+    double before = (double)*mark_of(admission, slot);
+    double in_slot = (double)*mark_of(admission, slot + 1) - before;
+    return before + in_slot * (double)(then_us % SLOT_US) / SLOT_US;
+}
+
+/* They are reached in turn, so all that were let in after the last one that was reached. */
+static double under_way(struct admission *admission)
+{
+    return (double)admission->let_in - let_in_by(admission, admission->front_us);
 }
 
 /* Something comes through, and much more is under way than may wait. */
-static bool is_flood(const struct admission *admission, int64_t now_us)
+static bool is_flood(struct admission *admission, int64_t now_us)
 {
-    double most = 2 * admission->through * (double)target_of(admission) / 1e6;
-    return admission->is_alone && now_us - admission->reached_us < WINDOW_US &&
-           admission->under_way >= UNDER_WAY_MIN && (double)admission->under_way >= most;
+    double count = under_way(admission);
+    return now_us - admission->reached_us < WINDOW_US && count >= UNDER_WAY_MIN &&
+           count >= 2 * may_wait(admission);
 }
 
 static void end_window(struct admission *admission, int64_t now_us)
@@ -101,10 +122,9 @@ static void end_window(struct admission *admission, int64_t now_us)
     if (admission->reached >= WORKS_MIN) {
         learn_base(admission, now_us);
         judge(admission, took_us);
-    } else if (admission->limited) {
-        admission->rate *= 2;
+    } else {
+        admission->limited = false;
     }
-    recount(admission, took_us);
     int64_t windows = took_us / WINDOW_US;
     admission->calm =
         admission->refused > 0 ? 0 : admission->calm + (int)(windows < 100 ? windows : 100);
@@ -119,8 +139,8 @@ void admission_reached(struct admission *admission, int64_t age_us, int64_t now_
     end_window(admission, now_us);
     age_us = age_us < 0 ? 0 : age_us;
     admission->reached_us = now_us;
-    if (admission->under_way > 0)
-        admission->under_way--;
+    if (admission->front_us < now_us - age_us)
+        admission->front_us = now_us - age_us;
     if (admission->reached++ == 0 || age_us < admission->youngest_us)
         admission->youngest_us = age_us;
 }
@@ -129,18 +149,14 @@ bool admission_take(struct admission *admission, int64_t now_us)
 {
     ASSERT(admission);
     end_window(admission, now_us);
-    double room = admission->rate * BURST_MS / 1000 + 1;
-    admission->tokens += admission->rate * (double)(now_us - admission->filled_us) / 1e6;
-    admission->tokens = admission->tokens < room ? admission->tokens : room;
-    admission->filled_us = now_us;
     if (admission->target_us == 0)
         return true;
-    if (is_flood(admission, now_us) || (admission->limited && admission->tokens < 1)) {
+    go_to_slot(admission, now_us);
+    bool is_full = admission->limited ? under_way(admission) >= may_wait(admission)
+                                      : is_flood(admission, now_us);
+    if (is_full)
         admission->refused++;
-        return false;
-    }
-    if (admission->limited)
-        admission->tokens -= 1;
-    admission->under_way++;
-    return true;
+    else
+        admission->let_in++;
+    return !is_full;
 }

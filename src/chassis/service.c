@@ -176,7 +176,6 @@ err service_open(struct arena *arena, const struct service_config *config, struc
     waiters_init(&service->waiters);
     lock_init(&service->admission_lock);
     service->admission.target_us = conf_int(conf, CONF_SETTLE_TARGET) * 1000;
-    service->admission.is_alone = !db_is_shared(service->db);
     flights_init(&service->flights, conf_int(conf, CONF_TRACE_SLOW) * 1000);
     service->cache = cache_open(config->cache_bytes);
     service->relay = relay_open(service);
