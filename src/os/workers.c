@@ -9,7 +9,7 @@
 enum {
     WORKERS_THREADS_MAX = 1024,
     WORKERS_DRAIN_MAX_US = 250 * 1000,
-    WORKERS_DRAIN_STANDING_US = 100 * 1000,
+    WORKERS_DRAIN_STANDING_US = 25 * 1000,
     WORKERS_URGENT_IN_A_ROW = 15, /* then one that is normal, if one waits */
     WORKERS_PACE_WEIGHT = 16,     /* the latest work counts for a 16th of the pace */
     /* What one work may say about the pace: a straggler must not close the door to all. */
