@@ -16,6 +16,7 @@
 enum {
     ADDRESS_BYTES_MAX = 256,
     UNIX_MODE_MASK = 0177,
+    UNSENT_BYTES_MAX = 128 * 1024,
     RECORD_BYTES = 16 * 1024, /* of TLS, at most */
     SAY_BYTES_MAX = 64 * 1024 /* of one go under TLS: what a slow peer makes us keep encrypted */
 };
@@ -212,6 +213,17 @@ static bool tcp_address_read(str address, struct sockaddr_storage *out)
                  : uv_ip4_addr(host, (int)port, (struct sockaddr_in *)out) == 0;
 }
 
+/* Of what a peer does not read the kernel takes no more than this beyond what is on its way: else
+ * it copies megabytes for each that never reads, and all others wait meanwhile. Whom it accepts has
+ * it from the listener. */
+static void bound_unsent(struct net_listener *listener)
+{
+    uv_os_fd_t fd;
+    int bytes_max = UNSENT_BYTES_MAX;
+    if (uv_fileno(&listener->uv.handle, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes_max, sizeof bytes_max);
+}
+
 static int tcp_listen(struct net_listener *listener, const struct sockaddr_storage *address)
 {
     int rc = uv_tcp_bind(&listener->uv.tcp, (const struct sockaddr *)address, 0);
@@ -220,6 +232,7 @@ static int tcp_listen(struct net_listener *listener, const struct sockaddr_stora
     if (rc != 0)
         return rc;
 
+    bound_unsent(listener);
     (void)uv_tcp_simultaneous_accepts(&listener->uv.tcp, 1); /* take all that wait at once */
     struct sockaddr_storage own;
     int len = (int)sizeof(own);

@@ -392,6 +392,29 @@ TEST(what_a_slow_peer_does_not_take_at_once_is_written_when_it_reads)
     house_close(house);
 }
 
+TEST(of_what_a_peer_does_not_read_the_kernel_takes_little)
+{
+    enum { BODY_BYTES = 32 * 1024 * 1024, WINDOW_BYTES = 16 * 1024, TAKEN_MAX = 512 * 1024 };
+    struct house *house = house_open(t, "127.0.0.1:0");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), window = WINDOW_BYTES;
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)net_listener_port(house->listener)),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
+    CHECK_INT(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    wait_for(&house->accepted, 1);
+
+    house->head = STR("head");
+    house->body = str_of(arena_alloc(t->arena, BODY_BYTES, 1), BODY_BYTES);
+    do_there(house, act_write);
+    CHECK_INT(house->written, NET_WAITING);
+    sleep_until(clock_mono_us() + 50000);
+    do_there(house, act_close);
+    CHECK(client_read_all(t->arena, fd).len <= TAKEN_MAX);
+    close(fd);
+    house_close(house);
+}
+
 TEST(a_peer_that_goes_while_a_write_waits_is_told)
 {
     int fd;
