@@ -526,6 +526,10 @@ static bool may_read(void *subject)
     if (!connection->server->gate.shut || connection->wait != HTTP_WAIT_IDLE ||
         connection->has_turn || connection->http2.session)
         return true;
+    if (http_turns_take(connection->server, connection)) {
+        connection->has_turn = true;
+        return true;
+    }
     http_wait_set(connection, HTTP_WAIT_TURN);
     return false;
 }

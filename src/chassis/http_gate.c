@@ -4,7 +4,8 @@
 
 enum {
     WINDOW_MS = 100,
-    BURST_MS = 30 /* what was not asked for in time is worth no more than this */
+    BURST_MS = 30, /* what was not asked for in time is worth no more than this */
+    TRIED = 4      /* one in so many of the refusals that shut it */
 };
 
 static double a_millisecond(int64_t count, int64_t ms) { return (double)count / (double)ms; }
@@ -13,14 +14,14 @@ static double a_millisecond(int64_t count, int64_t ms) { return (double)count / 
 static void look(struct http_gate *gate, bool anybody_waits, int64_t now_ms)
 {
     int64_t took_ms = now_ms > gate->since_ms ? now_ms - gate->since_ms : 1;
-    double most = a_millisecond(gate->refusals_max, 1000);
+    double most = a_millisecond(gate->refusals_max, 1000), tried = most / TRIED;
     double refused = a_millisecond(gate->refused, took_ms);
 
     if (refused > most)
         gate->shut = true;
-    else if (refused < most / 2 && !anybody_waits)
+    else if (refused < tried / 2 && !anybody_waits)
         gate->shut = false;
-    gate->turns_ms = a_millisecond(gate->served, took_ms) + most;
+    gate->turns_ms = a_millisecond(gate->served, took_ms) + tried;
     gate->since_ms = now_ms;
     gate->served = gate->refused = 0;
 }

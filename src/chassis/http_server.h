@@ -144,6 +144,7 @@ struct http_server {
     struct http_addresses *addresses; /* NULL: not counted */
     struct http_gate gate;
     struct loop_timer *turns; /* runs while it is shut */
+    int turns_left;           /* of this tick: nobody waited for them */
     bool draining, closing, ended;
     struct loop_timer *grace;
     struct loop_task end;
@@ -170,6 +171,9 @@ void http_connection_refuse_unread(struct http_connection *connection);
 /* The gate (http_turns.c): an answer was given; gives turns, by the timer, while it is shut. */
 void http_turns_answered(struct http_server *server, int status);
 void http_turns_give(void *server);
+
+/* Somebody has come while it is shut: a turn that is left. False: there is none, it waits. */
+bool http_turns_take(struct http_server *server, const struct http_connection *connection);
 
 /* Its deadline has come. */
 void http_connection_expire(struct http_connection *connection);

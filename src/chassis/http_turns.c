@@ -1,12 +1,11 @@
 /* The server's gate at work: while it is shut, who has something to read waits, and turns are given
- * every few milliseconds: to the newest of them, and a few to new connections. */
+ * every few milliseconds: to the newest of them. Those that are left go to whoever comes next, and
+ * so many new connections are taken, and one more: else nobody would come in beside those who
+ * are. Each that comes in is another that must hear in the end that it is refused. */
 #include "chassis/http_server.h"
 #include "chassis/obs.h"
 
-enum {
-    OF_NEW_CONNECTIONS = 4, /* one turn in so many */
-    REFUSED_AT_ONCE = 16
-};
+enum { REFUSED_AT_ONCE = 16, LEFT_AT_ONCE = 64 };
 
 static bool is_late(const struct http_connection *connection, int64_t now_ms)
 {
@@ -25,6 +24,25 @@ static void refuse_late(struct http_server *server, int64_t now_ms)
             http_connection_refuse_unread(waiting->oldest);
 }
 
+/* Whoever has gone needs none. A connection may stand that nobody waits at: where the kernel has
+ * room for few, it sends cookies, its peer takes itself for connected, gives up and leaves its
+ * request to be sent again and again, until one day it is let in. */
+static int give_turns(struct http_server *server, int turns, int64_t now_ms)
+{
+    struct http_list *waiting = &server->lists[HTTP_WAIT_TURN];
+
+    for (int left = 0;
+         turns > 0 && left < LEFT_AT_ONCE && waiting->newest && !is_late(waiting->newest, now_ms);)
+        if (net_is_left(waiting->newest->net)) {
+            http_connection_close(waiting->newest);
+            left++;
+        } else {
+            http_connection_turn(waiting->newest);
+            turns--;
+        }
+    return turns;
+}
+
 static void open_gate(struct http_server *server)
 {
     loop_timer_stop(server->turns);
@@ -41,12 +59,19 @@ void http_turns_give(void *subject)
     int turns = http_gate_turns(&server->gate, waiting->oldest != NULL, now_ms);
 
     refuse_late(server, now_ms);
-    for (int i = 0; i < turns && waiting->newest && !is_late(waiting->newest, now_ms); i++)
-        http_connection_turn(waiting->newest);
+    server->turns_left = give_turns(server, turns, now_ms);
     if (!server->gate.shut)
         open_gate(server);
     else if (server->listener)
-        net_listener_limit(server->listener, turns / OF_NEW_CONNECTIONS + 1);
+        net_listener_limit(server->listener, server->turns_left + 1);
+}
+
+bool http_turns_take(struct http_server *server, const struct http_connection *connection)
+{
+    if (server->turns_left == 0 || net_is_left(connection->net))
+        return false;
+    server->turns_left--;
+    return true;
 }
 
 void http_turns_answered(struct http_server *server, int status)
@@ -56,6 +81,7 @@ void http_turns_answered(struct http_server *server, int status)
     http_gate_answered(&server->gate, status == 503, loop_now_ms(server->loop));
     if (was_shut || !server->gate.shut || server->ended)
         return;
+    server->turns_left = 0;
     loop_timer_start(server->turns, HTTP_TICK_MS, HTTP_TICK_MS);
     if (server->listener)
         net_listener_limit(server->listener, 0);
