@@ -1,32 +1,66 @@
-"""More than a shop can take: open loops at ten times what it can serve, by people who give up and try again. What it serves then
-is as much as at its best and as fast, it says that it is well, takes no more memory, and is as before within 5 s."""
+"""More than a shop can take: open loops of ten times as many requests as it can serve (five times, of the smallest), by people who give
+up and try again. What it serves then is as much as at its best and as fast, it says that it is well, takes no more memory, and is as before within 5 s.
+
+The best and the overload are measured alike: the shop alone on one processor, the client on the other, over seconds, the first left
+out. The best is measured right before the overload and right after it, and its mean is what counts: two hundred thousand orders are
+made meanwhile, and with them an order becomes dearer. The client tells what it took of its processor and how late its people came: a client that is at its own end keeps the shop
+waiting, and what it then measures is itself."""
 
 import signal
 import time
 
 import pytest
-from conftest import LOADS, NORMAL_AGAIN_S, Load, Watch, normal_again
+from conftest import CLIENT_LATE_MS_MAX, CLIENT_SHARE_MAX, LOADS, NORMAL_AGAIN_S, Load, Watch, normal_again
 
-SECONDS = 15
+SECONDS = 10
 GOODPUT, P99 = 0.9, 2.0
+BEST_APART_MAX = 0.15  # else the machine did not hold still
+# A try that comes to nothing costs the client's processor some 10 us, most of it the kernel's: ten times as many as there can be small
+# reads and orders, 70 000 a second, are more than it makes without being late, so of these there are half as many.
+TIMES = {"reads": 5, "orders": 5}
+TRIES = 3
+WARM_S = 3  # until those who came first have given up for good: then so many try a second as will
+
+
+def people_for(times):
+    """Who try so many times as often as one is served: each comes again until it is, but for the last."""
+    return times / sum((1 - 1 / times) ** n for n in range(TRIES))
+
+
+def of_client(done):
+    return f"{done['tries_a_second']:.0f}/s tried, client {100 * done['processor']:.0f} %, late {done['late_p99_ms']:.0f} ms"
+
+
+def check_client(done, tries_a_second):
+    assert done["tries_a_second"] >= 0.9 * tries_a_second, f"not the load that was asked for: {of_client(done)}"
+    assert done["connects_refused"] + done["too_many_at_once"] == 0, done
+    assert done["processor"] <= CLIENT_SHARE_MAX and done["late_p99_ms"] <= CLIENT_LATE_MS_MAX, f"the client is at its end: {of_client(done)}"
 
 
 @pytest.mark.parametrize("kind", LOADS)
-def test_ten_times_what_it_can_take_leaves_it_serving_as_much_as_at_its_best(overloaded, tmp_path, tell, kind):
+def test_many_times_what_it_can_take_leave_it_serving_as_much_as_at_its_best(overloaded, tmp_path, tell, kind):
     shop = overloaded()
     load = LOADS[kind](shop, tmp_path)
     peak = load.peak(first=20 if kind == "sign-ins" else 200)
     calm = load.run(peak["goodput"] / 2, 2)
-    load.run(peak["goodput"] * 10, 1, tries=3)  # what it keeps for so many connections is there before memory is looked at
+    times = TIMES.get(kind, 10)
+    people = people_for(times) * peak["goodput"]
+    load.run(people, 1, tries=TRIES)  # what it keeps for so many connections is there before memory is looked at
+    best = [load.steady(peak["rate"])["goodput"]]
     with Watch(shop) as watch:
-        done = load.run(peak["goodput"] * 10, SECONDS, patience_ms=1000, tries=3)
+        done = load.run(people, SECONDS, tries=TRIES, warm=WARM_S)
     back = normal_again(load, peak["goodput"] / 2, 2 * calm["try_p99_ms"] + 5)
-    tell(f"{kind}: peak {peak['goodput']:.0f}/s (p99 {peak['try_p99_ms']:.1f} ms); at 10 times {done['goodput']:.0f}/s "
-         f"(p99 {done['try_p99_ms']:.1f} ms), heard {done['statuses']}, {done['timeouts']} gave up waiting; "
+    best.append(load.steady(peak["rate"])["goodput"])
+    goodput = sum(best) / 2
+    tell(f"{kind}: best {best[0]:.0f} and {best[1]:.0f}/s (p99 where some are refused {peak['full_p99_ms']:.1f} ms; {of_client(peak)}); "
+         f"at {times} times {done['goodput']:.0f}/s = {100 * done['goodput'] / goodput:.0f} % "
+         f"(p99 {done['try_p99_ms']:.1f} ms; {of_client(done)}), heard {done['statuses']}, {done['timeouts']} gave up waiting; "
          f"memory {watch.before:.0f} -> {watch.most:.0f} MiB; probes within {watch.worst * 1000:.0f} ms; as before after {back:.1f} s")
+    check_client(done, times * peak["goodput"])
     watch.check()
-    assert done["goodput"] >= GOODPUT * peak["goodput"]
-    assert done["try_p99_ms"] <= P99 * max(peak["try_p99_ms"], 10)
+    assert min(best) >= (1 - BEST_APART_MAX) * max(best), f"no sound measurement, the machine did not hold still: {best}"
+    assert done["goodput"] >= GOODPUT * goodput
+    assert done["try_p99_ms"] <= P99 * max(peak["full_p99_ms"], 10)
     assert back <= NORMAL_AGAIN_S
 
 
@@ -34,8 +68,7 @@ def test_a_storm_of_retries_after_an_outage_passes(overloaded, tmp_path, tell):
     """It stands still for 5 s while people come, give up and come again; all of them are there when it goes on."""
     shop = overloaded()
     load = LOADS["orders"](shop, tmp_path)
-    peak = load.peak(first=200)
-    rate = 0.6 * peak["goodput"]
+    rate = 0.6 * load.near_peak(first=200)
     calm = load.run(rate, 2)
     with Watch(shop) as watch:
         storm = load.begin(rate, 12, patience_ms=700, tries=6)
