@@ -110,7 +110,9 @@ static void answer_written(struct http_connection *connection)
         return;
     enum http_wait rest = rest_of(connection, connection->exchange->request.response.status);
     http_exchange_close(connection->exchange);
-    if (connection->ends) {
+    bool has_all =
+        connection->read_ended && connection->pending.len == 0; /* while it was written */
+    if (connection->ends || has_all) {
         http_connection_end(connection);
         return;
     }
