@@ -299,39 +299,59 @@ TEST(one_of_many_buyers_gets_the_last_unit_and_all_others_hear_so_in_their_first
 
 /* ---- more orders than come through ---- */
 
-/* As if Products had answered, for longer than it is looked at in one go, for orders of which each
- * was placed ten seconds before. */
-static void tell_late(struct orders_shop *shop)
+enum { FLOOD = 600 };
+
+/* So many at once, behind one that has come through; gives the answer of the last that was refused,
+ * and its key. */
+static struct answer_seen flood(struct test *t, struct orders_shop *shop, int round,
+                                const char **key)
 {
-    for (int i = 0; i < 2; i++) {
-        for (int j = 0; j < 30; j++)
-            service_reached(orders_service(shop->orders), 10 * TIME_SECOND);
-        sleep_until(clock_mono_us() + 110 * TIME_MS);
+    struct inline_pending *pending[FLOOD];
+    const char *keys[FLOOD];
+    struct answer_seen refused = { 0 };
+    str body = orders_shop_body(shop, MUG(1), "approve");
+
+    keys[0] = str_z(t->arena, str_format(t->arena, "first-%d", round));
+    (void)orders_shop_post(&shop->shopper, "/orders", body, keys[0], "wait=10");
+    for (int i = 0; i < FLOOD; i++) {
+        keys[i] = str_z(t->arena, str_format(t->arena, "flood-%d-%d", round, i));
+        pending[i] =
+            inline_send(&shop->shopper, "POST", "/orders",
+                        (const char *const[]){
+                            str_z(t->arena, str_format(t->arena, "idempotency-key: %s", keys[i])),
+                            "prefer: respond-async", NULL },
+                        body);
     }
+    for (int i = 0; i < FLOOD; i++) {
+        struct answer_seen answer = inline_wait(pending[i]);
+        CHECK(answer.status == 202 || answer.status == 503);
+        if (answer.status == 503) {
+            refused = answer;
+            *key = keys[i];
+        }
+    }
+    return refused;
 }
 
-TEST(while_orders_wait_too_long_for_their_stock_others_hear_503_and_come_again)
+TEST(of_more_orders_than_come_through_some_hear_503_and_come_again)
 {
-    struct orders_shop *shop = orders_shop_open(t, NULL);
+    struct orders_shop *shop = orders_shop_open(t, (const char *const[]){ "QUEUE_MAX=4096", NULL });
     orders_shop_sell(shop, "mug", 100000);
-    str body = orders_shop_body(shop, MUG(1), "approve");
     struct answer_seen answer = { 0 };
     const char *key = "";
     int64_t until_us = clock_mono_us() + 20 * TIME_SECOND;
     for (int i = 0; answer.status != 503; i++) {
         CHECK(clock_mono_us() < until_us);
-        if (i % 10 == 0)
-            tell_late(shop);
-        key = str_z(t->arena, str_format(t->arena, "late-%d", i));
-        answer = orders_shop_post(&shop->shopper, "/orders", body, key, "respond-async");
-        CHECK(answer.status == 202 || answer.status == 503);
+        answer = flood(t, shop, i, &key);
     }
     CHECK_PROBLEM(answer, 503, "call.overloaded");
     CHECK_STR(inline_header(&answer, "retry-after"), "1");
     CHECK_STATUS(inline_get(&shop->shopper, "/orders"), 200); /* what is no burden is served */
+    until_us = clock_mono_us() + 20 * TIME_SECOND;
     while (answer.status == 503) {
         CHECK(clock_mono_us() < until_us);
-        answer = orders_shop_post(&shop->shopper, "/orders", body, key, "wait=10");
+        answer = orders_shop_post(&shop->shopper, "/orders",
+                                  orders_shop_body(shop, MUG(1), "approve"), key, "wait=10");
     }
     CHECK_STATUS(answer, 201);
 }
