@@ -190,8 +190,11 @@ void loop_close(struct loop *loop)
 
     ASSERT(!loop_here);
     loop_here = loop; /* what was posted belongs to the loop, and this thread stands in for it */
-    posted_run(loop);
-    later_run(loop);
+    while (loop->later ||
+           __atomic_load_n(&loop->posted, __ATOMIC_RELAXED)) { /* they may post more */
+        posted_run(loop);
+        later_run(loop);
+    }
     while (loop->lookups_count > 0) /* the resolver's threads hold what they work on */
         (void)uv_run(&loop->uv, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&loop->turn_end, NULL);

@@ -24,8 +24,8 @@ void loop_let_rest(struct loop *loop);
 /* Makes loop_run return after what was posted before. Any thread. */
 void loop_stop(struct loop *loop);
 
-/* Runs what was posted and not run yet, then frees the loop. Timers, listeners and connections were
- * closed before. Accepts NULL. */
+/* Runs what was posted and not run yet, and what that posts, then frees the loop. Timers, listeners
+ * and connections were closed before. Accepts NULL. */
 void loop_close(struct loop *loop);
 
 /* Tells whether this thread is running the loop. */

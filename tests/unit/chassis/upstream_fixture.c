@@ -146,12 +146,18 @@ void gate_close(struct gate *gate)
 
 /* ---- Requests without a server ---- */
 
+static void hear_piece(struct asked_of *asked)
+{
+    text_add(&asked->body, asked->request.response.body);
+    __atomic_store_n(&asked->heard, (int)text_str(&asked->body).len, __ATOMIC_SEQ_CST);
+}
+
 static void answered(struct request *request)
 {
     struct asked_of *asked = request->transport;
 
     asked->body = text_init(request->arena, 4096);
-    text_add(&asked->body, request->response.body);
+    hear_piece(asked);
     if (request->response.stream)
         request->response.stream->next(request);
     else
@@ -163,7 +169,7 @@ static void made(struct request *request)
     struct asked_of *asked = request->transport;
     struct answer_stream *stream = request->response.stream;
 
-    text_add(&asked->body, request->response.body);
+    hear_piece(asked);
     asked->broken = stream->failed;
     if (!stream->ended && !stream->failed) {
         stream->next(request);

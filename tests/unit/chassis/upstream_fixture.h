@@ -39,6 +39,7 @@ struct asked_of {
     struct header headers[HEADERS_MAX];
     struct text body; /* all pieces of the answer */
     bool broken;      /* it broke off */
+    int heard;        /* of its bytes so far; atomic */
     int done;         /* atomic */
     struct gate *gate;
 };

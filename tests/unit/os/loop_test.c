@@ -53,6 +53,33 @@ TEST(what_was_posted_and_not_run_runs_at_the_close)
     CHECK_INT(next, 1);
 }
 
+struct chain {
+    struct loop_task task, last;
+    struct loop *loop;
+    bool has_run;
+};
+
+static void end_chain(struct loop_task *task)
+{
+    ((struct chain *)((char *)task - offsetof(struct chain, last)))->has_run = true;
+}
+
+static void post_the_last(struct loop_task *task)
+{
+    struct chain *chain = (struct chain *)task;
+    loop_post(chain->loop, &chain->last);
+}
+
+TEST(what_is_posted_at_the_close_runs_too)
+{
+    struct loop *loop = loop_open();
+    struct chain chain = { .task.run = post_the_last, .last.run = end_chain, .loop = loop };
+
+    loop_post(loop, &chain.task);
+    loop_close(loop);
+    CHECK(chain.has_run);
+}
+
 struct poster {
     struct loop *loop;
     struct loop_task tasks[POSTS];
