@@ -115,12 +115,15 @@ def sample(name):
 
 
 def commit():
-    """The commit of the build: what FUZZ_COMMIT says, else that of the tree."""
+    """The commit of the build: what FUZZ_COMMIT says, else that of the tree; "-dirty" where what is fuzzed has changes that it has not."""
     if os.environ.get("FUZZ_COMMIT"):
         return os.environ["FUZZ_COMMIT"]
-    described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT,
-                               capture_output=True, text=True)
-    return described.stdout.strip() or "unknown"
+
+    def told(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    changed = told("status", "--porcelain", "--", "src", "contracts", "tests/fuzz")
+    return (told("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def is_quick(fuzzer, path):
