@@ -87,7 +87,7 @@ def test_a_shop_with_orders_in_every_state_goes_on_on_postgresql(sold, target, p
     # Interrupted: some of it is not there yet. The next run puts that alone.
     psql("orders", "delete from timeline where version > 2; delete from payment_jobs")
     said = move(shop, "orders", settings)
-    assert "0 tables differ" in said and "0 put now" not in said.splitlines()[0], said
+    assert "0 tables differ" in said and ", 0 put now" not in said.splitlines()[0], said
     assert ", 0 put now" in move(shop, "orders", settings).splitlines()[0]
 
     # The target is not the source's any more: told by table, and not called done.
