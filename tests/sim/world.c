@@ -355,7 +355,9 @@ static enum client_fate peer_fate(void *self, const struct call_spec *spec)
     enum client_fate fate = CLIENT_GOES;
     if (!world->faults_on)
         return fate;
-    if (fault_strikes(FAULT_PEER_CUT, peers->cut_one_in))
+    /* While it is cut nothing cuts it anew: who asks again and again would keep it so for ever. */
+    if (clock_mono_us() >= world->peer_cut_until_us &&
+        fault_strikes(FAULT_PEER_CUT, peers->cut_one_in))
         world->peer_cut_until_us = clock_mono_us() + 1 + fault_number(0, peers->cut_us);
     if (fault_strikes(FAULT_PEER_LATE, peers->late_one_in))
         sleep_until(clock_mono_us() + fault_number(0, peers->late_us));
