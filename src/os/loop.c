@@ -70,6 +70,8 @@ static void rest(struct loop *loop)
 /* Tells whether to rest behind a turn in which so many were heard. */
 static bool is_to_rest(struct loop *loop, int heard)
 {
+    if (!loop->may_rest)
+        return false;
     if (loop->has_rested)
         loop->rests_in_vain = heard < REST_WORTH ? loop->rests_in_vain + 1 : 0;
     if (loop->rests_in_vain == REST_VAIN_MAX) {
@@ -80,7 +82,7 @@ static bool is_to_rest(struct loop *loop, int heard)
         loop->no_rest_turns--;
         return false;
     }
-    return loop->may_rest && heard >= REST_HEARD_MIN && heard <= REST_HEARD_MAX;
+    return heard >= REST_HEARD_MIN && heard <= REST_HEARD_MAX;
 }
 
 static void on_turn_end(uv_check_t *check)

@@ -512,6 +512,18 @@ super.users=User:ANONYMOUS;User:owner
         }
 
 
+def aws_client(where, user, password, service="sqs"):
+    import boto3
+
+    return boto3.client(
+        service,
+        endpoint_url=f"http://{where}",
+        region_name="us-east-1",
+        aws_access_key_id=user,
+        aws_secret_access_key=password,
+    )
+
+
 class Sqs(Broker):
     """What the two have in common that speak SQS."""
 
@@ -535,16 +547,7 @@ class Sqs(Broker):
         until(self.is_up, self.SECONDS, "SQS to answer")
 
     def client(self, service="sqs", key=None):
-        import boto3
-
-        user, password = key or self.key()
-        return boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            region_name="us-east-1",
-            aws_access_key_id=user,
-            aws_secret_access_key=password,
-        )
+        return aws_client(f"127.0.0.1:{self.port}", *(key or self.key()), service)
 
     def hear(self, prefix, topic):
         """By a queue of its own, which says by its tag what it wants, as any consumer's does."""
@@ -621,15 +624,7 @@ def not_taken(settings):
     where = urllib.parse.urlsplit(settings.get("BUS_URL", ""))
     if where.scheme != "sqs":
         return 0
-    import boto3
-
-    client = boto3.client(
-        "sqs",
-        endpoint_url=f"http://{where.netloc}",
-        region_name="us-east-1",
-        aws_access_key_id=settings["BUS_USER"],
-        aws_secret_access_key=settings["BUS_PASSWORD"],
-    )
+    client = aws_client(where.netloc, settings["BUS_USER"], settings["BUS_PASSWORD"])
     kinds = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     urls = client.list_queues(QueueNamePrefix=settings["BUS_PREFIX"]).get("QueueUrls", [])
     told = [client.get_queue_attributes(QueueUrl=url, AttributeNames=kinds)["Attributes"] for url in urls]

@@ -1,10 +1,12 @@
-"""More than a shop can take: open loops of ten times as many requests as it can serve (five times, of the smallest), by people who give
-up and try again. What it serves then is as much as at its best and as fast, it says that it is well, takes no more memory, and is as before within 5 s.
+"""More than a shop can take: open loops of ten times as many requests as it can serve (five times, of the smallest), by people who give up
+and try again. What it serves then is as much as at its best and as fast, it says that it is well, takes no more memory, and is as
+before within 5 s.
 
 The best and the overload are measured alike: the shop alone on one processor, the client on the other, over seconds, the first left
 out. The best is measured right before the overload and right after it, and its mean is what counts: two hundred thousand orders are
-made meanwhile, and with them an order becomes dearer. The client tells what it took of its processor and how late its people came: a client that is at its own end keeps the shop
-waiting, and what it then measures is itself."""
+made meanwhile, and with them an order becomes dearer. The client tells what it took of its processor and how late its people came: a
+client that is at its own end keeps the shop waiting, and what it then measures is itself.
+"""
 
 import signal
 import time

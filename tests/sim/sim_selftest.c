@@ -353,10 +353,6 @@ TEST(what_clients_know_is_held_against_the_books)
 
 /* ---- what an erasure may take ---- */
 
-struct repeat {
-    bool is_of_account, was_late, is_concluded;
-};
-
 TEST(a_write_is_dated_back_only_where_the_clock_was_put_back_before_it)
 {
     struct plan plan = plan_small(SEED);
@@ -395,6 +391,10 @@ TEST(a_refusal_that_came_before_the_answer_is_allowed_and_one_after_it_is_found)
         FAIL("status 0x%x: %s", (unsigned)status, told);
     check_found(t, hear_refused_repeat, &after, "once");
 }
+
+struct repeat {
+    bool is_of_account, was_late, is_concluded;
+};
 
 /* Staff ask again under a key about an order, and hear that there is no such thing. */
 static void hear_gone_again(void *subject)
