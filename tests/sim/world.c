@@ -545,6 +545,12 @@ bool world_open(struct program *program)
     return true;
 }
 
+/* Nobody has a turn between the look and the visit: who visits the dead would wait for ever. */
+static bool visit_alive(struct program *program, void (*run)(void *subject))
+{
+    return !program->is_crashed && baton_inside(program->process, run, program);
+}
+
 static void stop_inside(void *subject) { shop_stop(((struct program *)subject)->shop); }
 
 bool world_stop(struct program *program)
@@ -554,9 +560,8 @@ bool world_stop(struct program *program)
     lock_take(&world->lock);
     program->is_open = false;
     world->stops++;
-    bool is_dead = program->is_crashed; /* just now: there is nobody to be stopped */
     lock_drop(&world->lock);
-    if (is_dead || !baton_inside(program->process, stop_inside, program))
+    if (!visit_alive(program, stop_inside))
         return false;
 
     int64_t until_us = clock_mono_us() + ANSWERS_LATE_US;
@@ -583,7 +588,7 @@ static void close_inside(void *subject)
 
 bool world_close(struct program *program)
 {
-    if (!baton_inside(program->process, close_inside, program))
+    if (!visit_alive(program, close_inside))
         return false;
     program->shop = NULL;
     arena_close(program->opening);
