@@ -1,11 +1,11 @@
 /* The server's gate at work: while it is shut, who has something to read waits, and turns are given
  * every few milliseconds: to the newest of them. Those that are left go to whoever comes next, and
- * so many new connections are taken, and one more: else nobody would come in beside those who
+ * so many new connections are taken, and a few more: else nobody would come in beside those who
  * are. Each that comes in is another that must hear in the end that it is refused. */
 #include "chassis/http_server.h"
 #include "chassis/obs.h"
 
-enum { REFUSED_AT_ONCE = 16, LEFT_AT_ONCE = 64 };
+enum { REFUSED_AT_ONCE = 16, LEFT_AT_ONCE = 64, COME_IN_ANYHOW = 4 };
 
 static bool is_late(const struct http_connection *connection, int64_t now_ms)
 {
@@ -63,7 +63,7 @@ void http_turns_give(void *subject)
     if (!server->gate.shut)
         open_gate(server);
     else if (server->listener)
-        net_listener_limit(server->listener, server->turns_left + 1);
+        net_listener_limit(server->listener, server->turns_left + COME_IN_ANYHOW);
 }
 
 bool http_turns_take(struct http_server *server, const struct http_connection *connection)

@@ -12,8 +12,10 @@ enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
     NET_BACKLOG = 1024,
     NET_ACCEPTED_A_TURN = 64, /* of the loop: who comes faster must not keep it from all others */
-    NET_BACKLOG_LIMITED =
-        8 /* what comes beyond is dropped before its peer takes it for connected */
+    /* While a listener is limited. What comes beyond is dropped, most of it before its peer takes
+     * it for connected; with room for fewer than come at a time, the kernel has more peers believe
+     * it, who then send their requests again after 0.2 and 0.6 s. */
+    NET_BACKLOG_LIMITED = 32
 };
 
 struct net_listener;

@@ -10,8 +10,9 @@ enum {
     WORKERS_THREADS_MAX = 1024,
     WORKERS_DRAIN_MAX_US = 250 * 1000,
     WORKERS_DRAIN_STANDING_US = 25 * 1000,
-    WORKERS_URGENT_IN_A_ROW = 15, /* then one that is normal, if one waits */
-    WORKERS_PACE_WEIGHT = 16,     /* the latest work counts for a 16th of the pace */
+    WORKERS_STANDING_US = 1000 * 1000, /* since the last that was refused */
+    WORKERS_URGENT_IN_A_ROW = 15,      /* then one that is normal, if one waits */
+    WORKERS_PACE_WEIGHT = 16,          /* the latest work counts for a 16th of the pace */
     /* What one work may say about the pace: a straggler must not close the door to all. */
     WORKERS_PACE_SAMPLE_MAX_US = 1000 * 1000,
     WORKERS_NAME_BYTES = 24
@@ -28,11 +29,11 @@ struct workers {
     struct queue queues[WORK_URGENCIES];
     int queue_max;
     int urgent_in_a_row;
-    int idle;      /* threads that wait for work */
-    int woken;     /* of these, how many a wake-up is on its way to */
-    int living;    /* threads that have not left for good */
-    bool closing;  /* no new work; threads leave when the queues are empty */
-    bool standing; /* work was refused, and has waited ever since */
+    int idle;                  /* threads that wait for work */
+    int woken;                 /* of these, how many a wake-up is on its way to */
+    int living;                /* threads that have not left for good */
+    bool closing;              /* no new work; threads leave when the queues are empty */
+    int64_t standing_until_us; /* more comes than is done: work was refused just now */
     int64_t refused;
     int64_t pace_sixteenths; /* moving average of how long a work runs, in 16ths of a microsecond */
     int threads_count;
@@ -114,7 +115,8 @@ static void pace_note(struct workers *self, int64_t took_us)
 static bool drains_in_time(const struct workers *self, int64_t now_us)
 {
     const struct work *oldest = self->queues[WORK_NORMAL].first;
-    int64_t drain_max_us = self->standing ? WORKERS_DRAIN_STANDING_US : WORKERS_DRAIN_MAX_US;
+    bool is_standing = now_us < self->standing_until_us;
+    int64_t drain_max_us = is_standing ? WORKERS_DRAIN_STANDING_US : WORKERS_DRAIN_MAX_US;
     if (oldest && now_us - oldest->submitted_us > drain_max_us)
         return false;
 
@@ -203,7 +205,8 @@ bool workers_submit(struct workers *self, struct work *work, enum work_urgency u
     int64_t now_us = clock_mono_us();
     lock_take(&self->lock);
     bool is_late = urgency == WORK_NORMAL && !drains_in_time(self, now_us);
-    self->standing = is_late || (self->standing && self->queues[WORK_NORMAL].count > 0);
+    if (is_late)
+        self->standing_until_us = now_us + WORKERS_STANDING_US;
     if (self->closing || length_of(self) >= self->queue_max || is_late) {
         self->refused++;
         lock_drop(&self->lock);

@@ -136,7 +136,7 @@ TEST(normal_work_is_refused_when_the_pace_says_it_would_wait_too_long)
     CHECK(workers_submit(pool, &jobs[95].work, WORK_URGENT));
     sleep_until(clock_mono_us() + 100 * MS);
     CHECK(!workers_submit(pool, &jobs[96].work, WORK_NORMAL)); /* a queue that stands */
-    sleep_until(clock_mono_us() + 180 * MS);
+    sleep_until(clock_mono_us() + 280 * MS);
     CHECK(workers_submit(pool, &jobs[96].work, WORK_NORMAL)); /* room again */
     workers_close(pool);
     for (int i = 60; i < next; i++)
@@ -173,7 +173,11 @@ TEST(a_burst_may_wait_longer_than_a_queue_that_stands)
     CHECK(workers_queue_age_us(pool) <= 60 * MS);
     wait_until_taken(pool);
     int again = submit_all(pool, jobs + next, 4 * COUNT - next);
-    CHECK(again >= 23 && again <= 30); /* nothing waited: a burst may again */
+    CHECK(again >= 2 && again <= 6); /* nothing waits, but some was refused just now */
+    next += again;
+    sleep_until(clock_mono_us() + 1100 * MS);
+    again = submit_all(pool, jobs + next, 4 * COUNT - next);
+    CHECK(again >= 23 && again <= 30); /* a burst may again */
     workers_close(pool);
     baton_stop();
 }
