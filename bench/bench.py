@@ -30,7 +30,7 @@ from pathlib import Path
 
 from apart import DukaApart, DukaApartOnPostgresql
 from events import bench_events
-from gateways import DukaGateway, Envoy, NginxProxy, Service, status_of
+from gateways import DukaGateway, Envoy, NginxCopy, NginxProxy, Service, status_of
 from grown import grown
 from load import HERE, LOAD_CORE, SERVER_CORE, all_good, lua_file, wrk
 from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
@@ -415,11 +415,11 @@ def proxied(gateway, token, options):
 
 def bench_proxy(folder, options):
     """The gateway alone, with its duties, before one stand-in service: against nginx proxying plainly, and Envoy with the
-    same duties, in the faster of its two ways to the service."""
+    same duties, in the faster of its two ways to the service. What nginx takes to copy bytes is told beside it."""
     folder = Path(folder)
     service = Service(folder / "service", LOAD_CORE, "x" * 300, port=PORT + 80)
     duka = DukaGateway(folder / "duka", SERVER_CORE, service, LOAD_CORE)
-    peers = [duka, NginxProxy(folder / "nginx", SERVER_CORE, service)]
+    peers = [duka, NginxProxy(folder / "nginx", SERVER_CORE, service), NginxCopy(folder / "copy", SERVER_CORE, service, port=PORT + 94)]
     try:
         service.start()
         duka.start()
@@ -429,7 +429,7 @@ def bench_proxy(folder, options):
             peers.append(Envoy(folder / name, SERVER_CORE, service, jwks, claims_of(token), http2=i == 1, port=PORT + 92 + i))
         for peer in peers[1:]:
             peer.start()
-        for peer in (duka, *peers[2:]):
+        for peer in (duka, *peers[3:]):
             check_duties(peer, token)
         used = [[] for _ in peers]
         for _ in range(options.rounds):
@@ -438,8 +438,9 @@ def bench_proxy(folder, options):
     finally:
         for peer in (*peers, service):
             peer.stop()
-    envoy = min(used[2:], key=statistics.median)
-    print(f"Envoy to the service: HTTP/1.1 {statistics.median(used[2]):.1f} us, HTTP/2 {statistics.median(used[3]):.1f} us")
+    envoy = min(used[3:], key=statistics.median)
+    print(f"Envoy to the service: HTTP/1.1 {statistics.median(used[3]):.1f} us, HTTP/2 {statistics.median(used[4]):.1f} us")
+    print(f"nginx that copies bytes: {statistics.median(used[2]):.1f} us, {statistics.median(used[2]) / statistics.median(envoy):.2f} of Envoy")
     good = report("gateway with its duties / nginx proxying plainly", used[0], used[1], 1.2)
     return report("gateway with its duties / Envoy with the same", used[0], envoy, 1 / 4) and good
 

@@ -64,6 +64,21 @@ class NginxProxy(Nginx):
                 'proxy_http_version 1.1; proxy_set_header Connection ""; } }')
 
 
+class NginxCopy(NginxProxy):
+    """nginx that copies bytes to and fro and knows nothing of HTTP: what is left to any gateway by the kernel."""
+
+    MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+    def modules(self):
+        if not self.MODULE.exists():
+            raise Skipped("libnginx-mod-stream is not installed")
+        return f"load_module {self.MODULE};"
+
+    def protocol(self):
+        return (f"stream {{ server {{ listen 127.0.0.1:{self.port} backlog=4096; proxy_pass 127.0.0.1:{self.service.port}; "
+                "tcp_nodelay on; } }")
+
+
 class Envoy(Peer):
     """Envoy with Duka's duties. It remembers tokens that it has verified, as Duka does."""
 

@@ -282,17 +282,22 @@ class Nginx(Peer):
         quoted = self.body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "")
         return f"server {{ {self.listens()} location / {{ default_type application/json; return 200 '{quoted}'; }} }}"
 
+    def modules(self):
+        return ""
+
+    def protocol(self):
+        folders = " ".join(f"{kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        return f"http {{ access_log off; keepalive_requests 1000000000; {folders} {self.site()} }}"
+
     def start(self):
         if not shutil.which("nginx"):
             raise Skipped("nginx is not installed")
         conf = self.folder / "nginx.conf"
         conf.write_text(f"""
+{self.modules()}
 daemon off; master_process off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/error.log;
 events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {self.folder}/a;
-  proxy_temp_path {self.folder}/b; fastcgi_temp_path {self.folder}/c; uwsgi_temp_path {self.folder}/d;
-  scgi_temp_path {self.folder}/e;
-  {self.site()} }}
+{self.protocol()}
 """)
         self.spawn(["nginx", "-p", self.folder, "-c", conf])
         wait_for_connection(self.port)

@@ -17,7 +17,7 @@ TABLE = ROOT / "docs" / "proofs.tsv"
 COLUMNS = ["date", "commit", "machine", "first", "last", "failed", "requests", "orders", "events", "restarts", "kills", "faults",
            "virtual_s", "steps", "failed_seeds"]
 SUMS = ["requests", "orders", "events", "restarts", "kills", "faults", "virtual_s", "steps"]
-CHUNK = 25
+CHUNK = 100
 NONE = "-"  # of an empty cell
 LINE = re.compile(r"seed (\d+): (\d+) requests, (\d+) orders, (\d+) events, (\d+) restarts, (\d+) crashes, (\d+) faults,"
                   r" (\d+) s of virtual time, (\d+) steps")

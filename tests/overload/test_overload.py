@@ -20,6 +20,8 @@ BEST_APART_MAX = 0.15  # else the machine did not hold still
 # A try that comes to nothing costs the client's processor some 10 us, most of it the kernel's: ten times as many as there can be small
 # reads and orders, 70 000 a second, are more than it makes without being late, so of these there are half as many.
 TIMES = {"reads": 5, "orders": 5}
+# An order is dearer beside a hundred thousand others than in an empty shop: they are made before anything is measured.
+GROWN_S = {"orders": 30, "baskets": 30}
 TRIES = 3
 WARM_S = 3  # until those who came first have given up for good: then so many try a second as will
 
@@ -48,6 +50,8 @@ def test_many_times_what_it_can_take_leave_it_serving_as_much_as_at_its_best(ove
     times = TIMES.get(kind, 10)
     people = people_for(times) * peak["goodput"]
     load.run(people, 1, tries=TRIES)  # what it keeps for so many connections is there before memory is looked at
+    if kind in GROWN_S:
+        load.run(peak["rate"], GROWN_S[kind])
     best = [load.steady(peak["rate"])["goodput"]]
     with Watch(shop) as watch:
         done = load.run(people, SECONDS, tries=TRIES, warm=WARM_S)
