@@ -419,30 +419,34 @@ def bench_proxy(folder, options):
     folder = Path(folder)
     service = Service(folder / "service", LOAD_CORE, "x" * 300, port=PORT + 80)
     duka = DukaGateway(folder / "duka", SERVER_CORE, service, LOAD_CORE)
-    peers = [duka, NginxProxy(folder / "nginx", SERVER_CORE, service), NginxCopy(folder / "copy", SERVER_CORE, service, port=PORT + 94)]
+    nginx = NginxProxy(folder / "nginx", SERVER_CORE, service)
+    copy = NginxCopy(folder / "copy", SERVER_CORE, service, port=PORT + 94)
+    peers = [duka, nginx, copy]
     try:
         service.start()
         duka.start()
         token = duka.account("bench@example.com")
         jwks = Api(duka.port).call("GET", "/users/.well-known/jwks.json")[1]
-        for i, name in enumerate(("envoy", "envoy-http2")):
-            peers.append(Envoy(folder / name, SERVER_CORE, service, jwks, claims_of(token), http2=i == 1, port=PORT + 92 + i))
+        envoys = [Envoy(folder / f"envoy-{i}", SERVER_CORE, service, jwks, claims_of(token), http2=i == 1, port=PORT + 92 + i)
+                  for i in range(2)]
+        peers += envoys
         for peer in peers[1:]:
             peer.start()
-        for peer in (duka, *peers[3:]):
+        for peer in (duka, *envoys):
             check_duties(peer, token)
-        used = [[] for _ in peers]
+        used = {peer: [] for peer in peers}
         for _ in range(options.rounds):
-            for peer, figures in zip(peers, used):
-                figures.append(measured(peer, lambda: proxied(peer, token, options)))
+            for peer in peers:
+                used[peer].append(measured(peer, lambda: proxied(peer, token, options)))
     finally:
         for peer in (*peers, service):
             peer.stop()
-    envoy = min(used[3:], key=statistics.median)
-    print(f"Envoy to the service: HTTP/1.1 {statistics.median(used[3]):.1f} us, HTTP/2 {statistics.median(used[4]):.1f} us")
-    print(f"nginx that copies bytes: {statistics.median(used[2]):.1f} us, {statistics.median(used[2]) / statistics.median(envoy):.2f} of Envoy")
-    good = report("gateway with its duties / nginx proxying plainly", used[0], used[1], 1.2)
-    return report("gateway with its duties / Envoy with the same", used[0], envoy, 1 / 4) and good
+    medians = {peer: statistics.median(figures) for peer, figures in used.items()}
+    envoy = min(envoys, key=medians.get)
+    print(f"Envoy to the service: HTTP/1.1 {medians[envoys[0]]:.1f} us, HTTP/2 {medians[envoys[1]]:.1f} us")
+    print(f"nginx that copies bytes: {medians[copy]:.1f} us, {medians[copy] / medians[envoy]:.2f} of Envoy")
+    good = report("gateway with its duties / nginx proxying plainly", used[duka], used[nginx], 1.2)
+    return report("gateway with its duties / Envoy with the same", used[duka], used[envoy], 1 / 4) and good
 
 
 def bench_apart(folder, options):
