@@ -8,6 +8,7 @@
 #include "tests/fuzz/http_world.h"
 
 enum { END_STREAM = 1, END_HEADERS = 4, BLOCK_BYTES_MAX = 1024, PARTS_MAX = 6 };
+enum { STREAMS_MAX = 100 }; /* at once; of more that come in one piece the rest is refused */
 
 static struct loop *loop;
 
@@ -37,7 +38,7 @@ static str frames_of(struct arena *arena, str input, struct fuzz_dice *dice)
 {
     struct text out = text_init(arena, 4096);
     text_add(&out, HTTP2_BEGIN);
-    for (uint32_t stream = 1; input.len > 0; stream += 2) {
+    for (uint32_t stream = 1; input.len > 0 && stream < 2 * STREAMS_MAX; stream += 2) {
         size_t len = fuzz_number(&input, BLOCK_BYTES_MAX);
         add_block(&out, stream, fuzz_take(&input, len), dice);
     }
