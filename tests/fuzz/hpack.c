@@ -3,12 +3,12 @@
  * The same blocks in other frames (CONTINUATION) and other cuts are the same requests.
  *
  * Input: a number for the cut; then blocks, each of a number of bytes and the bytes. */
+#include "chassis/http2.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/http2_frames.h"
 #include "tests/fuzz/http_world.h"
 
 enum { END_STREAM = 1, END_HEADERS = 4, BLOCK_BYTES_MAX = 1024, PARTS_MAX = 6 };
-enum { STREAMS_MAX = 100 }; /* at once; of more that come in one piece the rest is refused */
 
 static struct loop *loop;
 
@@ -38,7 +38,8 @@ static str frames_of(struct arena *arena, str input, struct fuzz_dice *dice)
 {
     struct text out = text_init(arena, 4096);
     text_add(&out, HTTP2_BEGIN);
-    for (uint32_t stream = 1; input.len > 0 && stream < 2 * STREAMS_MAX; stream += 2) {
+    /* Of more that come in one piece the rest is refused. */
+    for (uint32_t stream = 1; input.len > 0 && stream < 2 * HTTP2_STREAMS_MAX; stream += 2) {
         size_t len = fuzz_number(&input, BLOCK_BYTES_MAX);
         add_block(&out, stream, fuzz_take(&input, len), dice);
     }
