@@ -468,9 +468,7 @@ static enum heard hear_kept(struct model *model, const struct ask *ask, const st
  * refusal on the way, or is read before it. */
 static bool was_refused_before(const struct model_key *key, const struct reply *reply)
 {
-    bool is_overtaken =
-        reply->sent_us < key->first_us && reply->at_us < key->first_us + OVERTAKEN_US_MAX;
-    return reply->at_us < key->first_us || is_overtaken;
+    return reply->sent_us < key->first_us && reply->at_us < key->first_us + OVERTAKEN_US_MAX;
 }
 
 /* What is refused leaves nothing behind, so a key that has its answer refuses only other bodies. */
