@@ -1,10 +1,9 @@
 /* How much of what comes is read while most of it has to be refused. To refuse costs as well: a
  * request is read, and an answer written, for nothing. What is left unread costs nothing, for it
  * waits with the kernel at its peer's expense. So above so many refusals a second only as many
- * requests are read as are served, and a quarter of that many more: then what is refused never
- * takes the time of what is served, and where more can be served again it shows at once. (Beside
- * each that is read and refused there is one that was let in and had no turn, so it is not all that
- * shuts it.)
+ * requests are read as are served, and some more: an eighth, or a quarter of that many refusals
+ * where none was refused for a while. Then what is refused hardly takes the time of what is served,
+ * however little that is, and where more can be served again it shows at once.
  *
  * Whoever asks in turn has the newest go first: the oldest has given up, or will soon (adaptive
  * LIFO: B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015). Pure: the caller tells the time. */
@@ -16,6 +15,8 @@
 struct http_gate {
     int refusals_max; /* a second; 0: it never shuts */
     bool shut;        /* nothing is read but in turn */
+    int none_refused; /* windows in turn in which nobody was */
+    int calm;         /* and in which few were, and nobody waited */
     int64_t since_ms; /* when what follows was begun to be counted */
     int64_t served, refused;
     double turns_ms; /* a millisecond, while shut */

@@ -145,6 +145,8 @@ struct http_server {
     struct http_gate gate;
     struct loop_timer *turns; /* runs while it is shut */
     int turns_left;           /* of this tick: nobody waited for them */
+    int came;                 /* who wanted one since the tick before */
+    double newcomers;         /* new connections in a tick that there are turns for */
     bool draining, closing, ended;
     struct loop_timer *grace;
     struct loop_task end;

@@ -1,11 +1,19 @@
 /* The server's gate at work: while it is shut, who has something to read waits, and turns are given
- * every few milliseconds: to the newest of them. Those that are left go to whoever comes next, and
- * so many new connections are taken, and a few more: else nobody would come in beside those who
- * are. Each that comes in is another that must hear in the end that it is refused. */
+ * every few milliseconds: to the newest of them. Those that are left go to whoever comes next. Each
+ * that comes in is another that must hear in the end that it is refused, so no more new connections
+ * are taken than there are turns beside those who come again by the connection that they have; and
+ * a few anyhow, else nobody else would come in. */
 #include "chassis/http_server.h"
 #include "chassis/obs.h"
 
-enum { REFUSED_AT_ONCE = 16, LEFT_AT_ONCE = 64, COME_IN_ANYHOW = 4 };
+#include <math.h>
+
+enum {
+    REFUSED_AT_ONCE = 16,
+    LEFT_AT_ONCE = 64,
+    TICKS_TO_LEARN = 16, /* how many new ones there are turns for: who comes comes in bursts */
+    ANYHOW = 12          /* one in so many turns, and one at least */
+};
 
 static bool is_late(const struct http_connection *connection, int64_t now_ms)
 {
@@ -51,6 +59,16 @@ static void open_gate(struct http_server *server)
     LOG(LOG_INFO, "http.gate_open", LOG_NUMBER("port", server->listener ? http_port(server) : 0));
 }
 
+/* As many more as turns were left since the last tick, as many fewer as there were too few. Below
+ * zero it keeps in mind that too many come again as it is. */
+static int newcomers(struct http_server *server, int turns)
+{
+    double missing = (double)(turns - server->came) / TICKS_TO_LEARN;
+    server->newcomers = fmin(fmax(server->newcomers + missing, -turns), turns);
+    server->came = 0;
+    return (int)fmax(server->newcomers, 0) + 1 + turns / ANYHOW;
+}
+
 void http_turns_give(void *subject)
 {
     struct http_server *server = subject;
@@ -63,11 +81,12 @@ void http_turns_give(void *subject)
     if (!server->gate.shut)
         open_gate(server);
     else if (server->listener)
-        net_listener_limit(server->listener, server->turns_left + COME_IN_ANYHOW);
+        net_listener_limit(server->listener, newcomers(server, turns));
 }
 
 bool http_turns_take(struct http_server *server, const struct http_connection *connection)
 {
+    server->came++;
     if (server->turns_left == 0 || net_is_left(connection->net))
         return false;
     server->turns_left--;
@@ -81,7 +100,8 @@ void http_turns_answered(struct http_server *server, int status)
     http_gate_answered(&server->gate, status == 503, loop_now_ms(server->loop));
     if (was_shut || !server->gate.shut || server->ended)
         return;
-    server->turns_left = 0;
+    server->turns_left = server->came = 0;
+    server->newcomers = 0;
     loop_timer_start(server->turns, HTTP_TICK_MS, HTTP_TICK_MS);
     if (server->listener)
         net_listener_limit(server->listener, 0);

@@ -91,9 +91,51 @@ TEST(where_nothing_is_served_it_still_tries)
 {
     int64_t now_ms = 0;
     struct http_gate gate = shut_gate(&now_ms);
-    (void)tick(&gate, &now_ms, WINDOW_MS, 0, true);
+    (void)tick(&gate, &now_ms, 3 * WINDOW_MS, 0, true);
     int turns = tick(&gate, &now_ms, 1000, 0, true);
     check_about(turns, 25);
+}
+
+/* Windows in each of which one is refused; gives the turns of the last ten. */
+static int turns_where_some_are_refused(int served_a_tick)
+{
+    int64_t now_ms = 0;
+    struct http_gate gate = shut_gate(&now_ms);
+    int turns = 0;
+    for (int i = 0; i < 12; i++) {
+        answer(&gate, 0, 1, now_ms);
+        int given = tick(&gate, &now_ms, WINDOW_MS, served_a_tick, true);
+        turns += i >= 2 ? given : 0;
+    }
+    return turns;
+}
+
+TEST(where_some_are_refused_an_eighth_more_is_tried_than_was_served)
+{
+    check_about(turns_where_some_are_refused(0), 5); /* a twentieth of what may be refused */
+    check_about(turns_where_some_are_refused(2), 425);
+    int64_t now_ms = 0;
+    struct http_gate gate = { .refusals_max = 1000, .since_ms = now_ms };
+    answer(&gate, 100, 101, now_ms);
+    CHECK(gate.shut);
+    for (int i = 0; i < 3; i++) {
+        answer(&gate, 0, 1, now_ms);
+        (void)tick(&gate, &now_ms, WINDOW_MS, 4, true); /* 800 a second */
+    }
+    CHECK(gate.turns_ms > 0.89 && gate.turns_ms < 0.91);
+}
+
+TEST(where_few_came_it_gives_as_many_turns_as_before)
+{
+    int64_t now_ms = 0;
+    struct http_gate gate = shut_gate(&now_ms);
+    (void)tick(&gate, &now_ms, 2 * WINDOW_MS, 10, true);
+    double before = gate.turns_ms;
+    answer(&gate, 0, 5, now_ms); /* it stays shut */
+    (void)tick(&gate, &now_ms, WINDOW_MS, 0, false);
+    CHECK(gate.shut && gate.turns_ms >= before);
+    (void)tick(&gate, &now_ms, WINDOW_MS, 0, true); /* and fewer, where they wait in vain */
+    CHECK(gate.turns_ms < before / 10);
 }
 
 TEST(it_opens_when_nobody_waits_and_few_are_refused)
@@ -109,6 +151,8 @@ TEST(it_opens_when_nobody_waits_and_few_are_refused)
         (void)http_gate_turns(&gate, i < WINDOW_MS / TICK_MS, now_ms); /* a whole window has them */
         CHECK(gate.shut);
     }
+    (void)tick(&gate, &now_ms, 4 * WINDOW_MS, 1, false);
+    CHECK(gate.shut); /* for a moment nobody is refused where everything stands still, too */
     (void)tick(&gate, &now_ms, 2 * WINDOW_MS + TICK_MS, 1, false);
     CHECK(!gate.shut);
     answer(&gate, 1000, 0, now_ms + WINDOW_MS);

@@ -106,7 +106,7 @@ TEST(while_too_much_is_refused_requests_wait_for_their_turn_and_are_served)
 
 TEST(the_newest_has_the_next_turn)
 {
-    struct fixture *fixture = server_of(t, 80);
+    struct fixture *fixture = server_of(t, 400);
     int old, new, newest_went_first = 0;
 
     for (int i = 0; i < 3 && newest_went_first == 0; i++) { /* a turn may fall between the two */
