@@ -39,6 +39,24 @@ def pin(pid, processor):
             os.sched_setaffinity(int(task.name), {processor})
 
 
+def slices_of(pid, share, period_us=5000):
+    """Gives it no more than that share of its processor, by the kernel's quota, as the limit of a container does; a way to end it."""
+    both = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
+    parent = next((one for one in both if (one / "cgroup.procs").exists()), both[1])
+    group = parent / f"duka-overload-{pid}"
+    try:
+        group.mkdir()
+        if (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{share * period_us:.0f} {period_us}")
+        else:
+            (group / "cpu.cfs_period_us").write_text(str(period_us))
+            (group / "cpu.cfs_quota_us").write_text(f"{share * period_us:.0f}")
+        (group / "cgroup.procs").write_text(str(pid))
+    except OSError as cause:
+        pytest.skip(f"the kernel's quota of processor time is not ours to give: {cause}")
+    return group.rmdir
+
+
 class Load:
     """A way to ask: the request as it is sent."""
 
@@ -138,25 +156,29 @@ class Watch:
 
 @pytest.fixture
 def overloaded(tmp_path):
-    """Makes a shop on the first processor; it must end well."""
+    """Makes a shop on the first processor, or on a share of it; it must end well."""
     if len(PROCESSORS) < 2:
         pytest.skip("the load needs a processor of its own")
     if not OPEN_LOOP.exists():
         pytest.skip("build/asan has not been built")
-    made = []
+    made, ends = [], []
 
-    def make(**settings):
+    def make(share=None, **settings):
         # Mails to a folder follow the orders for seconds, a file with an fsync each: at its best there would be none yet.
         common = {"LOG_LEVEL": "error", "CONNECTIONS_MAX": "10000", "SETTLE_TARGET": "100ms", "MAIL_URL": "none",
                   "CONNECTIONS_PER_ADDRESS_MAX": "0"}
         shop = Shop(tmp_path / "data", **{**common, **settings}).start()
         made.append(shop)
         pin(shop.process.pid, PROCESSORS[0])
+        if share:
+            ends.append(slices_of(shop.process.pid, share))
         return shop
 
     yield make
     for shop in made:
         shop.kill()
+    for end in ends:
+        end()
 
 
 def normal_again(load, rate, p99_ms):
