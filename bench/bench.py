@@ -30,7 +30,7 @@ from pathlib import Path
 
 from apart import DukaApart, DukaApartOnPostgresql
 from events import bench_events
-from gateways import DukaGateway, Envoy, NginxCopy, NginxProxy, Service, status_of
+from gateways import DukaGateway, Envoy, NginxCopy, NginxProxy, Service, answer_of
 from grown import grown
 from load import HERE, LOAD_CORE, SERVER_CORE, all_good, lua_file, wrk
 from peers import PORT, Api, Duka, DukaOnPostgresql, GoReference, InnerCall, Nginx, Skipped, pss_kib
@@ -393,11 +393,23 @@ def claims_of(token):
 
 
 def check_duties(gateway, token):
-    """It lets a good token through and nobody else."""
+    """It does all that gateways.py says of it."""
     broken = token[:-8] + "AAAAAAAA"
-    said = [status_of(gateway.port, "/orders/1", one) for one in (token, broken, "none")]
-    if said != [200, 401, 401]:
-        raise RuntimeError(f"{gateway.name} answers {said} to a good token, a broken one and none")
+    said = [answer_of(gateway.port, path, one)[0] for path, one in (
+        ("/orders/1", token), ("/orders/1", broken), ("/orders/1", "none"), ("/products/1", token))]
+    if said != [200, 401, 401, 403]:
+        raise RuntimeError(f"{gateway.name} answers {said} to a good token, a broken one, none, and one without the role")
+    _, headers, body = answer_of(gateway.port, "/orders/told", token, dict.fromkeys(gateway.IDENTITY, "forged"))
+    told = json.loads(body)
+    who = [told[name] for name in gateway.IDENTITY]
+    trace = told["traceparent"]
+    good = {"the service is told who calls": all(who) and who[0] != "forged", "and no token": not told["authorization"],
+            "a trace": re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", trace) and headers.get("traceparent", "")[:35] == trace[:35],
+            "a request id": told["x-request-id"] and told["x-request-id"] == headers.get("X-Request-Id"),
+            "what is left to the user": headers.get("RateLimit") or headers.get("X-RateLimit-Remaining")}
+    missing = [duty for duty, seen in good.items() if not seen]
+    if missing:
+        raise RuntimeError(f"{gateway.name} lacks {missing}: {told}, {headers.items()}")
 
 
 def proxied(gateway, token, options):
