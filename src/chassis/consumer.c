@@ -284,11 +284,12 @@ static void bury(struct delivery *delivery, err why)
                                   .error = err_describe(delivery->arena, why),
                                   .tries = delivery->runs };
     count(delivery, delivery->consumer->dead);
-    series_add(delivery->consumer->dead_letters, 1);
     LOG(LOG_ERROR, "event.dead", LOG_TEXT("event", letter.event.type),
         LOG_TEXT("key", letter.event.key), LOG_NUMBER("number", letter.event.number),
         LOG_TEXT("error", letter.error));
     bool kept = PLANTED(letter_lost) || keep(delivery, dead_letter_put, &letter);
+    if (kept) /* whoever is called by this number finds the letter */
+        series_add(delivery->consumer->dead_letters, 1);
     delivery->fate = kept ? FATE_TAKEN : FATE_FAILED;
 }
 
