@@ -3,6 +3,8 @@
 #include "base/arena.h"
 #include "base/text.h"
 
+#include <string.h>
+
 enum { NAME_MAX_BYTES = 64 };
 
 static const struct setting_spec specs[SETTINGS_COUNT] = {
@@ -174,15 +176,18 @@ static bool bool_parse(str text, int64_t *out)
     return false;
 }
 
-/* A text is one line of UTF-8; a secret may hold any byte that a C string can. */
+/* One line of what YAML takes for text: settings that are shown are a file of settings. */
+static bool is_line(str text)
+{
+    return utf8_valid(text) && !text_has_control(text, false) &&
+           str_find(text, STR("\xEF\xBF\xBE")) < 0 && /* U+FFFE and U+FFFF, which are */
+           str_find(text, STR("\xEF\xBF\xBF")) < 0;   /* no characters */
+}
+
+/* A secret may hold any byte that a C string can. */
 static bool is_text(const struct setting_spec *spec, str text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == 0 || (spec->type == SETTING_TEXT && (c < 0x20 || c == 0x7f)))
-            return false;
-    }
-    if (spec->type == SETTING_TEXT && !utf8_valid(text))
+    if (spec->type == SETTING_TEXT ? !is_line(text) : text.len > 0 && memchr(text.ptr, 0, text.len))
         return false;
     return (int64_t)text.len >= spec->min && (int64_t)text.len <= spec->max;
 }

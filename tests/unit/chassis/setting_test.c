@@ -148,6 +148,10 @@ TEST(setting_parse_takes_texts_of_their_length_on_one_line)
     CHECK(!parse(SETTING_TEXT, "a\nb", 0, 10, &n));
     CHECK(parse(SETTING_TEXT, "a\xc3\xbc", 0, 10, &n));
     CHECK(!parse(SETTING_TEXT, "a\xfc", 0, 10, &n));
+    CHECK(!parse(SETTING_TEXT, "a\xc2\x9d", 0, 10, &n)); /* a control character beyond ASCII */
+    CHECK(parse(SETTING_TEXT, "a\xc3\x9d", 0, 10, &n));
+    CHECK(!parse(SETTING_TEXT, "a\xef\xbf\xbf", 0, 10, &n));
+    CHECK(parse(SETTING_TEXT, "a\xef\xbf\xbd", 0, 10, &n));
     CHECK(parse(SETTING_SECRET, "a\nb", 0, 10, &n));
     CHECK(!parse(SETTING_SECRET, "a\nb", 0, 2, &n));
 
