@@ -147,6 +147,7 @@ struct http_server {
     int turns_left;           /* of this tick: nobody waited for them */
     int came;                 /* who wanted one since the tick before */
     double newcomers;         /* new connections in a tick that there are turns for */
+    double anyhow;            /* and that are let in beside them: what is less than one */
     bool draining, closing, ended;
     struct loop_timer *grace;
     struct loop_task end;

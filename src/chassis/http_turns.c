@@ -12,8 +12,10 @@ enum {
     REFUSED_AT_ONCE = 16,
     LEFT_AT_ONCE = 64,
     TICKS_TO_LEARN = 16, /* how many new ones there are turns for: who comes comes in bursts */
-    ANYHOW = 12          /* one in so many turns, and one at least */
+    ANYHOW = 12          /* one in so many turns */
 };
+
+#define ANYHOW_LEAST 0.25 /* a tick */
 
 static bool is_late(const struct http_connection *connection, int64_t now_ms)
 {
@@ -66,7 +68,10 @@ static int newcomers(struct http_server *server, int turns)
     double missing = (double)(turns - server->came) / TICKS_TO_LEARN;
     server->newcomers = fmin(fmax(server->newcomers + missing, -turns), turns);
     server->came = 0;
-    return (int)fmax(server->newcomers, 0) + 1 + turns / ANYHOW;
+    server->anyhow += fmax((double)turns / ANYHOW, ANYHOW_LEAST);
+    int anyhow = (int)server->anyhow;
+    server->anyhow -= anyhow;
+    return (int)fmax(server->newcomers, 0) + anyhow;
 }
 
 void http_turns_give(void *subject)

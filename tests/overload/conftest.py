@@ -3,6 +3,7 @@ it is no part of `make test` but for a sample (test_sample.py): `make overload` 
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -186,7 +187,7 @@ def normal_again(load, rate, p99_ms):
     began = time.monotonic()
     while True:
         done = load.run(rate, 0.5)
-        on_their_way = rate * done["try_p99_ms"] / 1000
+        on_their_way = math.ceil(rate * done["try_p99_ms"] / 1000)
         if done["served"] >= 0.98 * (done["came"] - on_their_way) and done["try_p99_ms"] <= p99_ms:
             return time.monotonic() - began - 0.5
         assert time.monotonic() - began < NORMAL_AGAIN_S + 10, f"not as before: {done}"
