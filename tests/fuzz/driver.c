@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 16384, PATH_BYTES = 512, FILE_BYTES_MAX = 1024 * 1024, CHANGES_MAX = 6 };
+enum { FILES_MAX = 65536, PATH_BYTES = 512, FILE_BYTES_MAX = 1024 * 1024, CHANGES_MAX = 6 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
