@@ -1,10 +1,11 @@
 """Gateways before one stand-in service: Duka's own, nginx that only proxies, and Envoy with the same duties. One worker each,
 and connections to the service are kept.
 
-The duties, each seen in both by `check_duties`: a token is verified (and remembered), its role is what the route asks for; each user has
-a bucket of its own, and every answer tells what is left in it; what a client says of its own identity goes, the service is told who
-calls and from where instead of the token; `traceparent` and `X-Request-Id` are made, passed on and told; a call that did not reach the
-service is repeated within a budget; a server that fails is left out; metrics by route, and a line of log for each request."""
+The duties that `check_duties` sees in both: a token is verified, its role is what the route asks for; every answer tells what is left of
+the user's bucket; what a client says of its own identity goes, the service is told who calls instead of the token; `traceparent` and
+`X-Request-Id` are made, passed on and told; `proxied` counts a line of log for each request. Set in both and not looked at: verified tokens
+are remembered, each user has a bucket of its own, a call that did not reach the service is repeated within a budget, a server that fails is
+left out, metrics by route."""
 import json
 import shutil
 import subprocess
@@ -162,7 +163,7 @@ class Envoy(Peer):
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "http", "generate_request_id": True, "always_set_request_id_in_response": True, "use_remote_address": True,
-            "normalize_path": True, "tracing": tracing, "http_filters": self.filters(), "route_config": self.routes(),
+            "tracing": tracing, "http_filters": self.filters(), "route_config": self.routes(),
             "access_log": [{"name": "file", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 "path": str(self.folder / "access.log"), "log_format": {"json_format": log}}}]}

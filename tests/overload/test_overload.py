@@ -1,5 +1,5 @@
-"""More than a shop can take: open loops of ten times as many requests as it can serve, by people who give up and try again. What it serves then is as much as at its best and as fast, it says that it is well, takes no more memory, and is as
-before within 5 s.
+"""More than a shop can take: open loops of ten times as many requests as it can serve, by people who give up and try again. What it
+serves then is as much as at its best and as fast, it says that it is well, takes no more memory, and is as before within 5 s.
 
 The best and the overload are measured alike: the shop alone on one processor, the client on the other, over seconds, the first left
 out. The best is measured right before the overload and right after it, and its mean is what counts: two hundred thousand orders are
@@ -58,7 +58,8 @@ def test_many_times_what_it_can_take_leave_it_serving_as_much_as_at_its_best(ove
     back = normal_again(load, peak["goodput"] / 2, 2 * calm["try_p99_ms"] + 5)
     best.append(load.steady(peak["rate"])["goodput"])
     goodput = sum(best) / 2
-    tell(f"{kind}{f' by {share} of a processor' if share else ''}: best {best[0]:.0f} and {best[1]:.0f}/s (p99 where some are refused {peak['full_p99_ms']:.1f} ms; {of_client(peak)}); "
+    by = f" by {share} of a processor" if share else ""
+    tell(f"{kind}{by}: best {best[0]:.0f} and {best[1]:.0f}/s (p99 where some are refused {peak['full_p99_ms']:.1f} ms; {of_client(peak)}); "
          f"at {times} times {done['goodput']:.0f}/s = {100 * done['goodput'] / goodput:.0f} % "
          f"(p99 {done['try_p99_ms']:.1f} ms; {of_client(done)}), heard {done['statuses']}, {done['timeouts']} gave up waiting; "
          f"memory {watch.before:.0f} -> {watch.most:.0f} MiB; probes within {watch.worst * 1000:.0f} ms; as before after {back:.1f} s")
