@@ -14,8 +14,9 @@ enum {
     NET_ACCEPTED_A_TURN = 64, /* of the loop: who comes faster must not keep it from all others */
     /* While a listener is limited. What comes beyond is dropped, most of it before its peer takes
      * it for connected; with room for fewer than come at a time, the kernel has more peers believe
-     * it, who then send their requests again after 0.2 and 0.6 s. */
-    NET_BACKLOG_LIMITED = 32
+     * it, who then send their requests again after 0.2 and 0.6 s. But who stands at the end of a
+     * line of which few are taken waits for all before: of 32, 0.15 s. */
+    NET_BACKLOG_LIMITED = 12
 };
 
 struct net_listener;
