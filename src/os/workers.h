@@ -24,8 +24,9 @@ struct workers *workers_open(const char *name, int threads, int queue_max);
 void workers_close(struct workers *);
 
 /* Queues work; false if the queue is full or by its pace of late would take over 250 ms to reach
- * it, or over 25 ms where some was refused so within the last second (urgent work is only refused
- * when full). The caller keeps the work then. */
+ * it, or over 25 ms where more comes than is done: within the last second some was refused so, or
+ * something had waited for 250 ms on end (urgent work is only refused when full). The caller keeps
+ * the work then. */
 bool workers_submit(struct workers *, struct work *, enum work_urgency urgency);
 
 /* The same for work that was accepted before and comes back (a rerun, an answer): never refused,

@@ -182,6 +182,35 @@ TEST(a_burst_may_wait_longer_than_a_queue_that_stands)
     baton_stop();
 }
 
+/* Sixteen wait for 160 ms, and as many come as are done. */
+TEST(a_queue_that_is_never_empty_stands_though_none_was_refused)
+{
+    baton_start(9);
+    enum { COUNT = 60 };
+    struct job *jobs = jobs_make(t, 4 * COUNT, 20 * MS);
+    struct workers *pool = workers_open("test", 2, COUNT);
+    int next = 0;
+    for (; next < COUNT; next++) { /* teaches it the pace: 20 ms */
+        CHECK(workers_submit(pool, &jobs[next].work, WORK_NORMAL));
+        wait_until_taken(pool);
+    }
+    for (int i = 0; i < 16; i++)
+        CHECK(workers_submit(pool, &jobs[next++].work, WORK_NORMAL));
+    for (int64_t waited_ms = 0; waited_ms < 200; waited_ms += 20) {
+        sleep_until(clock_mono_us() + 20 * MS);
+        for (int i = 0; i < 2; i++)
+            CHECK(workers_submit(pool, &jobs[next++].work, WORK_NORMAL));
+    }
+    CHECK(workers_queue_age_us(pool) >= 120 * MS); /* so a burst of so many would have room */
+    sleep_until(clock_mono_us() + 60 * MS);
+    CHECK(!workers_submit(pool, &jobs[next].work, WORK_NORMAL));
+    wait_until_taken(pool);
+    int after = submit_all(pool, jobs + next, COUNT);
+    CHECK(after >= 2 && after <= 6); /* 25 ms, for a second */
+    workers_close(pool);
+    baton_stop();
+}
+
 TEST(normal_work_is_refused_while_the_threads_hang)
 {
     baton_start(5);
