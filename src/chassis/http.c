@@ -278,7 +278,8 @@ void http_close(struct http_server *server, uint32_t grace_ms, void (*closed)(vo
     close_all(server, HTTP_WAIT_HANDSHAKE);
     close_all(server, HTTP_WAIT_IDLE);
     close_all(server, HTTP_WAIT_TURN);
-    close_all(server, HTTP_WAIT_REST);
+    while (server->lists[HTTP_WAIT_REST].oldest)
+        http_connection_expire(server->lists[HTTP_WAIT_REST].oldest);
     close_all(server, HTTP_WAIT_LIMITED);
     close_all(server, HTTP_WAIT_LINGER);
     drain_all(server);

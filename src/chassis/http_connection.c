@@ -16,12 +16,8 @@ static bool is_reading(const struct http_connection *connection)
 
 static bool is_at_work(const struct http_connection *connection)
 {
-    return connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_HALF;
-}
-
-static bool is_resting(const struct http_connection *connection)
-{
-    return connection->wait == HTTP_WAIT_REST || connection->wait == HTTP_WAIT_LIMITED;
+    return connection->wait == HTTP_WAIT_WORK || connection->wait == HTTP_WAIT_HALF ||
+           connection->wait == HTTP_WAIT_REST;
 }
 
 /* ---- Closing ---- */
@@ -90,25 +86,31 @@ static void resume(struct http_connection *connection);
 
 static bool answer_goes_on(struct http_connection *connection);
 
-/* A peer that repeats at once what was refused because there is no time, or because it asks too
- * much, takes the time of all: it is read again a little later. Once is nothing, for others may
- * share the connection (a proxy). HTTP_WAIT_IDLE: it is not to rest. */
-static enum http_wait rest_of(struct http_connection *connection, int status)
+/* A peer that repeats at once what was refused because there is no time takes the time of all: it
+ * hears so a little later. Not read a little later: others may share the connection, and what they
+ * ask next would wait for nothing. */
+static bool has_time_to_hear(struct http_connection *connection, int status)
 {
+    struct http_server *server = connection->server;
+
     connection->shed_in_a_row = status == 503 ? connection->shed_in_a_row + 1 : 0;
+    return connection->shed_in_a_row >= HTTP_SHED_IN_A_ROW && !server->closing &&
+           server->exchanges_count <= HTTP_RESTING_MAX;
+}
+
+/* A peer that asks too much, and goes on: it is read again later. Once is nothing. */
+static bool is_to_rest(struct http_connection *connection, int status)
+{
     connection->limited_in_a_row = status == 429 ? connection->limited_in_a_row + 1 : 0;
-    if (connection->server->closing)
-        return HTTP_WAIT_IDLE;
-    if (connection->limited_in_a_row >= HTTP_LIMITED_IN_A_ROW && !connection->is_proxy)
-        return HTTP_WAIT_LIMITED;
-    return connection->shed_in_a_row >= HTTP_SHED_IN_A_ROW ? HTTP_WAIT_REST : HTTP_WAIT_IDLE;
+    return connection->limited_in_a_row >= HTTP_LIMITED_IN_A_ROW && !connection->is_proxy &&
+           !connection->server->closing;
 }
 
 static void answer_written(struct http_connection *connection)
 {
     if (answer_goes_on(connection))
         return;
-    enum http_wait rest = rest_of(connection, connection->exchange->request.response.status);
+    bool rests = is_to_rest(connection, connection->exchange->request.response.status);
     http_exchange_close(connection->exchange);
     bool has_all =
         connection->read_ended && connection->pending.len == 0; /* while it was written */
@@ -116,12 +118,10 @@ static void answer_written(struct http_connection *connection)
         http_connection_end(connection);
         return;
     }
-    http_wait_set(connection, rest);
-    if (rest != HTTP_WAIT_IDLE) {
+    http_wait_set(connection, rests ? HTTP_WAIT_LIMITED : HTTP_WAIT_IDLE);
+    if (rests)
         net_pause(connection->net);
-        return;
-    }
-    if (!connection->feeding)
+    else if (!connection->feeding)
         resume(connection);
 }
 
@@ -204,8 +204,7 @@ static void piece_made(struct http_exchange *exchange)
 
 enum { BODY_COPIED_MAX = 1024 };
 
-/* Writes the answer of the exchange. */
-static void answer(struct http_exchange *exchange)
+static void write_answer(struct http_exchange *exchange)
 {
     struct http_server *server = exchange->server;
     struct http_connection *connection = exchange->connection;
@@ -233,6 +232,15 @@ static void answer(struct http_exchange *exchange)
         body = STR_NONE;
     }
     write_out(exchange, text_str(&head), body);
+}
+
+/* Writes the answer of the exchange, or will. */
+static void answer(struct http_exchange *exchange)
+{
+    if (has_time_to_hear(exchange->connection, exchange->request.response.status))
+        http_wait_set(exchange->connection, HTTP_WAIT_REST);
+    else
+        write_answer(exchange);
 }
 
 /* The response is filled; the rest of the request, if any, is not read. */
@@ -422,7 +430,8 @@ static void read_on(struct http_connection *connection, const char *bytes, size_
         used = feed(connection, bytes, len);
     if (!connection->net || used == len)
         return;
-    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE || is_resting(connection))
+    if (is_at_work(connection) || connection->wait == HTTP_WAIT_WRITE ||
+        connection->wait == HTTP_WAIT_LIMITED)
         pending_keep(connection, bytes + used, len - used);
 }
 
@@ -583,7 +592,9 @@ void http_connection_expire(struct http_connection *connection)
         refuse(connection, HTTP_TIMEOUT, "The body did not arrive in time.");
     else if (connection->wait == HTTP_WAIT_HALF)
         hurry(connection);
-    else if (is_resting(connection))
+    else if (connection->wait == HTTP_WAIT_REST)
+        write_answer(connection->exchange);
+    else if (connection->wait == HTTP_WAIT_LIMITED)
         rested(connection);
     else
         http_connection_close(connection);

@@ -17,9 +17,10 @@ enum {
     HTTP_HALF_MS = 1000, /* an answer may take from a peer that has ended its half: hardly one of
                             them still listens, and what waits for long would be held for nobody */
     HTTP_LINGER_BYTES_MAX = 1024 * 1024,
-    HTTP_SHED_IN_A_ROW = 2, /* answers of 503, after which a connection rests */
+    HTTP_SHED_IN_A_ROW = 2, /* answers of 503: all but the first are told later */
     HTTP_REST_MS = 100,
-    HTTP_LIMITED_IN_A_ROW = 2, /* answers of 429, after which it rests for longer */
+    HTTP_RESTING_MAX = 1024,   /* requests there are, or none rests: each takes some KiB */
+    HTTP_LIMITED_IN_A_ROW = 2, /* answers of 429, after which a connection rests */
     HTTP_LIMITED_MS = 1000,
     HTTP_TURN_MS = 50, /* a request waits unread, then it is refused so: no slower than served */
     HTTP_TICK_MS = 5   /* turns are given in */
@@ -35,9 +36,9 @@ enum http_wait {
     HTTP_WAIT_HALF, /* the same, from a peer that has ended its half: does it still listen? */
     HTTP_WAIT_WRITE,
     HTTP_WAIT_LINGER,
-    HTTP_WAIT_TURN, /* until it is read: too much is refused; turns look at its deadline */
-    HTTP_WAIT_REST, /* until it is read again: it was told to come back later, and came at once */
-    HTTP_WAIT_LIMITED, /* the same, of who asks more than one may */
+    HTTP_WAIT_TURN,    /* until it is read: too much is refused; turns look at its deadline */
+    HTTP_WAIT_REST,    /* to hear 503 again: it was told to come back later, and came at once */
+    HTTP_WAIT_LIMITED, /* until it is read again: it asks more than one may */
     HTTP_WAITS_COUNT
 };
 

@@ -32,6 +32,7 @@ struct net_listener {
     bool is_unix;
     int port;
     int left;        /* how many are still accepted; NET_UNLIMITED */
+    int backlog;     /* how many the kernel keeps for us */
     int from_before; /* waited when it was limited, and are taken first: or they grow old */
     bool one_waits;  /* libuv has accepted it, and goes on when we take it */
     int this_turn;   /* of the loop were accepted */
@@ -158,15 +159,34 @@ static int waiting_at(int fd)
     return is_known ? (int)info.tcpi_unacked : 0; /* of a listener it is that */
 }
 
+/* Of those that are soon accepted, and a few: whoever stands at the end of a line of which few are
+ * taken waits for all before. What comes beyond is dropped, most of it before its peer takes it for
+ * connected; with room for fewer than come in, the kernel has more peers believe it, who then send
+ * their requests again after 0.2 and 0.6 s. */
+static int backlog_for(int count)
+{
+    if (count == NET_UNLIMITED)
+        return NET_BACKLOG;
+    int soon = 2 * count;
+    if (soon < NET_BACKLOG_LEAST)
+        return NET_BACKLOG_LEAST;
+    return soon < NET_BACKLOG_MOST ? soon : NET_BACKLOG_MOST;
+}
+
 void net_listener_limit(struct net_listener *listener, int count)
 {
     ASSERT(listener && count >= NET_UNLIMITED);
 
     uv_os_fd_t fd;
-    bool was_limited = listener->left != NET_UNLIMITED, is_limited = count != NET_UNLIMITED;
-    if (was_limited != is_limited && uv_fileno(&listener->uv.handle, &fd) == 0) {
-        (void)listen(fd, is_limited ? NET_BACKLOG_LIMITED : NET_BACKLOG);
-        listener->from_before = is_limited ? waiting_at(fd) : 0;
+    bool begins = listener->left == NET_UNLIMITED && count != NET_UNLIMITED;
+    int backlog = backlog_for(count);
+    if (backlog != listener->backlog && uv_fileno(&listener->uv.handle, &fd) == 0) {
+        listener->backlog = backlog;
+        (void)listen(fd, backlog);
+        if (begins)
+            listener->from_before = waiting_at(fd);
+        else if (count == NET_UNLIMITED)
+            listener->from_before = 0;
     }
     listener->left = count;
     if (listener->one_waits) {
@@ -298,6 +318,7 @@ err net_listen(struct arena *arena, struct loop *loop, str address, const char *
     listener->accepted = accepted;
     listener->subject = subject;
     listener->left = NET_UNLIMITED;
+    listener->backlog = NET_BACKLOG;
     listener->turn_end.run = &on_turn_end;
     stream_init(&listener->uv, loop, is_unix, listener);
 

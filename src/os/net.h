@@ -12,11 +12,8 @@ enum {
     NET_PEER_BYTES = 46, /* the longest text of an IPv6 address, and a NUL */
     NET_BACKLOG = 1024,
     NET_ACCEPTED_A_TURN = 64, /* of the loop: who comes faster must not keep it from all others */
-    /* While a listener is limited. What comes beyond is dropped, most of it before its peer takes
-     * it for connected; with room for fewer than come at a time, the kernel has more peers believe
-     * it, who then send their requests again after 0.2 and 0.6 s. But who stands at the end of a
-     * line of which few are taken waits for all before: of 32, 0.15 s. */
-    NET_BACKLOG_LIMITED = 12
+    NET_BACKLOG_LEAST = 4,    /* while a listener is limited */
+    NET_BACKLOG_MOST = 128
 };
 
 struct net_listener;
@@ -39,8 +36,8 @@ void net_listener_use_tls(struct net_listener *listener, struct tls_context *con
 /* The port of a TCP listener (the kernel's choice where port 0 was asked for); 0 for a Unix one. */
 int net_listener_port(const struct net_listener *listener);
 
-/* Accepts who waits already and so many more, and from then on none: the
- * kernel keeps a few of the others, and drops what the rest sends, who try again by themselves.
+/* Accepts who waits already and so many more, and from then on none: of the others the kernel keeps
+ * twice as many, and drops what the rest sends, who try again by themselves.
  * NET_UNLIMITED: all that come, as at first. */
 enum { NET_UNLIMITED = -1 };
 void net_listener_limit(struct net_listener *listener, int count);

@@ -265,3 +265,132 @@ TEST(a_server_closes_while_requests_wait_for_their_turn)
     fixture_close(fixture);
     close_all(fds);
 }
+
+/* ---- Who is refused again and again ---- */
+
+/* The loop counts whole milliseconds, from the beginning of its turn. */
+enum { REST_US_MIN = (HTTP_REST_MS - 10) * 1000 };
+
+static bool is_proxy(void *self, str peer)
+{
+    (void)self;
+    (void)peer;
+    return true;
+}
+
+static int ask_again(struct test *t, int fd, const char *bytes)
+{
+    client_send(fd, str_of_z(bytes));
+    return answer_status(client_read_answer(t->arena, fd, true));
+}
+
+TEST(who_comes_again_at_once_after_being_shed_hears_so_a_little_later)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port);
+
+    CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+    int64_t began_us = clock_mono_us();
+    CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+    CHECK(clock_mono_us() - began_us >= REST_US_MIN);
+
+    /* What comes by the same connection is no slower for it: it may be another's. */
+    began_us = clock_mono_us();
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK(clock_mono_us() - began_us < REST_US_MIN);
+
+    /* What was sent meanwhile is not lost. */
+    began_us = clock_mono_us();
+    client_send(fd, STR(GET("/shed") GET("/shed") GET("/echo")));
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    CHECK(clock_mono_us() - began_us >= REST_US_MIN);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 200);
+    close(fd);
+    fixture_close(fixture);
+}
+
+static int64_t asked_of(struct fixture *fixture) { return http_stats_of(fixture->server).requests; }
+
+static void wait_until_asked(struct fixture *fixture, int64_t count)
+{
+    while (asked_of(fixture) < count)
+        sleep_until(clock_mono_us() + 1000);
+}
+
+TEST(who_has_yet_to_hear_that_it_was_shed_may_end_its_half_or_go)
+{
+    struct fixture *fixture = fixture_open(t);
+    int half = client_connect(fixture->port), gone = client_connect(fixture->port);
+
+    client_send(half, STR(GET("/shed") GET("/shed")));
+    client_send(gone, STR(GET("/shed") GET("/shed")));
+    wait_until_asked(fixture, 4);
+    close(gone);
+    shutdown(half, SHUT_WR);
+    CHECK_INT(answer_status(client_read_answer(t->arena, half, true)), 503);
+    str last = client_read_all(t->arena, half);
+    CHECK_INT(answer_status(last), 503);
+    CHECK_STR(answer_header(last, STR("Connection")), "close");
+    close(half);
+    fixture_close(fixture);
+}
+
+TEST(a_server_that_closes_tells_at_once_who_was_shed)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port);
+
+    client_send(fd, STR(GET("/shed") GET("/shed")));
+    wait_until_asked(fixture, 2);
+    int64_t began_us = clock_mono_us();
+    fixture_close(fixture);
+    CHECK_INT(answer_status(client_read_answer(t->arena, fd, true)), 503);
+    str last = client_read_all(t->arena, fd);
+    CHECK_INT(answer_status(last), 503);
+    CHECK_STR(answer_header(last, STR("Connection")), "close");
+    CHECK(clock_mono_us() - began_us < REST_US_MIN);
+    close(fd);
+}
+
+TEST(who_asks_more_than_it_may_is_read_later_and_a_proxy_is_not)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port);
+
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    int64_t began_us = clock_mono_us();
+    CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    CHECK(clock_mono_us() - began_us >= (HTTP_LIMITED_MS - 10) * 1000);
+    close(fd);
+    fixture_close(fixture);
+
+    fixture = fixture_of(t);
+    fixture->is_proxy = is_proxy;
+    fixture_start(fixture);
+    fd = client_connect(fixture->port);
+    began_us = clock_mono_us();
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(ask_again(t, fd, GET("/limited")), 429);
+    CHECK(clock_mono_us() - began_us < 3 * HTTP_LIMITED_MS * 1000);
+    close(fd);
+    fixture_close(fixture);
+}
+
+TEST(who_is_shed_once_hears_so_at_once)
+{
+    struct fixture *fixture = fixture_open(t);
+    int fd = client_connect(fixture->port), pairs = 100;
+
+    int64_t began_us = clock_mono_us();
+    for (int i = 0; i < pairs; i++) {
+        CHECK_INT(ask_again(t, fd, GET("/shed")), 503);
+        CHECK_INT(ask_again(t, fd, GET("/echo")), 200);
+    }
+    CHECK(clock_mono_us() - began_us < pairs * HTTP_REST_MS * 1000);
+    close(fd);
+    fixture_close(fixture);
+}
