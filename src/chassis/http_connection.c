@@ -89,7 +89,7 @@ static bool answer_goes_on(struct http_connection *connection);
 /* A peer that repeats at once what was refused because there is no time takes the time of all: it
  * hears so a little later. Not read a little later: others may share the connection, and what they
  * ask next would wait for nothing. */
-static bool has_time_to_hear(struct http_connection *connection, int status)
+static bool is_told_later(struct http_connection *connection, int status)
 {
     struct http_server *server = connection->server;
 
@@ -237,7 +237,7 @@ static void write_answer(struct http_exchange *exchange)
 /* Writes the answer of the exchange, or will. */
 static void answer(struct http_exchange *exchange)
 {
-    if (has_time_to_hear(exchange->connection, exchange->request.response.status))
+    if (is_told_later(exchange->connection, exchange->request.response.status))
         http_wait_set(exchange->connection, HTTP_WAIT_REST);
     else
         write_answer(exchange);
