@@ -310,11 +310,9 @@ TEST(who_comes_again_at_once_after_being_shed_hears_so_a_little_later)
     fixture_close(fixture);
 }
 
-static int64_t asked_of(struct fixture *fixture) { return http_stats_of(fixture->server).requests; }
-
 static void wait_until_asked(struct fixture *fixture, int64_t count)
 {
-    while (asked_of(fixture) < count)
+    while (http_stats_of(fixture->server).requests < count)
         sleep_until(clock_mono_us() + 1000);
 }
 

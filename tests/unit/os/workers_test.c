@@ -117,17 +117,23 @@ TEST(a_full_queue_refuses_both_urgencies)
     baton_stop();
 }
 
+/* The pool knows the pace of such jobs then; gives how many it took. */
+static int taught(struct workers *pool, struct job *jobs, int count)
+{
+    for (int i = 0; i < count; i++) {
+        CHECK(workers_submit(pool, &jobs[i].work, WORK_NORMAL));
+        wait_until_taken(pool);
+    }
+    return count;
+}
+
 TEST(normal_work_is_refused_when_the_pace_says_it_would_wait_too_long)
 {
     baton_start(4);
     enum { COUNT = 100 };
     struct job *jobs = jobs_make(t, COUNT, 20 * MS);
     struct workers *pool = workers_open("test", 2, COUNT);
-    int next = 0;
-    for (; next < 60; next++) { /* teaches it the pace: 20 ms */
-        CHECK(workers_submit(pool, &jobs[next].work, WORK_NORMAL));
-        wait_until_taken(pool);
-    }
+    int next = taught(pool, jobs, 60);
     int accepted = 0;
     while (next < 95 && workers_submit(pool, &jobs[next].work, WORK_NORMAL))
         next++, accepted++;
@@ -158,11 +164,7 @@ TEST(a_burst_may_wait_longer_than_a_queue_that_stands)
     enum { COUNT = 60 };
     struct job *jobs = jobs_make(t, 4 * COUNT, 20 * MS);
     struct workers *pool = workers_open("test", 2, COUNT);
-    int next = 0;
-    for (; next < COUNT; next++) { /* teaches it the pace: 20 ms */
-        CHECK(workers_submit(pool, &jobs[next].work, WORK_NORMAL));
-        wait_until_taken(pool);
-    }
+    int next = taught(pool, jobs, COUNT);
     int burst = submit_all(pool, jobs + next, COUNT);
     CHECK(burst >= 23 && burst <= 30); /* 250 ms */
     next += burst;
@@ -189,11 +191,7 @@ TEST(a_queue_that_is_never_empty_stands_though_none_was_refused)
     enum { COUNT = 60 };
     struct job *jobs = jobs_make(t, 4 * COUNT, 20 * MS);
     struct workers *pool = workers_open("test", 2, COUNT);
-    int next = 0;
-    for (; next < COUNT; next++) { /* teaches it the pace: 20 ms */
-        CHECK(workers_submit(pool, &jobs[next].work, WORK_NORMAL));
-        wait_until_taken(pool);
-    }
+    int next = taught(pool, jobs, COUNT);
     for (int i = 0; i < 16; i++)
         CHECK(workers_submit(pool, &jobs[next++].work, WORK_NORMAL));
     for (int64_t waited_ms = 0; waited_ms < 200; waited_ms += 20) {
